@@ -1,1 +1,28 @@
-//! placeholder
+//! The authority's X.509 certificates: the root, and the two leaves of an enrolment pair.
+//!
+//! The profile is normative in `docs/certificate-profile.md`; this crate is its only writer and its
+//! strict reader. It follows RFC 5280, RFC 8410 (Ed25519) and RFC 5480 (P-256).
+//!
+//! **In scope:** encoding what is to be signed, putting the signature to it, reading our own
+//! certificates back, and checking a leaf against a root.
+//!
+//! **Out of scope:** who may have a certificate; private keys; building paths through foreign CAs.
+//!
+//! **Invariants:** no clock and no randomness (times and serial numbers are arguments); what is
+//! written is DER; the two leaves of a pair share every extension that isn't about their own key.
+
+mod certificate;
+mod leaf;
+mod name;
+pub mod oid;
+mod read;
+mod root;
+mod time;
+mod writer;
+
+pub use certificate::{SerialNumber, ToBeSigned, Validity};
+pub use leaf::{PairProfile, pair_binding};
+pub use name::Name;
+pub use read::{Leaf, LeafKey, ReadError, Root, VerifyError};
+pub use root::{Issuer, RootProfile};
+pub use time::rfc3339_millis;
