@@ -1,0 +1,514 @@
+//! Configuration: read from named variables, checked whole before anything is served.
+//!
+//! `wrangler.toml.example` documents each variable for the operator.
+
+use std::fmt;
+
+use crate::policy::PatternList;
+use crate::sealing::{Kek, KekError};
+use crate::url::BaseUrl;
+
+/// Every variable there is. Hosts read these and no others.
+pub const VARIABLES: [&str; 22] = [
+    "BUILD_SHA",
+    "CORS_ALLOWED_ORIGINS",
+    "GHA_ALLOWED_ENVIRONMENTS",
+    "GHA_ALLOWED_EVENTS",
+    "GHA_ALLOWED_OWNERS",
+    "GHA_ALLOWED_OWNER_IDS",
+    "GHA_ALLOWED_REFS",
+    "GHA_ALLOWED_REPOSITORIES",
+    "GHA_ALLOWED_WORKFLOWS",
+    "GHA_ALLOW_PULL_REQUEST",
+    "GHA_CERT_AUDIENCE",
+    "GHA_CERT_TTL_MS",
+    "GHA_ISSUER",
+    "ID_TOKEN_SIGNING_ALGS",
+    "JTI_MIN_TTL_SECONDS",
+    "NOTME_ALLOW_URL_CHANGE",
+    "NOTME_KEK_SECRET",
+    "NOTME_KEK_SECRET_PREVIOUS",
+    "NOTME_KEY_STORAGE",
+    "NOTME_LOG_LEVEL",
+    "SIGNET_AUTHORITY_URL",
+    "SITE_URL",
+];
+
+/// GitHub's issuer of job tokens.
+const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
+/// What GitHub's clients of this protocol ask tokens for.
+const DEFAULT_AUDIENCE: &str = "notme.bot";
+/// Lifetime of a pair in milliseconds: the default, and the longest. Every bound that we publish
+/// rests on it.
+const MAX_TTL_MILLIS: u64 = 300_000;
+
+/// A variable that can't be used: its name, and a sentence that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The variable.
+    pub variable: &'static str,
+    /// What is wrong and what to do. Never the value.
+    pub problem: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.variable, self.problem)
+    }
+}
+
+/// Where the CA's private key rests (notme protocol §15).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyStorage {
+    /// In clear in the object's storage; the platform encrypts its disks.
+    CfManaged,
+    /// Sealed with a key derived from the operator's secret.
+    Encrypted {
+        /// Seals and opens.
+        current: Kek,
+        /// Opens what was sealed before the secret was changed.
+        previous: Option<Kek>,
+    },
+    /// Nowhere: in memory only.
+    Ephemeral,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Faults.
+    Error,
+    /// And what an operator should know.
+    Warn,
+    /// And one line per refused or issued credential.
+    #[default]
+    Info,
+    /// And one line per request.
+    Debug,
+}
+
+impl LogLevel {
+    /// The level's name in log lines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// Who may come in through `/cert/gha`. Deny by default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GhaConfig {
+    /// `iss` of the tokens, compared exactly.
+    pub issuer: String,
+    /// The same as a URL, to find its discovery document.
+    pub issuer_url: BaseUrl,
+    /// Required in `aud`.
+    pub audience: String,
+    /// Lifetime of a pair, in seconds.
+    pub ttl_secs: u64,
+    /// The least time that a used token is remembered, in seconds.
+    pub min_replay_secs: u64,
+    /// Owners by id; if there are any, they alone decide.
+    pub owner_ids: PatternList,
+    /// Owners by name.
+    pub owners: PatternList,
+    /// Repositories as `owner/name`; empty allows all of an allowed owner.
+    pub repositories: PatternList,
+    /// Refs; empty allows all.
+    pub refs: PatternList,
+    /// `job_workflow_ref`; empty allows all.
+    pub workflows: PatternList,
+    /// Environments; empty allows all and none.
+    pub environments: PatternList,
+    /// Events; empty allows all but those of pull requests.
+    pub events: PatternList,
+    /// Whether `pull_request` and `pull_request_target` are allowed at all.
+    pub allow_pull_request: bool,
+}
+
+/// The whole configuration of an authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the authority is reached.
+    pub authority_url: BaseUrl,
+    /// The site it belongs to; its host is the trust domain.
+    pub site_url: BaseUrl,
+    /// The door for CI jobs.
+    pub gha: GhaConfig,
+    /// Origins that browsers may call from.
+    pub cors_origins: Vec<String>,
+    /// `id_token_signing_alg_values_supported`.
+    pub id_token_algs: Vec<String>,
+    /// Where the CA key rests.
+    pub key_storage: KeyStorage,
+    /// Whether a state made for another authority URL may be taken over.
+    pub allow_url_change: bool,
+    /// The commit this was built from: 40 lower-case hex digits.
+    pub build_sha: Option<String>,
+    /// How much is logged.
+    pub log_level: LogLevel,
+}
+
+impl Config {
+    /// Reads the configuration; `lookup` gives the value of a variable if it is set. Blank values
+    /// count as unset.
+    ///
+    /// # Errors
+    /// Every [`ConfigError`] there is, so that an operator can mend them in one go.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigError>> {
+        let mut reader = Reader {
+            lookup,
+            errors: Vec::new(),
+        };
+        let config = reader.config();
+        match config {
+            Some(config) if reader.errors.is_empty() => Ok(config),
+            _ => Err(reader.errors),
+        }
+    }
+
+    /// The trust domain: host and port of the site.
+    #[must_use]
+    pub fn trust_domain(&self) -> String {
+        self.site_url.host()
+    }
+
+    /// What an operator should know about this configuration though it can be used.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let mut warnings = Vec::new();
+        if self.key_storage == KeyStorage::CfManaged {
+            warnings.push(
+                "the CA key rests unencrypted in the object's storage; set NOTME_KEK_SECRET to seal it",
+            );
+        }
+        if self.gha.owners.is_empty() && self.gha.owner_ids.is_empty() {
+            warnings.push("GHA_ALLOWED_OWNERS and GHA_ALLOWED_OWNER_IDS are empty: /cert/gha refuses everybody");
+        }
+        warnings
+    }
+}
+
+struct Reader<F> {
+    lookup: F,
+    errors: Vec<ConfigError>,
+}
+
+impl<F: Fn(&str) -> Option<String>> Reader<F> {
+    fn config(&mut self) -> Option<Config> {
+        let authority_url = self.url("SIGNET_AUTHORITY_URL");
+        if authority_url.is_none() && self.text("SIGNET_AUTHORITY_URL").is_none() {
+            self.error(
+                "SIGNET_AUTHORITY_URL",
+                "must be set to the URL that callers use, for example https://auth.example.com",
+            );
+        }
+        let site_url = self.url("SITE_URL").or_else(|| authority_url.clone());
+        let gha = self.gha();
+        let cors_origins = self.origins("CORS_ALLOWED_ORIGINS");
+        let key_storage = self.key_storage();
+        let allow_url_change = self.switch("NOTME_ALLOW_URL_CHANGE");
+        let build_sha = self.text("BUILD_SHA").filter(|sha| {
+            sha.len() == 40 && sha.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
+        });
+        let log_level = self.log_level();
+        let algs = self
+            .text("ID_TOKEN_SIGNING_ALGS")
+            .unwrap_or_else(|| "EdDSA".into());
+        let authority_url = authority_url?;
+        Some(Config {
+            cors_origins: cors_origins.unwrap_or_else(|| vec![authority_url.origin()]),
+            site_url: site_url?,
+            gha: gha?,
+            id_token_algs: csv(&algs),
+            key_storage: key_storage?,
+            allow_url_change,
+            build_sha,
+            log_level,
+            authority_url,
+        })
+    }
+
+    fn text(&self, variable: &str) -> Option<String> {
+        (self.lookup)(variable)
+            .map(|value| value.trim().to_owned())
+            .filter(|v| !v.is_empty())
+    }
+
+    fn error(&mut self, variable: &'static str, problem: impl Into<String>) {
+        self.errors.push(ConfigError {
+            variable,
+            problem: problem.into(),
+        });
+    }
+
+    fn url(&mut self, variable: &'static str) -> Option<BaseUrl> {
+        let text = self.text(variable)?;
+        match BaseUrl::parse(&text) {
+            Ok(url) => Some(url),
+            Err(error) => {
+                self.error(variable, error.0);
+                None
+            }
+        }
+    }
+
+    fn origins(&mut self, variable: &'static str) -> Option<Vec<String>> {
+        let text = self.text(variable)?;
+        let mut origins = Vec::new();
+        for entry in csv(&text) {
+            match BaseUrl::parse(&entry) {
+                Ok(url) if url.path().is_empty() => origins.push(url.origin()),
+                _ => self.error(
+                    variable,
+                    "must list origins such as https://app.example.com, separated by commas",
+                ),
+            }
+        }
+        Some(origins)
+    }
+
+    fn switch(&mut self, variable: &'static str) -> bool {
+        match self
+            .text(variable)
+            .map(|text| text.to_ascii_lowercase())
+            .as_deref()
+        {
+            None | Some("off" | "0" | "false" | "no") => false,
+            Some("on" | "1" | "true" | "yes") => true,
+            Some(_) => {
+                self.error(variable, "must be on or off");
+                false
+            }
+        }
+    }
+
+    fn integer(
+        &mut self,
+        variable: &'static str,
+        default: u64,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> u64 {
+        match self.text(variable).map(|text| text.parse()) {
+            None => default,
+            Some(Ok(value)) if range.contains(&value) => value,
+            Some(_) => {
+                let (least, most) = range.into_inner();
+                self.error(
+                    variable,
+                    format!("must be a whole number from {least} to {most}"),
+                );
+                default
+            }
+        }
+    }
+
+    fn log_level(&mut self) -> LogLevel {
+        match self.text("NOTME_LOG_LEVEL").as_deref() {
+            None | Some("info") => LogLevel::Info,
+            Some("error") => LogLevel::Error,
+            Some("warn") => LogLevel::Warn,
+            Some("debug") => LogLevel::Debug,
+            Some(_) => {
+                self.error("NOTME_LOG_LEVEL", "must be error, warn, info or debug");
+                LogLevel::Info
+            }
+        }
+    }
+
+    fn gha(&mut self) -> Option<GhaConfig> {
+        let issuer = self
+            .text("GHA_ISSUER")
+            .unwrap_or_else(|| GITHUB_ISSUER.into());
+        let issuer_url = match BaseUrl::parse(&issuer) {
+            Ok(url) => Some(url),
+            Err(error) => {
+                self.error("GHA_ISSUER", error.0);
+                None
+            }
+        };
+        let ttl_millis = self.integer("GHA_CERT_TTL_MS", MAX_TTL_MILLIS, 1000..=MAX_TTL_MILLIS);
+        let min_replay_secs = self.integer("JTI_MIN_TTL_SECONDS", 60, 1..=86_400);
+        let allow_pull_request = self.switch("GHA_ALLOW_PULL_REQUEST");
+        let list = |variable| PatternList::parse(&self.text(variable).unwrap_or_default());
+        let names =
+            |variable| PatternList::parse_ignoring_case(&self.text(variable).unwrap_or_default());
+        Some(GhaConfig {
+            issuer_url: issuer_url?,
+            issuer,
+            audience: self
+                .text("GHA_CERT_AUDIENCE")
+                .unwrap_or_else(|| DEFAULT_AUDIENCE.into()),
+            ttl_secs: ttl_millis / 1000,
+            min_replay_secs,
+            owner_ids: list("GHA_ALLOWED_OWNER_IDS"),
+            owners: names("GHA_ALLOWED_OWNERS"),
+            repositories: names("GHA_ALLOWED_REPOSITORIES"),
+            refs: list("GHA_ALLOWED_REFS"),
+            workflows: list("GHA_ALLOWED_WORKFLOWS"),
+            environments: list("GHA_ALLOWED_ENVIRONMENTS"),
+            events: list("GHA_ALLOWED_EVENTS"),
+            allow_pull_request,
+        })
+    }
+
+    fn kek(&mut self, variable: &'static str) -> Option<Option<Kek>> {
+        let Some(secret) = self.text(variable) else {
+            return Some(None);
+        };
+        match Kek::from_secret(&secret) {
+            Ok(kek) => Some(Some(kek)),
+            Err(KekError::Weak) => {
+                self.error(
+                    variable,
+                    "is too weak: give at least 32 characters of randomness, for example the output of `openssl rand -base64 32`",
+                );
+                None
+            }
+        }
+    }
+
+    fn key_storage(&mut self) -> Option<KeyStorage> {
+        let current = self.kek("NOTME_KEK_SECRET")?;
+        let previous = self.kek("NOTME_KEK_SECRET_PREVIOUS")?;
+        match (self.text("NOTME_KEY_STORAGE").as_deref(), current) {
+            (None | Some("encrypted"), Some(current)) => {
+                Some(KeyStorage::Encrypted { current, previous })
+            }
+            (Some("encrypted"), None) => {
+                self.error(
+                    "NOTME_KEK_SECRET",
+                    "is required by NOTME_KEY_STORAGE=encrypted: give at least 32 characters of randomness, for example the output of `openssl rand -base64 32`",
+                );
+                None
+            }
+            (None | Some("cf-managed"), _) => Some(KeyStorage::CfManaged),
+            (Some("ephemeral"), _) => Some(KeyStorage::Ephemeral),
+            (Some(_), _) => {
+                self.error(
+                    "NOTME_KEY_STORAGE",
+                    "must be encrypted, ephemeral or cf-managed",
+                );
+                None
+            }
+        }
+    }
+}
+
+fn csv(text: &str) -> Vec<String> {
+    text.split(',')
+        .map(|entry| entry.trim().to_owned())
+        .filter(|e| !e.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdefghijklmnopqrstuv";
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let lookup = |name: &str| {
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        Config::read(lookup).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    fn with(name: &str, value: &str) -> Result<Config, Vec<String>> {
+        read(&[
+            ("SIGNET_AUTHORITY_URL", "https://auth.example.com"),
+            (name, value),
+        ])
+    }
+
+    #[test]
+    fn defaults_derive_from_the_authority_url() {
+        let config = read(&[("SIGNET_AUTHORITY_URL", "https://auth.example.com/id/")]).unwrap();
+        assert_eq!(config.trust_domain(), "auth.example.com");
+        assert_eq!(config.cors_origins, ["https://auth.example.com"]);
+        assert_eq!(
+            config.gha.issuer,
+            "https://token.actions.githubusercontent.com"
+        );
+        assert_eq!(config.gha.audience, "notme.bot");
+        assert_eq!(config.gha.ttl_secs, 300);
+        assert_eq!(config.key_storage, KeyStorage::CfManaged);
+        assert!(!config.gha.owners.matches("acme"));
+        assert_eq!(config.warnings().len(), 2);
+    }
+
+    #[test]
+    fn nothing_at_all_is_an_error_that_says_what_to_do() {
+        let errors = read(&[]).unwrap_err();
+        assert_eq!(errors.len(), 1);
+        assert!(
+            errors[0].starts_with("SIGNET_AUTHORITY_URL must be set"),
+            "{errors:?}"
+        );
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_together() {
+        let errors = read(&[
+            ("SIGNET_AUTHORITY_URL", "http://auth.example.com"),
+            ("SITE_URL", "nonsense"),
+            ("GHA_ISSUER", "ftp://x"),
+            ("GHA_CERT_TTL_MS", "300001"),
+            ("GHA_ALLOW_PULL_REQUEST", "maybe"),
+            ("JTI_MIN_TTL_SECONDS", "-1"),
+            ("CORS_ALLOWED_ORIGINS", "https://a.example/path"),
+            ("NOTME_KEY_STORAGE", "disk"),
+            ("NOTME_LOG_LEVEL", "loud"),
+        ])
+        .unwrap_err();
+        assert_eq!(errors.len(), 9, "{errors:#?}");
+    }
+
+    #[test]
+    fn the_kek_secret_is_required_long_and_varied() {
+        assert!(matches!(
+            with("NOTME_KEK_SECRET", SECRET).unwrap().key_storage,
+            KeyStorage::Encrypted { .. }
+        ));
+        assert!(with("NOTME_KEY_STORAGE", "encrypted").is_err());
+        for weak in [
+            "short",
+            &SECRET[1..],
+            &"a".repeat(64),
+            &format!("{}   ", &SECRET[3..]),
+        ] {
+            let errors = with("NOTME_KEK_SECRET", weak).unwrap_err();
+            assert!(errors[0].contains("too weak"), "{errors:?}");
+            assert!(!errors[0].contains(weak));
+        }
+    }
+
+    #[test]
+    fn an_explicit_mode_wins_over_a_secret_that_lies_about() {
+        let config = read(&[
+            ("SIGNET_AUTHORITY_URL", "https://auth.example.com"),
+            ("NOTME_KEY_STORAGE", "ephemeral"),
+            ("NOTME_KEK_SECRET", SECRET),
+        ]);
+        assert_eq!(config.unwrap().key_storage, KeyStorage::Ephemeral);
+    }
+
+    #[test]
+    fn variables_that_are_read_are_those_that_are_listed() {
+        let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+        let _ = Config::read(|name| {
+            asked.borrow_mut().insert(name.to_owned());
+            (name == "SIGNET_AUTHORITY_URL").then(|| "https://auth.example.com".into())
+        });
+        assert_eq!(asked.into_inner(), VARIABLES.map(String::from).into());
+    }
+}

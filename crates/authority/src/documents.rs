@@ -1,0 +1,152 @@
+//! What verifiers fetch, rendered (notme protocol §13.4 and §14). Every URL derives from
+//! configuration, none from the request.
+
+use notme_keys::{encode_base64url, encode_pem};
+use serde_json::{Value, json};
+
+use crate::bundle::base64;
+use crate::config::Config;
+use crate::state::Archive;
+
+/// `/.well-known/signet-authority.json`.
+#[must_use]
+pub fn discovery(config: &Config) -> Value {
+    let at = |path| format!("{}{path}", config.authority_url);
+    json!({
+        "issuer": at(""),
+        "cert_endpoint": at("/cert"),
+        "cert_gha_endpoint": at("/cert/gha"),
+        "ca_bundle_endpoint": at("/.well-known/ca-bundle.pem"),
+        "algorithms_supported": ["Ed25519"],
+        "grant_types_supported": ["github_actions_oidc", "dpop"],
+        "cert_types_supported": ["bridge_certificate"],
+        "token_endpoint": at("/token"),
+        "jwks_uri": at("/.well-known/jwks.json"),
+        "dpop_signing_alg_values_supported": ["ES256"],
+        "documentation": format!("{}/architecture", config.site_url),
+        "epochs_endpoint": at("/.well-known/epochs.json"),
+        "revocation_bundle_endpoint": at("/internal/ca-bundle"),
+        "max_staleness_seconds": crate::MAX_STALENESS_SECS,
+        "cert_gha_audience": config.gha.audience,
+        "trust_domain": config.trust_domain(),
+    })
+}
+
+/// `/.well-known/oauth-authorization-server` and `/.well-known/openid-configuration`.
+#[must_use]
+pub fn authorization_server(config: &Config) -> Value {
+    let at = |path| format!("{}{path}", config.authority_url);
+    json!({
+        "issuer": at(""),
+        "token_endpoint": at("/token"),
+        "jwks_uri": at("/.well-known/jwks.json"),
+        "grant_types_supported": ["github_actions_oidc", "dpop"],
+        "response_types_supported": [],
+        "scopes_supported":
+            ["bridgeCert", "authorityManage", "certMint", "sign:git", "sign:attestation"],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "dpop_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": config.id_token_algs,
+        "service_documentation": format!("{}/architecture", config.site_url),
+    })
+}
+
+/// `/` for machines.
+#[must_use]
+pub fn service(config: &Config) -> Value {
+    json!({
+        "name": "Signet Authority",
+        "authority_url": config.authority_url.to_string(),
+        "status": "operational",
+        "endpoints": {
+            "cert": "/cert",
+            "cert_gha": "/cert/gha",
+            "token": "/token",
+            "login": "/login",
+            "ca_bundle": "/.well-known/ca-bundle.pem",
+        },
+        "algorithms": ["Ed25519"],
+        "discovery": "/.well-known/signet-authority.json",
+        "public_key_url": "/.well-known/ca-bundle.pem",
+    })
+}
+
+/// `/` for people.
+#[must_use]
+pub fn landing(config: &Config) -> String {
+    let url = escape(&config.authority_url.to_string());
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>notme</title>\
+         <h1>notme</h1>\
+         <p>An identity authority for AI agents: a proof of who is asking goes in, a five-minute \
+         certificate pair that only its keys' holder can use comes out.</p>\
+         <ul><li><a href=\"{url}/.well-known/signet-authority.json\">Discovery</a>\
+         <li><a href=\"{url}/.well-known/ca-bundle.pem\">Root certificate</a>\
+         <li><a href=\"{url}/internal/ca-bundle\">Revocation bundle</a></ul></html>"
+    )
+}
+
+/// `/.well-known/version`.
+#[must_use]
+pub fn version(config: &Config) -> Value {
+    json!({
+        "commit": config.build_sha.as_deref().unwrap_or("unknown"),
+        "stamped": config.build_sha.is_some(),
+    })
+}
+
+/// `/.well-known/jwks.json` (RFC 8037): the current key first, then those that are still trusted.
+#[must_use]
+pub fn jwks(archive: &Archive) -> Value {
+    let key = |key: &crate::state::EpochKey| {
+        Some(json!({
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "x": encode_base64url(&key.public_key),
+            "kid": key.key_id()?.to_string(),
+            "use": "sig",
+            "alg": "EdDSA",
+        }))
+    };
+    json!({ "keys": archive.trusted().filter_map(key).collect::<Vec<_>>() })
+}
+
+/// `/.well-known/epochs.json`: every key there ever was, the current one last.
+#[must_use]
+pub fn epochs(archive: &Archive) -> Value {
+    let entry = |key: &crate::state::EpochKey| {
+        Some(json!({
+            "epoch": key.epoch,
+            "keyId": key.key_id()?.to_string(),
+            "publicRawB64": base64(&key.public_key),
+            "retiredAt": key.retired_at,
+        }))
+    };
+    json!({ "epochs": archive.keys.iter().filter_map(entry).collect::<Vec<_>>() })
+}
+
+/// `/.well-known/ca-bundle.pem`: the root certificates that are trusted, the current one first,
+/// without a newline at the end.
+#[must_use]
+pub fn roots(archive: &Archive) -> String {
+    archive
+        .trusted()
+        .map(|key| encode_pem("CERTIFICATE", &key.root))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Text as it may stand in HTML, in and out of attributes.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let escaped = |c| match c {
+        '&' => "&amp;".into(),
+        '<' => "&lt;".into(),
+        '>' => "&gt;".into(),
+        '"' => "&quot;".into(),
+        '\'' => "&#39;".into(),
+        c => String::from(c),
+    };
+    text.chars().map(escaped).collect()
+}

@@ -1,0 +1,168 @@
+//! Everything that can go wrong, as one enumeration. `http::problem` alone knows how it looks on
+//! the wire.
+
+use std::fmt;
+
+/// Input echoed in an answer: control characters escaped, and cut to 100 characters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Echo(String);
+
+impl Echo {
+    const MAX_CHARS: usize = 100;
+
+    /// Keeps what may be shown of `input`.
+    #[must_use]
+    pub fn new(input: &str) -> Self {
+        let escaped = input.chars().flat_map(|c| {
+            let plain =
+                !c.is_control() && !matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let escape = (!plain).then(|| c.escape_unicode());
+            plain
+                .then_some(c)
+                .into_iter()
+                .chain(escape.into_iter().flatten())
+        });
+        Self(escaped.take(Self::MAX_CHARS).collect())
+    }
+}
+
+impl fmt::Display for Echo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Echo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Which of the two keys a proof of possession failed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Possession {
+    /// The Ed25519 signing key.
+    Ed25519,
+    /// The P-256 mTLS key.
+    P256,
+}
+
+/// Why a request isn't answered with what it asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The body is longer than a stranger may send.
+    BodyTooLarge,
+    /// The proof was used before.
+    ProofUsed,
+    /// The public key named isn't one that we accept.
+    InvalidKey(notme_keys::Error),
+    /// The body isn't JSON.
+    InvalidJson,
+    /// Something in the token is wrong.
+    InvalidToken(TokenError),
+    /// The path exists, the method doesn't; the methods that do.
+    MethodNotAllowed(String),
+    /// No `Authorization: Bearer` header.
+    MissingBearer,
+    /// A key is missing.
+    MissingKeys,
+    /// A proof of possession is missing.
+    MissingProofs,
+    /// The token has no `jti`, so it can't be made single use.
+    MissingTokenId,
+    /// The policy doesn't permit this.
+    NotPermitted(PolicyRule),
+    /// No such path.
+    NotFound,
+    /// A path of the protocol that this version doesn't serve.
+    NotImplemented,
+    /// The signing routes are worker-to-worker only.
+    NotAnHttpEndpoint,
+    /// A proof of possession failed.
+    PossessionFailed(Possession),
+    /// The body has another media type than JSON.
+    UnsupportedMediaType,
+    /// Our fault, not the caller's.
+    Fault(Fault),
+}
+
+/// What is wrong with a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// `exp` has passed.
+    Expired,
+    /// `iat` lies in the future.
+    IssuedInFuture,
+    /// A claim is missing or has the wrong form.
+    InvalidClaim(&'static str),
+    /// The signature isn't the key's.
+    InvalidSignature,
+    /// Not a JWT.
+    Malformed,
+    /// `nbf` lies in the future.
+    NotYetValid,
+    /// The issuer doesn't publish this key.
+    UnknownKey(Echo),
+    /// Another `alg` than RS256, or critical extensions.
+    UnsupportedAlgorithm(Echo),
+    /// For somebody else.
+    WrongAudience(Echo),
+    /// From somebody else.
+    WrongIssuer(Echo),
+}
+
+/// The rule of the policy that said no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyRule {
+    /// The environment.
+    Environment,
+    /// The event that started the job.
+    Event,
+    /// The owner of the repository.
+    Owner,
+    /// The ref.
+    Ref,
+    /// The repository.
+    Repository,
+    /// The workflow.
+    Workflow,
+}
+
+/// What is wrong on our side. The caller learns a code; the reason is for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The configuration can't be used.
+    Configuration(String),
+    /// The keys of a token issuer can't be had.
+    IssuerUnavailable(String),
+    /// The CA key can't be used, because of the key storage that is configured.
+    KeyStorage(String),
+    /// Something that can't happen happened.
+    Internal(String),
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<TokenError> for Error {
+    fn from(error: TokenError) -> Self {
+        Self::InvalidToken(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn echoes_are_short_and_harmless() {
+        assert_eq!(Echo::new("a\n\"\u{202e}").to_string(), "a\\u{a}\"\\u{202e}");
+        assert_eq!(
+            Echo::new(&"ä".repeat(1000)).to_string().chars().count(),
+            100
+        );
+    }
+}

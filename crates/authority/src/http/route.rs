@@ -1,0 +1,477 @@
+//! The one route table. Dispatch, `405` with `Allow`, `HEAD`, CORS, caching, body rules and
+//! `docs/routes.md` all come from it.
+
+use std::fmt::Write;
+
+/// A method that a route may have. `HEAD` comes with `GET`, `OPTIONS` with every path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+    /// DELETE.
+    Delete,
+}
+
+impl Method {
+    /// As it is written in a request.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// What a route does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// The revocation bundle.
+    Bundle,
+    /// A pair from a GitHub Actions token.
+    CertGha,
+    /// The discovery document.
+    Discovery,
+    /// The key archive.
+    Epochs,
+    /// That the worker runs.
+    Health,
+    /// The authority's public keys.
+    Jwks,
+    /// Metadata of the authorization server.
+    Metadata,
+    /// Says where signing really happens.
+    NotAnHttpEndpoint,
+    /// A route of the protocol that isn't served yet.
+    NotImplemented,
+    /// The root certificates.
+    Roots,
+    /// What this service is.
+    Service,
+    /// The commit it was built from.
+    Version,
+}
+
+/// How an answer of status 200 may be cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// Not at all.
+    NoStore,
+    /// By anybody, for so many seconds.
+    Public(u32),
+}
+
+/// Which web pages may read an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cors {
+    /// All of them.
+    Anybody,
+    /// Those of the configured origins.
+    Configured,
+    /// None.
+    Nobody,
+}
+
+/// Which bodies a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// None; one that is sent is ignored.
+    None,
+    /// JSON, declared as such.
+    Json,
+    /// JSON, declared as such or not at all: scripts forget the header.
+    JsonOrUntyped,
+}
+
+/// One path and method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The path; a segment `{…}` stands for any one segment.
+    pub path: &'static str,
+    /// The method.
+    pub method: Method,
+    /// What it does.
+    pub operation: Operation,
+    /// How its answer may be cached.
+    pub cache: Cache,
+    /// Which web pages may read its answer.
+    pub cors: Cors,
+    /// Which bodies it takes.
+    pub body: Body,
+    /// What it is for, in one sentence.
+    pub summary: &'static str,
+}
+
+/// How long key material may be cached, in seconds. A verifier's staleness bound includes it.
+const KEY_MAX_AGE: u32 = 60;
+
+const fn document(
+    path: &'static str,
+    operation: Operation,
+    cache: Cache,
+    summary: &'static str,
+) -> Route {
+    Route {
+        path,
+        method: Method::Get,
+        operation,
+        cache,
+        cors: Cors::Anybody,
+        body: Body::None,
+        summary,
+    }
+}
+
+const fn later(method: Method, path: &'static str, summary: &'static str) -> Route {
+    Route {
+        path,
+        method,
+        operation: Operation::NotImplemented,
+        cache: Cache::NoStore,
+        cors: Cors::Nobody,
+        body: Body::None,
+        summary,
+    }
+}
+
+/// Every route there is.
+pub const ROUTES: &[Route] = &[
+    document(
+        "/",
+        Operation::Service,
+        Cache::Public(3600),
+        "What this service is, as JSON or as a page.",
+    ),
+    document(
+        "/.well-known/signet-authority.json",
+        Operation::Discovery,
+        Cache::Public(KEY_MAX_AGE),
+        "Where everything is.",
+    ),
+    document(
+        "/.well-known/oauth-authorization-server",
+        Operation::Metadata,
+        Cache::Public(KEY_MAX_AGE),
+        "Authorization server metadata (RFC 8414).",
+    ),
+    document(
+        "/.well-known/openid-configuration",
+        Operation::Metadata,
+        Cache::Public(KEY_MAX_AGE),
+        "The same document.",
+    ),
+    document(
+        "/.well-known/jwks.json",
+        Operation::Jwks,
+        Cache::Public(KEY_MAX_AGE),
+        "The authority's public keys, the current one first.",
+    ),
+    document(
+        "/.well-known/ca-bundle.pem",
+        Operation::Roots,
+        Cache::Public(KEY_MAX_AGE),
+        "The root certificates, the current one first.",
+    ),
+    document(
+        "/.well-known/epochs.json",
+        Operation::Epochs,
+        Cache::Public(KEY_MAX_AGE),
+        "Every key there ever was, by epoch.",
+    ),
+    document(
+        "/.well-known/version",
+        Operation::Version,
+        Cache::NoStore,
+        "The commit this was built from.",
+    ),
+    document(
+        "/health",
+        Operation::Health,
+        Cache::NoStore,
+        "`ok` while the worker runs.",
+    ),
+    document("/healthz", Operation::Health, Cache::NoStore, "The same."),
+    document(
+        "/internal/ca-bundle",
+        Operation::Bundle,
+        Cache::NoStore,
+        "The signed revocation bundle.",
+    ),
+    Route {
+        path: "/cert/gha",
+        method: Method::Post,
+        operation: Operation::CertGha,
+        cache: Cache::NoStore,
+        cors: Cors::Nobody,
+        body: Body::JsonOrUntyped,
+        summary: "A GitHub Actions OIDC token and two keys in, an enrolment pair out.",
+    },
+    document(
+        "/internal/sign-jwt",
+        Operation::NotAnHttpEndpoint,
+        Cache::NoStore,
+        "Never HTTP: signing is worker to worker.",
+    ),
+    document(
+        "/internal/sign-receipt",
+        Operation::NotAnHttpEndpoint,
+        Cache::NoStore,
+        "Never HTTP: signing is worker to worker.",
+    ),
+    later(
+        Method::Post,
+        "/cert",
+        "Any proof and two keys in, an enrolment pair out.",
+    ),
+    later(
+        Method::Post,
+        "/cert/passkey",
+        "A session and two keys in, an enrolment pair out.",
+    ),
+    later(Method::Get, "/login", "The login page."),
+    later(Method::Get, "/join", "The page that an invite leads to."),
+    later(Method::Post, "/join", "Redeems an invite."),
+    later(Method::Post, "/logout", "Ends the session."),
+    later(Method::Get, "/console", "The operator's page."),
+    later(Method::Get, "/me", "The current session."),
+    later(Method::Get, "/invites", "Lists invites."),
+    later(Method::Post, "/invites", "Makes an invite."),
+    later(Method::Delete, "/invites/{id}", "Takes an invite back."),
+    later(Method::Get, "/connections", "Lists linked identities."),
+    later(Method::Post, "/connections", "Links an identity."),
+    later(
+        Method::Post,
+        "/auth/oidc/login",
+        "An OIDC token in, a session out.",
+    ),
+    later(
+        Method::Post,
+        "/auth/passkey/register/options",
+        "Begins a registration ceremony.",
+    ),
+    later(
+        Method::Post,
+        "/auth/passkey/register/verify",
+        "Ends a registration ceremony.",
+    ),
+    later(
+        Method::Post,
+        "/auth/passkey/login/options",
+        "Begins an authentication ceremony.",
+    ),
+    later(
+        Method::Post,
+        "/auth/passkey/login/verify",
+        "Ends an authentication ceremony.",
+    ),
+    later(Method::Post, "/auth/passkey/reset", "Recovery."),
+    later(Method::Get, "/auth/passkey/status", "Counts for operators."),
+    later(
+        Method::Get,
+        "/admin/alarm-health",
+        "Health of the publisher.",
+    ),
+    later(Method::Post, "/admin/alarm-health/reset", "Resets it."),
+    later(
+        Method::Post,
+        "/token",
+        "An access token bound to a DPoP key.",
+    ),
+    later(Method::Get, "/authorize", "The consent page."),
+    later(Method::Post, "/authorize/code", "An authorization code."),
+    later(
+        Method::Post,
+        "/authorize/redeem",
+        "An access token for a code.",
+    ),
+    later(Method::Get, "/api/docs", "The API reference."),
+];
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dispatch {
+    /// To this route; `head` if the body isn't wanted.
+    Route {
+        /// The route.
+        route: &'static Route,
+        /// Whether the method was HEAD.
+        head: bool,
+    },
+    /// The path exists, the method doesn't; the value of `Allow`.
+    MethodNotAllowed(String),
+    /// To the answer that browsers ask for before they ask.
+    Preflight,
+    /// Nowhere.
+    NotFound,
+}
+
+/// Finds the route of a request; `path` is within the authority. One slash at its end doesn't count.
+#[must_use]
+pub fn dispatch(method: &str, path: &str) -> Dispatch {
+    if method == "OPTIONS" {
+        return Dispatch::Preflight;
+    }
+    let path = match path.strip_suffix('/') {
+        Some(stripped) if !stripped.is_empty() => stripped,
+        _ => path,
+    };
+    let wanted = if method == "HEAD" { "GET" } else { method };
+    let mut allowed: Vec<&str> = Vec::new();
+    for route in ROUTES.iter().filter(|route| matches(route.path, path)) {
+        if route.method.name() == wanted {
+            return Dispatch::Route {
+                route,
+                head: method == "HEAD",
+            };
+        }
+        allowed.push(route.method.name());
+        if route.method == Method::Get {
+            allowed.push("HEAD");
+        }
+    }
+    if allowed.is_empty() {
+        return Dispatch::NotFound;
+    }
+    allowed.push("OPTIONS");
+    Dispatch::MethodNotAllowed(allowed.join(", "))
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    if !pattern.contains('{') {
+        return pattern == path;
+    }
+    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some(wild), Some(segment)) if wild.starts_with('{') && !segment.is_empty() => {}
+            (Some(exact), Some(segment)) if exact == segment => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The table as `docs/routes.md`.
+#[must_use]
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Routes\n\nGenerated from the route table (`crates/authority/src/http/route.rs`) by `npm run codegen`; do not edit.\n\n\
+         `HEAD` works wherever `GET` does, `OPTIONS` everywhere. Bodies are at most 64 KiB of JSON.\n\n\
+         | method | path | cache | readable by pages of | what |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for route in ROUTES {
+        let cache = match route.cache {
+            Cache::NoStore => "no-store".to_owned(),
+            Cache::Public(secs) => format!("public, {secs} s"),
+        };
+        let cors = match route.cors {
+            Cors::Anybody => "anybody",
+            Cors::Configured => "configured origins",
+            Cors::Nobody => "nobody",
+        };
+        let status = if route.operation == Operation::NotImplemented {
+            " *(501 for now)*"
+        } else {
+            ""
+        };
+        let (method, path, summary) = (route.method.name(), route.path, route.summary);
+        // Writing to a String can't fail.
+        let _ = writeln!(
+            out,
+            "| {method} | `{path}` | {cache} | {cors} | {summary}{status} |"
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(method: &str, path: &str) -> Option<Operation> {
+        match dispatch(method, path) {
+            Dispatch::Route { route, .. } => Some(route.operation),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn routes_are_found_by_path_and_method() {
+        assert_eq!(operation("POST", "/cert/gha"), Some(Operation::CertGha));
+        assert_eq!(operation("POST", "/cert/gha/"), Some(Operation::CertGha));
+        assert_eq!(operation("GET", "/"), Some(Operation::Service));
+        assert_eq!(operation("HEAD", "/health"), Some(Operation::Health));
+        assert_eq!(
+            operation("DELETE", "/invites/abc"),
+            Some(Operation::NotImplemented)
+        );
+        for path in [
+            "",
+            "/nope",
+            "/cert/gha//",
+            "//",
+            "/Cert/gha",
+            "/invites/",
+            "/invites/a/b",
+            "/cert/gha?x",
+        ] {
+            assert_eq!(operation("DELETE", path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn other_methods_are_told_which_exist() {
+        let allow = |method, path| match dispatch(method, path) {
+            Dispatch::MethodNotAllowed(allow) => allow,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(allow("GET", "/cert/gha"), "POST, OPTIONS");
+        assert_eq!(allow("PUT", "/invites"), "GET, HEAD, POST, OPTIONS");
+        assert_eq!(allow("BREW", "/health"), "GET, HEAD, OPTIONS");
+        assert_eq!(allow("get", "/health"), "GET, HEAD, OPTIONS");
+        assert_eq!(dispatch("OPTIONS", "/nope"), Dispatch::Preflight);
+        assert_eq!(dispatch("GET", "/nope"), Dispatch::NotFound);
+    }
+
+    #[test]
+    fn no_two_routes_are_the_same() {
+        for (i, a) in ROUTES.iter().enumerate() {
+            let same = |b: &&Route| b.path == a.path && b.method == a.method;
+            assert_eq!(ROUTES.iter().skip(i + 1).find(same), None, "{}", a.path);
+        }
+    }
+
+    #[test]
+    fn key_material_is_cached_for_a_minute_at_most() {
+        for route in ROUTES {
+            if matches!(
+                route.operation,
+                Operation::Jwks | Operation::Roots | Operation::Epochs | Operation::Discovery
+            ) {
+                assert!(
+                    matches!(route.cache, Cache::Public(0..=60)),
+                    "{}",
+                    route.path
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn docs_are_generated() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/routes.md");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        if std::env::var_os("NOTME_WRITE_DOCS").is_some() {
+            std::fs::write(path, markdown()).unwrap();
+        } else {
+            assert_eq!(
+                committed,
+                markdown(),
+                "run `NOTME_WRITE_DOCS=1 cargo test -p notme-authority docs_are_generated`"
+            );
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Issuing a pair: evidence in, certificates to be signed and the answer out.
+
+use notme_keys::{Ed25519PublicKey, P256PublicKey, encode_pem};
+use notme_x509::{Issuer, PairProfile, SerialNumber, ToBeSigned, Validity, pair_binding};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{Error, Evidence, Fault};
+
+/// What the object that signs is asked for. It was verified by whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssueRequest {
+    /// Who was proven to be asking.
+    pub evidence: Evidence,
+    /// DER SubjectPublicKeyInfo of the mTLS key.
+    pub mtls_spki: Vec<u8>,
+    /// DER SubjectPublicKeyInfo of the signing key.
+    pub signing_spki: Vec<u8>,
+    /// Lifetime of the pair, in seconds.
+    pub ttl_secs: u64,
+    /// What the answer repeats of the proof, as JSON.
+    pub claims: Option<String>,
+}
+
+/// The authority at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Authority<'a> {
+    /// As an issuer.
+    pub issuer: &'a Issuer,
+    /// The current epoch.
+    pub epoch: u64,
+    /// The id of the current key.
+    pub key_id: &'a str,
+}
+
+/// A pair that only lacks its signatures.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    to_be_signed: [ToBeSigned; 2],
+    binding: [u8; 32],
+    not_after: u64,
+    epoch: u64,
+    key_id: String,
+}
+
+/// The answer (notme protocol §7.4).
+#[derive(Serialize)]
+struct Answer<'a> {
+    certificates: Certificates,
+    identity: &'a str,
+    scopes: &'a [String],
+    expires_at: u64,
+    binding: String,
+    authority: AuthorityFacts<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct Certificates {
+    mtls: String,
+    signing: String,
+}
+
+#[derive(Serialize)]
+struct AuthorityFacts<'a> {
+    epoch: u64,
+    key_id: &'a str,
+}
+
+impl Prepared {
+    /// Makes the two certificates; `now_millis` in Unix milliseconds, `random` fresh.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] if a key isn't in its canonical encoding.
+    pub fn new(
+        authority: Authority<'_>,
+        request: &IssueRequest,
+        now_millis: u64,
+        random: [u8; 32],
+    ) -> Result<Self, Error> {
+        let mtls = P256PublicKey::from_spki(&request.mtls_spki).map_err(Error::InvalidKey)?;
+        let signing =
+            Ed25519PublicKey::from_spki(&request.signing_spki).map_err(Error::InvalidKey)?;
+        let validity = Validity::starting(now_millis / 1000, request.ttl_secs);
+        let profile = PairProfile {
+            issuer: authority.issuer,
+            subject: &request.evidence.subject,
+            identity: &request.evidence.identity,
+            scopes: &request.evidence.scopes,
+            auth_method: &request.evidence.auth_method,
+            epoch: authority.epoch,
+            issued_at_millis: now_millis,
+            validity,
+            mtls: &mtls,
+            signing: &signing,
+        };
+        let mut serials = [[0; 16]; 2];
+        serials.as_flattened_mut().copy_from_slice(&random);
+        Ok(Self {
+            to_be_signed: profile.to_be_signed(serials.map(SerialNumber::from_random)),
+            binding: pair_binding(&mtls, &signing),
+            not_after: validity.not_after,
+            epoch: authority.epoch,
+            key_id: authority.key_id.to_owned(),
+        })
+    }
+
+    /// What the CA key must sign: the mTLS leaf, then the signing leaf.
+    #[must_use]
+    pub fn messages(&self) -> [&[u8]; 2] {
+        self.to_be_signed.each_ref().map(ToBeSigned::as_bytes)
+    }
+
+    /// The body of the answer, given the signatures over [`Self::messages`].
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] if the claims to repeat aren't JSON.
+    pub fn into_answer(
+        self,
+        request: &IssueRequest,
+        signatures: [[u8; 64]; 2],
+    ) -> Result<Vec<u8>, Error> {
+        let [mtls, signing] = self.to_be_signed;
+        let [mtls_signature, signing_signature] = signatures;
+        let pem = |leaf: ToBeSigned, signature| {
+            encode_pem("CERTIFICATE", &leaf.into_certificate(signature))
+        };
+        let claims = request
+            .claims
+            .as_deref()
+            .map(serde_json::from_str::<&RawValue>)
+            .transpose();
+        let internal = |error: serde_json::Error| Fault::Internal(error.to_string());
+        let answer = Answer {
+            certificates: Certificates {
+                mtls: pem(mtls, &mtls_signature),
+                signing: pem(signing, &signing_signature),
+            },
+            identity: &request.evidence.identity,
+            scopes: &request.evidence.scopes,
+            expires_at: self.not_after,
+            binding: self.binding.iter().map(|b| format!("{b:02x}")).collect(),
+            authority: AuthorityFacts {
+                epoch: self.epoch,
+                key_id: &self.key_id,
+            },
+            claims: claims.map_err(internal)?,
+        };
+        Ok(serde_json::to_vec(&answer).map_err(internal)?)
+    }
+}

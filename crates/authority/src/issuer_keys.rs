@@ -1,0 +1,145 @@
+//! Keeping a token issuer's key set: when to use what is at hand, when to fetch, when to say no.
+//!
+//! One [`KeyCache`] sits in the object that fetches, so that one key set is fetched once however
+//! many workers ask; each worker keeps a copy of its answers in another.
+
+use notme_jose::JwkSet;
+use serde::{Deserialize, Serialize};
+
+/// How long a key set is used without asking again, in milliseconds. A key that an issuer withdraws
+/// is refused within this, plus a copy's share of it.
+const FRESH_MILLIS: u64 = 300_000;
+/// How long the last good set is used when the issuer can't be reached, in milliseconds.
+const STALE_MILLIS: u64 = 3_600_000;
+/// The least time between two fetches, in milliseconds: tokens with made-up key ids can't make us
+/// hammer the issuer, and a key that it just published is accepted within 15 seconds.
+const BACK_OFF_MILLIS: u64 = 10_000;
+
+/// The longest discovery document or key set that is read, in bytes.
+pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+/// How long one fetch may take, in milliseconds.
+pub const FETCH_TIMEOUT_MILLIS: u32 = 5_000;
+
+/// An issuer's key set as it travels from the object to a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySetAnswer {
+    /// The JWK set, as the issuer sent it.
+    pub json: Vec<u8>,
+    /// When it was fetched, in Unix milliseconds.
+    pub fetched_at: u64,
+    /// When the issuer was last asked, successfully or not, in Unix milliseconds.
+    pub attempted_at: u64,
+}
+
+/// What is known of an issuer's keys. Times are Unix milliseconds.
+#[derive(Clone, Debug, Default)]
+pub struct KeyCache {
+    fetched: Option<(JwkSet, u64)>,
+    attempted_at: Option<u64>,
+}
+
+/// What to do for a token that names a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Look the key up in what is at hand; if it isn't there, it is unknown.
+    Use,
+    /// Ask (the object, or the issuer) first.
+    Fetch,
+    /// There is nothing to look up in, and it is too early to ask again.
+    Unavailable,
+}
+
+impl KeyCache {
+    /// What to do at `now` for a token that names `kid`.
+    #[must_use]
+    pub fn plan(&self, kid: &str, now: u64) -> Plan {
+        let age = |since: u64| now.saturating_sub(since);
+        let backing_off = self
+            .attempted_at
+            .is_some_and(|at| age(at) < BACK_OFF_MILLIS);
+        match &self.fetched {
+            Some((set, at)) if set.find(kid).is_some() && age(*at) < FRESH_MILLIS => Plan::Use,
+            _ if !backing_off => Plan::Fetch,
+            Some((_, at)) if age(*at) < STALE_MILLIS => Plan::Use,
+            _ => Plan::Unavailable,
+        }
+    }
+
+    /// The key set at hand.
+    #[must_use]
+    pub fn keys(&self) -> Option<&JwkSet> {
+        self.fetched.as_ref().map(|(set, _)| set)
+    }
+
+    /// Notes that the issuer is being asked at `now`.
+    pub const fn attempt(&mut self, now: u64) {
+        self.attempted_at = Some(now);
+    }
+
+    /// Takes a key set that was fetched at `fetched_at`.
+    pub fn store(&mut self, set: JwkSet, fetched_at: u64) {
+        self.fetched = Some((set, fetched_at));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(kid: &str) -> JwkSet {
+        let json = format!(
+            r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}]}}"#
+        );
+        JwkSet::parse(json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_known_key_needs_no_fetch_while_fresh() {
+        let mut cache = KeyCache::default();
+        assert_eq!(cache.plan("a", 1_000_000), Plan::Fetch);
+        cache.attempt(1_000_000);
+        cache.store(set("a"), 1_000_000);
+        assert_eq!(cache.plan("a", 1_000_000), Plan::Use);
+        assert_eq!(cache.plan("a", 1_299_999), Plan::Use);
+        assert_eq!(cache.plan("a", 1_300_000), Plan::Fetch);
+    }
+
+    #[test]
+    fn unknown_keys_cause_one_fetch_in_ten_seconds() {
+        let mut cache = KeyCache::default();
+        cache.attempt(0);
+        cache.store(set("a"), 0);
+        for now in [0, 9_999] {
+            assert_eq!(cache.plan("b", now), Plan::Use, "{now}");
+        }
+        assert_eq!(cache.plan("b", 10_000), Plan::Fetch);
+        cache.attempt(10_000);
+        assert_eq!(cache.plan("b", 19_999), Plan::Use);
+        assert_eq!(cache.plan("a", 19_999), Plan::Use);
+    }
+
+    #[test]
+    fn an_unreachable_issuer_is_asked_again_after_the_back_off() {
+        let mut cache = KeyCache::default();
+        cache.attempt(0);
+        assert_eq!(cache.plan("a", 1), Plan::Unavailable);
+        assert_eq!(cache.plan("a", 10_000), Plan::Fetch);
+    }
+
+    #[test]
+    fn the_last_good_set_serves_for_an_hour() {
+        let mut cache = KeyCache::default();
+        cache.store(set("a"), 0);
+        cache.attempt(3_599_000);
+        assert_eq!(cache.plan("a", 3_599_999), Plan::Use);
+        assert_eq!(cache.plan("a", 3_600_000), Plan::Unavailable);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_panic() {
+        let mut cache = KeyCache::default();
+        cache.attempt(u64::MAX);
+        cache.store(set("a"), u64::MAX);
+        assert_eq!(cache.plan("a", 0), Plan::Use);
+    }
+}

@@ -1,0 +1,100 @@
+//! Proof of possession of the two keys of a pair (notme protocol §6).
+
+use notme_keys::{
+    Ed25519PublicKey, Outcome, P256PublicKey, SignatureCheck, VerifyingKey, decode_base64_any,
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Possession};
+
+/// The two keys to be certified, and the proofs that the caller holds them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairRequest {
+    /// The key of the mTLS leaf.
+    pub mtls: P256PublicKey,
+    /// The key of the signing leaf.
+    pub signing: Ed25519PublicKey,
+    mtls_proof: Vec<u8>,
+    signing_proof: Vec<u8>,
+}
+
+/// What the keys sign beside themselves, so that a proof is worth nothing with another request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoundTo<'a> {
+    /// The token that the request presents, as it was sent: its SHA-256 is the third part.
+    Token(&'a str),
+}
+
+impl PairRequest {
+    /// Reads the body `{"public_keys":{…},"proofs":{…}}`.
+    ///
+    /// # Errors
+    /// In this order: [`Error::InvalidJson`], [`Error::MissingKeys`], [`Error::MissingProofs`],
+    /// [`Error::InvalidKey`].
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        let body: Value = serde_json::from_slice(body).map_err(|_| Error::InvalidJson)?;
+        let member = |outer: &str, inner: &str| body.get(outer)?.get(inner)?.as_str();
+        let key = |name| {
+            member("public_keys", name)
+                .filter(|pem| !pem.is_empty())
+                .ok_or(Error::MissingKeys)
+        };
+        let (mtls, signing) = (key("mtls")?, key("signing")?);
+        let proof = |name| member("proofs", name).ok_or(Error::MissingProofs);
+        let (mtls_proof, signing_proof) = (proof("mtls")?, proof("signing")?);
+        // Text that isn't base64 is a proof that fails, not a malformed request.
+        let decoded = |proof| decode_base64_any(proof).unwrap_or_default();
+        Ok(Self {
+            mtls: P256PublicKey::from_pem(mtls).map_err(Error::InvalidKey)?,
+            signing: Ed25519PublicKey::from_pem(signing).map_err(Error::InvalidKey)?,
+            mtls_proof: decoded(mtls_proof),
+            signing_proof: decoded(signing_proof),
+        })
+    }
+
+    /// What must hold for the caller to hold both keys: P-256, then Ed25519.
+    ///
+    /// Each proof may be over the pre-image or, as released clients do it, over its SHA-256; the
+    /// two are independent of each other (§6.3).
+    #[must_use]
+    pub fn checks(&self, bound_to: BoundTo<'_>) -> [SignatureCheck; 2] {
+        let messages = {
+            let BoundTo::Token(token) = bound_to;
+            let third = Sha256::digest(token);
+            let pre_image = [&self.mtls.to_spki()[..], &self.signing.to_spki(), &third].concat();
+            let digest = Sha256::digest(&pre_image).to_vec();
+            vec![pre_image, digest]
+        };
+        [
+            SignatureCheck {
+                key: VerifyingKey::Es256(self.mtls),
+                messages: messages.clone(),
+                signature: self.mtls_proof.clone(),
+            },
+            SignatureCheck {
+                key: VerifyingKey::Ed25519(self.signing),
+                messages,
+                signature: self.signing_proof.clone(),
+            },
+        ]
+    }
+
+    /// Whether the checks were settled well.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] for a key that is no point of its curve, then
+    /// [`Error::PossessionFailed`], the P-256 key first.
+    pub fn settled(&self, [mtls, signing]: [Outcome; 2]) -> Result<(), Error> {
+        if [mtls, signing].contains(&Outcome::InvalidKey) {
+            return Err(Error::InvalidKey(notme_keys::Error::BadSpki));
+        }
+        if !mtls.is_verified() {
+            return Err(Error::PossessionFailed(Possession::P256));
+        }
+        if !signing.is_verified() {
+            return Err(Error::PossessionFailed(Possession::Ed25519));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! What the worker and its objects say to each other: one byte string each way, `postcard` inside.
+//!
+//! Worker and objects are one script, but a deployment rolls out over a minute, so the first byte is
+//! a version: a message of another one is refused instead of misread.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::Bundle;
+use crate::issue::IssueRequest;
+use crate::issuer_keys::KeySetAnswer;
+use crate::state::Archive;
+use crate::{Error, Fault};
+
+/// Changes with every change of the types below.
+const VERSION: u8 = 1;
+
+/// What the signing object can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Burn and issue.
+    Issue(Box<IssueRequest>),
+    /// The keys.
+    Archive,
+    /// The revocation bundle.
+    Bundle,
+}
+
+/// What the signing object answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The body for the caller, as it is to be sent.
+    Issued(Vec<u8>),
+    /// The keys.
+    Archive(Archive),
+    /// The revocation bundle.
+    Bundle(Bundle),
+    /// No.
+    Refused(Refusal),
+}
+
+/// What the object that keeps an issuer's keys can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysWanted {
+    /// The key id that a token names.
+    pub kid: String,
+}
+
+/// What the object that keeps an issuer's keys answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeysReply {
+    /// The key set.
+    Keys(KeySetAnswer),
+    /// No.
+    Refused(Refusal),
+}
+
+/// An [`Error`] of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// [`Error::ProofUsed`].
+    ProofUsed,
+    /// [`Fault::Configuration`].
+    Configuration(String),
+    /// [`Fault::IssuerUnavailable`].
+    IssuerUnavailable(String),
+    /// [`Fault::KeyStorage`].
+    KeyStorage(String),
+    /// Anything else.
+    Internal(String),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::ProofUsed => Self::ProofUsed,
+            Error::Fault(Fault::Configuration(reason)) => Self::Configuration(reason),
+            Error::Fault(Fault::IssuerUnavailable(reason)) => Self::IssuerUnavailable(reason),
+            Error::Fault(Fault::KeyStorage(reason)) => Self::KeyStorage(reason),
+            Error::Fault(Fault::Internal(reason)) => Self::Internal(reason),
+            // The worker checks the rest before it asks.
+            other => Self::Internal(format!("{other:?}")),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::ProofUsed => Self::ProofUsed,
+            Refusal::Configuration(reason) => Fault::Configuration(reason).into(),
+            Refusal::IssuerUnavailable(reason) => Fault::IssuerUnavailable(reason).into(),
+            Refusal::KeyStorage(reason) => Fault::KeyStorage(reason).into(),
+            Refusal::Internal(reason) => Fault::Internal(reason).into(),
+        }
+    }
+}
+
+/// Encodes a message.
+///
+/// # Errors
+/// [`Fault::Internal`] if it doesn't serialize.
+pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, Fault> {
+    postcard::to_extend(message, vec![VERSION]).map_err(|e| Fault::Internal(e.to_string()))
+}
+
+/// Decodes a message.
+///
+/// # Errors
+/// [`Fault::Internal`] if it is of another version or malformed.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    match bytes.split_first() {
+        Some((&VERSION, message)) => {
+            postcard::from_bytes(message).map_err(|e| Fault::Internal(e.to_string()))
+        }
+        _ => Err(Fault::Internal(
+            "a message between worker and object has another version".into(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn format_unchanged() {
+        // Changing these bytes means changing VERSION.
+        assert_eq!(encode(&Command::Archive).unwrap(), [1, 1]);
+        assert_eq!(
+            encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
+            [1, 3, 0]
+        );
+        assert_eq!(
+            encode(&KeysWanted { kid: "k".into() }).unwrap(),
+            [1, 1, b'k']
+        );
+    }
+
+    #[test]
+    fn other_versions_and_rubbish_are_refused() {
+        for bytes in [&[][..], &[0, 1], &[2, 1], &[1], &[1, 99], &[1, 0, 255]] {
+            assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
+        }
+        assert_eq!(decode::<Command>(&[1, 1]), Ok(Command::Archive));
+    }
+}

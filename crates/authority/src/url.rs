@@ -1,0 +1,194 @@
+//! The few URLs that configuration names. A full URL parser would double the size of the worker.
+
+use std::fmt;
+
+/// An absolute http or https URL without user, query and fragment. Scheme and host are lower case,
+/// a default port and trailing slashes are dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    https: bool,
+    host: String,
+    port: Option<u16>,
+    path: String,
+}
+
+/// Why some text isn't such a URL: a sentence for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UrlError(pub &'static str);
+
+impl BaseUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// [`UrlError`] says what is wrong. Plain http is for loopback only.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let error = |why| Err(UrlError(why));
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or(UrlError("is not a URL (https://host)"))?;
+        let https = match scheme.to_ascii_lowercase().as_str() {
+            "https" => true,
+            "http" => false,
+            _ => return error("must start with https://"),
+        };
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let path = path.trim_end_matches('/');
+        let path_char = |c: char| c.is_ascii_alphanumeric() || "/-._~%!$&'()*+,;=:@".contains(c);
+        if !path.chars().all(path_char) || path.contains("//") {
+            return error("must have no query, fragment or white space");
+        }
+        if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return error("must not have . or .. in its path");
+        }
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => {
+                let port = port.parse().map_err(|_| UrlError("has a malformed port"))?;
+                (host, Some(port))
+            }
+            _ => (authority, None),
+        };
+        let host = host.to_ascii_lowercase();
+        let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        let literal = |c: char| c.is_ascii_hexdigit() || c == ':' || c == '.';
+        let well_formed = match host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+        {
+            Some(address) => !address.is_empty() && address.chars().all(literal),
+            None => !host.is_empty() && host.chars().all(name),
+        };
+        if !well_formed {
+            return error("has a malformed host (internationalised names go in as punycode)");
+        }
+        let port = port.filter(|port| *port != if https { 443 } else { 80 });
+        let url = Self {
+            https,
+            host,
+            port,
+            path: path.to_owned(),
+        };
+        if !https && !url.is_loopback() {
+            return error("must be https, unless its host is localhost, 127.0.0.1 or [::1]");
+        }
+        Ok(url)
+    }
+
+    /// `host` or `host:port`.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match self.port {
+            Some(port) => format!("{}:{port}", self.host),
+            None => self.host.clone(),
+        }
+    }
+
+    /// Scheme, host and port (RFC 6454 §6.2).
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!(
+            "{}://{}",
+            if self.https { "https" } else { "http" },
+            self.host()
+        )
+    }
+
+    /// The path without a trailing slash; empty if there is none.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether the scheme is https.
+    #[must_use]
+    pub const fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// Whether the host is this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let octets: Vec<Option<u8>> = self.host.split('.').map(|part| part.parse().ok()).collect();
+        matches!(octets[..], [Some(127), Some(_), Some(_), Some(_)])
+            || self.host == "localhost"
+            || self.host == "[::1]"
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.origin(), self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_normalises() {
+        for (text, shown, host, path) in [
+            (
+                "https://Auth.Example.com",
+                "https://auth.example.com",
+                "auth.example.com",
+                "",
+            ),
+            ("https://a.b/", "https://a.b", "a.b", ""),
+            ("https://a.b:443/x/", "https://a.b/x", "a.b", "/x"),
+            (
+                "https://a.b:8443/x/y",
+                "https://a.b:8443/x/y",
+                "a.b:8443",
+                "/x/y",
+            ),
+            (
+                "http://localhost:8788",
+                "http://localhost:8788",
+                "localhost:8788",
+                "",
+            ),
+            ("http://127.0.0.1:80", "http://127.0.0.1", "127.0.0.1", ""),
+            ("http://[::1]:9/p", "http://[::1]:9/p", "[::1]:9", "/p"),
+        ] {
+            let url = BaseUrl::parse(text).unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(url.host(), host);
+            assert_eq!(url.path(), path);
+        }
+    }
+
+    #[test]
+    fn refuses_the_rest() {
+        for text in [
+            "",
+            "example.com",
+            "//example.com",
+            "ftp://example.com",
+            "https://",
+            "https:///x",
+            "https://u@example.com",
+            "https://example.com?x",
+            "https://example.com/x?y",
+            "https://example.com#x",
+            "https://exa mple.com",
+            "https://example.com:x",
+            "https://example.com:99999",
+            "https://bücher.example",
+            "https://[::1",
+            "https://[]",
+            "http://example.com",
+            "http://127.0.0.1.example.com",
+            "http://localhost.example.com",
+            "http://127.example.com",
+            "https://example.com/../x",
+            "https://example.com//x",
+            "https://example.com\\@evil",
+            "https://example.com/\u{0}",
+        ] {
+            assert!(BaseUrl::parse(text).is_err(), "{text}");
+        }
+    }
+}
