@@ -53,3 +53,4 @@ const object = (name) =>
   };
 
 export const SigningAuthority = object("SigningAuthority");
+export const IssuerKeys = object("IssuerKeys");

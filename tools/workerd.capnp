@@ -5,7 +5,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .authority),
     (name = "state", disk = (writable = true)),
-    (name = "internet", network = (allow = ["public"], tlsOptions = (trustBrowserCas = true))),
+    (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
   ],
   sockets = [(name = "http", http = (), service = "main")],
 );
@@ -19,9 +19,17 @@ const authority :Workerd.Worker = (
   ],
   bindings = [
     (name = "SIGNING_AUTHORITY", durableObjectNamespace = "SigningAuthority"),
+    (name = "ISSUER_KEYS", durableObjectNamespace = "IssuerKeys"),
+    (name = "SIGNET_AUTHORITY_URL", fromEnvironment = "SIGNET_AUTHORITY_URL"),
+    (name = "GHA_ISSUER", fromEnvironment = "GHA_ISSUER"),
+    (name = "GHA_ALLOWED_OWNERS", fromEnvironment = "GHA_ALLOWED_OWNERS"),
+    (name = "NOTME_KEK_SECRET", fromEnvironment = "NOTME_KEK_SECRET"),
+    (name = "NOTME_KEY_STORAGE", fromEnvironment = "NOTME_KEY_STORAGE"),
+    (name = "NOTME_LOG_LEVEL", fromEnvironment = "NOTME_LOG_LEVEL"),
   ],
   durableObjectNamespaces = [
     (className = "SigningAuthority", uniqueKey = "signing-authority", enableSql = true, preventEviction = true),
+    (className = "IssuerKeys", uniqueKey = "issuer-keys", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "state"),
   globalOutbound = "internet",

@@ -1,31 +1,18 @@
-use wasm_bindgen::prelude::*;
-use worker::*;
+//! The authority's Durable Objects.
+//!
+//! They load, hand what they loaded to `notme-authority`, sign, and write what it decided, in one
+//! transaction. They hold no rules.
 
-#[durable_object]
-pub struct SigningAuthority {
-    state: State,
-    env: Env,
-}
+#![allow(
+    missing_docs,
+    reason = "the macro for objects writes methods without documentation"
+)]
 
-impl DurableObject for SigningAuthority {
-    fn new(state: State, env: Env) -> Self {
-        Self { state, env }
-    }
-    async fn fetch(&self, _req: Request) -> Result<Response> {
-        Response::error("rpc only", 404)
-    }
-}
+mod host;
+mod issuer_keys;
+mod signing_authority;
+mod sql;
 
-#[wasm_bindgen]
-impl SigningAuthority {
-    pub async fn call(
-        &self,
-        bytes: js_sys::Uint8Array,
-    ) -> std::result::Result<js_sys::Uint8Array, JsValue> {
-        let v = bytes.to_vec();
-        if v.first() == Some(&b'p') {
-            panic!("boom")
-        }
-        Ok(js_sys::Uint8Array::from(&v[..]))
-    }
-}
+pub use host::{config, log, now_millis, random};
+pub use issuer_keys::IssuerKeys;
+pub use signing_authority::SigningAuthority;

@@ -5,6 +5,9 @@
 
 use notme_jose::JwkSet;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{BaseUrl, Fault};
 
 /// How long a key set is used without asking again, in milliseconds. A key that an issuer withdraws
 /// is refused within this, plus a copy's share of it.
@@ -16,7 +19,7 @@ const STALE_MILLIS: u64 = 3_600_000;
 const BACK_OFF_MILLIS: u64 = 10_000;
 
 /// The longest discovery document or key set that is read, in bytes.
-pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+pub const MAX_DOCUMENT_BYTES: u32 = 256 * 1024;
 /// How long one fetch may take, in milliseconds.
 pub const FETCH_TIMEOUT_MILLIS: u32 = 5_000;
 
@@ -27,8 +30,38 @@ pub struct KeySetAnswer {
     pub json: Vec<u8>,
     /// When it was fetched, in Unix milliseconds.
     pub fetched_at: u64,
-    /// When the issuer was last asked, successfully or not, in Unix milliseconds.
-    pub attempted_at: u64,
+}
+
+/// Where an issuer says where its keys are (OpenID Connect Discovery §4).
+#[must_use]
+pub fn discovery_url(issuer: &str) -> String {
+    format!(
+        "{}/.well-known/openid-configuration",
+        issuer.trim_end_matches('/')
+    )
+}
+
+/// `jwks_uri` of `issuer`'s discovery document.
+///
+/// # Errors
+/// [`Fault::IssuerUnavailable`] if the document isn't the issuer's, or sends us to plain http or
+/// from elsewhere to this machine.
+pub fn jwks_uri(issuer: &str, discovery: &[u8]) -> Result<String, Fault> {
+    let error =
+        |why: &str| Fault::IssuerUnavailable(format!("the discovery document of {issuer} {why}"));
+    let document: Value = serde_json::from_slice(discovery).map_err(|_| error("isn't JSON"))?;
+    let member = |name: &str| document.get(name).and_then(Value::as_str);
+    // OpenID Connect Discovery §4.3: exactly.
+    if member("issuer") != Some(issuer) {
+        return Err(error("names another issuer"));
+    }
+    let uri = member("jwks_uri").ok_or_else(|| error("has no jwks_uri"))?;
+    let url = BaseUrl::parse(uri).map_err(|_| error("has a jwks_uri that isn't an https URL"))?;
+    let local = BaseUrl::parse(issuer).is_ok_and(|issuer| issuer.is_loopback());
+    if url.is_loopback() && !local {
+        return Err(error("has a jwks_uri on this machine"));
+    }
+    Ok(url.to_string())
 }
 
 /// What is known of an issuer's keys. Times are Unix milliseconds.
@@ -91,6 +124,37 @@ mod tests {
             r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}]}}"#
         );
         JwkSet::parse(json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn discovery_documents_are_checked() {
+        let issuer = "https://ghe.example.com/_services/token";
+        let document =
+            |issuer: &str, uri: &str| format!(r#"{{"issuer":"{issuer}","jwks_uri":"{uri}"}}"#);
+        let uri = "https://ghe.example.com/_services/token/.well-known/jwks";
+        assert_eq!(
+            discovery_url(issuer),
+            "https://ghe.example.com/_services/token/.well-known/openid-configuration"
+        );
+        assert_eq!(
+            jwks_uri(issuer, document(issuer, uri).as_bytes()).unwrap(),
+            uri
+        );
+        for bad in [
+            document("https://evil.example", uri),
+            document("https://ghe.example.com/_services/token/", uri),
+            document(issuer, "http://ghe.example.com/jwks"),
+            document(issuer, "http://127.0.0.1/jwks"),
+            document(issuer, "https://localhost/jwks"),
+            document(issuer, "file:///etc/passwd"),
+            "{}".into(),
+            "[]".into(),
+            String::new(),
+        ] {
+            assert!(jwks_uri(issuer, bad.as_bytes()).is_err(), "{bad}");
+        }
+        let local = "http://127.0.0.1:9";
+        assert!(jwks_uri(local, document(local, "http://127.0.0.1:9/jwks").as_bytes()).is_ok());
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub enum Reply {
 /// What the object that keeps an issuer's keys can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeysWanted {
+    /// The issuer, as tokens name it.
+    pub issuer: String,
     /// The key id that a token names.
     pub kid: String,
 }

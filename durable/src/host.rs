@@ -1,0 +1,59 @@
+//! What the platform gives: configuration, time, randomness, a log.
+
+use notme_authority::Fault;
+use notme_authority::config::{Config, LogLevel};
+use serde_json::{Map, Value};
+use wasm_bindgen::prelude::*;
+use worker::Env;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console, js_name = log)]
+    fn console_log(line: &str);
+}
+
+/// Reads the configuration from the bindings.
+///
+/// # Errors
+/// [`Fault::Configuration`] with every problem there is.
+pub fn config(env: &Env) -> Result<Config, Fault> {
+    let lookup = |name: &str| js_sys::Reflect::get(env, &name.into()).ok()?.as_string();
+    Config::read(lookup).map_err(|errors| {
+        let problems: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Fault::Configuration(problems.join("; "))
+    })
+}
+
+/// Unix milliseconds.
+#[must_use]
+#[expect(
+    clippy::as_conversions,
+    reason = "a time is a safe integer, and the cast saturates"
+)]
+pub fn now_millis() -> u64 {
+    js_sys::Date::now() as u64
+}
+
+/// Random bytes of the platform's generator.
+///
+/// # Errors
+/// [`Fault::Internal`] if it has none to give.
+pub fn random<const N: usize>() -> Result<[u8; N], Fault> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Fault::Internal(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// Writes one log line: a JSON object with `level`, `event` and `fields`.
+pub fn log<const N: usize>(level: LogLevel, event: &str, fields: [(&str, Value); N]) {
+    let mut line = Map::new();
+    line.insert("time".into(), now_millis().into());
+    line.insert("level".into(), level.name().into());
+    line.insert("event".into(), event.into());
+    line.extend(
+        fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value)),
+    );
+    console_log(&Value::Object(line).to_string());
+}

@@ -1,0 +1,130 @@
+//! The object that keeps one issuer's keys, named after the issuer.
+//!
+//! Workers come and go and can't wait for each other's fetches; an object is one, so however many
+//! requests name a key that nobody has seen, the issuer is asked once, and not again for a while.
+//! It holds nothing that couldn't be fetched again, so it stores nothing.
+
+use std::cell::RefCell;
+
+use futures_util::lock::Mutex;
+use js_sys::Uint8Array;
+use notme_authority::config::LogLevel;
+use notme_authority::issuer_keys::{
+    FETCH_TIMEOUT_MILLIS, KeyCache, KeySetAnswer, MAX_DOCUMENT_BYTES, Plan, discovery_url, jwks_uri,
+};
+use notme_authority::protocol::{self, KeysReply, KeysWanted};
+use notme_authority::{Error, Fault};
+use notme_jose::JwkSet;
+use wasm_bindgen::prelude::*;
+use worker::{DurableObject, Env, Request, Response, State, durable_object};
+
+use crate::host::{log, now_millis};
+
+#[wasm_bindgen(module = "/src/fetch.mjs")]
+extern "C" {
+    #[wasm_bindgen(js_name = fetchDocument, catch)]
+    async fn fetch_document(
+        url: &str,
+        timeout_millis: u32,
+        max_bytes: u32,
+    ) -> Result<JsValue, JsValue>;
+}
+
+/// The object; see the module's documentation.
+#[durable_object]
+pub struct IssuerKeys {
+    cache: RefCell<KeyCache>,
+    answer: RefCell<Option<KeySetAnswer>>,
+    /// Held while the issuer is asked: who comes meanwhile waits for that answer.
+    fetching: Mutex<()>,
+}
+
+impl DurableObject for IssuerKeys {
+    fn new(_state: State, _env: Env) -> Self {
+        Self {
+            cache: RefCell::default(),
+            answer: RefCell::default(),
+            fetching: Mutex::default(),
+        }
+    }
+
+    async fn fetch(&self, _request: Request) -> worker::Result<Response> {
+        Response::error("this object is called, not fetched", 404)
+    }
+}
+
+#[wasm_bindgen]
+impl IssuerKeys {
+    /// Answers one [`KeysWanted`] with one [`KeysReply`], both in the form of [`protocol`].
+    ///
+    /// # Errors
+    /// Only if the answer can't be encoded; a refusal is an answer.
+    pub async fn call(&self, wanted: Uint8Array) -> Result<Uint8Array, JsValue> {
+        let reply = match self.keys(&wanted.to_vec()).await {
+            Ok(answer) => KeysReply::Keys(answer),
+            Err(error) => KeysReply::Refused(error.into()),
+        };
+        let bytes = protocol::encode(&reply).map_err(|fault| format!("{fault:?}"))?;
+        Ok(Uint8Array::from(&bytes[..]))
+    }
+}
+
+impl IssuerKeys {
+    async fn keys(&self, wanted: &[u8]) -> Result<KeySetAnswer, Error> {
+        let wanted: KeysWanted = protocol::decode(wanted)?;
+        if self.plan(&wanted.kid) == Plan::Fetch {
+            let _guard = self.fetching.lock().await;
+            if self.plan(&wanted.kid) == Plan::Fetch {
+                self.refresh(&wanted.issuer).await?;
+            }
+        }
+        let unavailable =
+            || Fault::IssuerUnavailable(format!("{} could not be reached lately", wanted.issuer));
+        match (self.plan(&wanted.kid), self.answer.borrow().clone()) {
+            (Plan::Use, Some(answer)) => Ok(answer),
+            _ => Err(unavailable().into()),
+        }
+    }
+
+    fn plan(&self, kid: &str) -> Plan {
+        self.cache.borrow().plan(kid, now_millis())
+    }
+
+    /// Asks the issuer. If that fails, what is at hand stays, and its age decides.
+    async fn refresh(&self, issuer: &str) -> Result<(), Error> {
+        self.cache.borrow_mut().attempt(now_millis());
+        match fetch_keys(issuer).await {
+            Ok((json, set)) => {
+                let fetched_at = now_millis();
+                self.cache.borrow_mut().store(set, fetched_at);
+                self.answer.replace(Some(KeySetAnswer { json, fetched_at }));
+            }
+            Err(Fault::IssuerUnavailable(reason)) => {
+                log(
+                    LogLevel::Warn,
+                    "issuer_unavailable",
+                    [("reason", reason.into())],
+                );
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+        Ok(())
+    }
+}
+
+async fn fetch_keys(issuer: &str) -> Result<(Vec<u8>, JwkSet), Fault> {
+    let discovery = document(&discovery_url(issuer)).await?;
+    let json = document(&jwks_uri(issuer, &discovery)?).await?;
+    let set = JwkSet::parse(&json)
+        .map_err(|error| Fault::IssuerUnavailable(format!("the keys of {issuer}: {error}")))?;
+    Ok((json, set))
+}
+
+async fn document(url: &str) -> Result<Vec<u8>, Fault> {
+    let body = fetch_document(url, FETCH_TIMEOUT_MILLIS, MAX_DOCUMENT_BYTES).await;
+    let body = body.map_err(|error| {
+        let reason = js_sys::Object::from(error).to_string();
+        Fault::IssuerUnavailable(format!("{url}: {}", String::from(reason)))
+    })?;
+    Ok(Uint8Array::new(&body).to_vec())
+}

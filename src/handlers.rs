@@ -1,0 +1,146 @@
+//! What each operation of the route table does.
+
+use js_sys::Uint8Array;
+use notme_authority::config::LogLevel;
+use notme_authority::gha::Exchange;
+use notme_authority::http::{MAX_BODY_BYTES, Operation, Reply};
+use notme_authority::issue::IssueRequest;
+use notme_authority::protocol::{self, Command};
+use notme_authority::state::Archive;
+use notme_authority::{Error, Fault, documents};
+use notme_durable::{log, now_millis};
+use serde_json::Value;
+use wasm_bindgen::prelude::*;
+
+use crate::Call;
+use crate::objects::{issuer_key, signing_authority};
+use crate::webcrypto::settle_all;
+
+#[wasm_bindgen(module = "/src/host.mjs")]
+extern "C" {
+    #[wasm_bindgen(js_name = readBody, catch)]
+    async fn read_body_up_to(
+        request: &web_sys::Request,
+        max_bytes: u32,
+    ) -> Result<JsValue, JsValue>;
+}
+
+/// Runs an operation.
+///
+/// # Errors
+/// Why it isn't answered with what was asked for.
+pub(crate) async fn run(operation: Operation, call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    match operation {
+        Operation::Bundle => bundle(call).await,
+        Operation::CertGha => cert_gha(call, body).await,
+        Operation::Discovery => Ok(json(&documents::discovery(&call.config))),
+        Operation::Epochs => Ok(json(&documents::epochs(&archive(call).await?))),
+        Operation::Health => Ok(text("ok")),
+        Operation::Jwks => Ok(json(&documents::jwks(&archive(call).await?))),
+        Operation::Metadata => Ok(json(&documents::authorization_server(&call.config))),
+        Operation::NotAnHttpEndpoint => Err(Error::NotAnHttpEndpoint),
+        Operation::NotImplemented => Err(Error::NotImplemented),
+        Operation::Roots => {
+            let pem = documents::roots(&archive(call).await?);
+            Ok(Reply::new(200, "application/x-pem-file", pem.into_bytes()))
+        }
+        Operation::Service => Ok(service(call)),
+        Operation::Version => Ok(json(&documents::version(&call.config))),
+    }
+}
+
+/// Reads a request's body.
+///
+/// # Errors
+/// [`Error::BodyTooLarge`]; [`Fault::Internal`] if the connection breaks.
+pub(crate) async fn read_body(request: &web_sys::Request) -> Result<Vec<u8>, Error> {
+    match read_body_up_to(request, MAX_BODY_BYTES).await {
+        Ok(body) if body.is_undefined() => Err(Error::BodyTooLarge),
+        Ok(body) => Ok(Uint8Array::new(&body).to_vec()),
+        Err(error) => Err(Fault::Internal(format!("reading the body: {error:?}")).into()),
+    }
+}
+
+/// A pair from a GitHub Actions token (notme protocol §7):
+///
+/// 1. take the request apart: 401, 503 while the configuration can't be used;
+/// 2. find the key that the token names: 401, 503 while its issuer can't be reached;
+/// 3. settle the token's signature and the proofs of possession;
+/// 4. decide: 401, 403, 400;
+/// 5. burn and issue, in one transaction of the object: 401, 503.
+async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let gha = &call.config.gha;
+    let now = now_millis() / 1000;
+    let authorization = call.request.headers().get("authorization").ok().flatten();
+    let exchange = Exchange::parse(gha, authorization.as_deref(), body, now)?; // (1)
+    let key = issuer_key(&call.env, gha, exchange.kid()).await?; // (2)
+    let obliged = exchange.oblige(key.as_ref())?;
+    let outcomes = settle_all(obliged.checks()).await?; // (3)
+    let verified = obliged.settle(&call.config, &outcomes, now)?; // (4)
+    let request = IssueRequest {
+        evidence: verified.evidence,
+        mtls_spki: verified.pair.mtls.to_spki().to_vec(),
+        signing_spki: verified.pair.signing.to_spki().to_vec(),
+        ttl_secs: gha.ttl_secs,
+        claims: Some(verified.claims),
+    };
+    let identity = request.evidence.identity.clone();
+    let command = Command::Issue(Box::new(request));
+    match signing_authority(&call.env, &command).await? {
+        // (5)
+        protocol::Reply::Issued(body) => {
+            if call.config.log_level >= LogLevel::Info {
+                log(LogLevel::Info, "issued", [("identity", identity.into())]);
+            }
+            Ok(Reply::json(body))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn bundle(call: &Call) -> Result<Reply, Error> {
+    match signing_authority(&call.env, &Command::Bundle).await? {
+        protocol::Reply::Bundle(bundle) => Ok(Reply::json(bundle.to_json())),
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn archive(call: &Call) -> Result<Archive, Error> {
+    match signing_authority(&call.env, &Command::Archive).await? {
+        protocol::Reply::Archive(archive) => Ok(archive),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn service(call: &Call) -> Reply {
+    let mut reply = if call.head.wants_json() {
+        json(&documents::service(&call.config))
+    } else {
+        let page = documents::landing(&call.config);
+        Reply::new(200, "text/html; charset=utf-8", page.into_bytes())
+    };
+    reply.set("vary", "Accept");
+    reply
+}
+
+fn json(document: &Value) -> Reply {
+    Reply::json(document.to_string().into_bytes())
+}
+
+fn text(text: &str) -> Reply {
+    Reply::new(200, "text/plain; charset=utf-8", text.as_bytes().to_vec())
+}
+
+fn unexpected(reply: &protocol::Reply) -> Error {
+    // Not the reply itself: it may hold what was issued.
+    let kind = match reply {
+        protocol::Reply::Issued(_) => "a pair",
+        protocol::Reply::Archive(_) => "the archive",
+        protocol::Reply::Bundle(_) => "a bundle",
+        protocol::Reply::Refused(_) => "a refusal",
+    };
+    Fault::Internal(format!(
+        "the object answered with {kind}, which nobody asked for"
+    ))
+    .into()
+}

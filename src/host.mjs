@@ -1,0 +1,105 @@
+// What is better said in JavaScript: streams, and WebCrypto with all its promises in one call.
+
+/** By the number that the Rust side gives them; each is what import and verify both ask for. */
+const ALGORITHMS = [
+  { name: "Ed25519" },
+  { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
+  { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
+];
+const RSA = 2;
+
+const FAILED = 254;
+const INVALID_KEY = 255;
+
+/** An issuer's few keys, by their SPKI: importing RSA costs as much as verifying with it. */
+const rsaKeys = new Map();
+const MAX_RSA_KEYS = 64;
+
+/**
+ * Settles signature checks, packed one after the other as: algorithm (1 byte), then key (SPKI),
+ * signature and the messages, each behind its length (4 bytes, big endian), the messages behind
+ * their number (1 byte).
+ *
+ * The later checks are made only if the first is good: it is the token's, and without it a stranger
+ * could make us work for nothing.
+ * @param {Uint8Array} packed
+ * @returns {Promise<Uint8Array>} per check the index of the message that was signed, or 254 for
+ *   none of them, or 255 for a key that is no key
+ */
+export async function settle(packed) {
+  const checks = unpack(packed.slice()); // what we were given is wasm's memory, and we await
+  const outcomes = new Uint8Array(checks.length).fill(FAILED);
+  if (checks.length === 0) return outcomes;
+  outcomes[0] = await settleOne(checks[0]);
+  if (outcomes[0] >= FAILED) return outcomes;
+  const rest = await Promise.all(checks.slice(1).map(settleOne));
+  outcomes.set(rest, 1);
+  return outcomes;
+}
+
+async function settleOne({ algorithm, key, signature, messages }) {
+  let imported;
+  try {
+    imported = await importKey(algorithm, key);
+  } catch {
+    return INVALID_KEY;
+  }
+  for (let i = 0; i < messages.length; i++) {
+    if (await crypto.subtle.verify(ALGORITHMS[algorithm], imported, signature, messages[i])) return i;
+  }
+  return FAILED;
+}
+
+async function importKey(algorithm, spki) {
+  const fresh = () => crypto.subtle.importKey("spki", spki, ALGORITHMS[algorithm], false, ["verify"]);
+  if (algorithm !== RSA) return fresh();
+  const name = String.fromCharCode(...spki);
+  let key = rsaKeys.get(name);
+  if (!key) {
+    key = await fresh();
+    if (rsaKeys.size >= MAX_RSA_KEYS) rsaKeys.delete(rsaKeys.keys().next().value);
+    rsaKeys.set(name, key);
+  }
+  return key;
+}
+
+function unpack(packed) {
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+  let at = 0;
+  const byte = () => packed[at++];
+  const bytes = () => {
+    const start = at + 4;
+    at = start + view.getUint32(at);
+    return packed.subarray(start, at);
+  };
+  const checks = [];
+  while (at < packed.length) {
+    const [algorithm, key, signature] = [byte(), bytes(), bytes()];
+    checks.push({ algorithm, key, signature, messages: Array.from({ length: byte() }, bytes) });
+  }
+  return checks;
+}
+
+/**
+ * Reads a request's body.
+ * @returns {Promise<Uint8Array | undefined>} nothing if it is longer than `maxBytes`
+ */
+export async function readBody(request, maxBytes) {
+  if (!request.body) return new Uint8Array();
+  // HTTP holds a sender to the length that it announces; the caller has looked at it.
+  if (request.headers.has("content-length")) return new Uint8Array(await request.arrayBuffer());
+  const chunks = [];
+  let length = 0;
+  for await (const chunk of request.body) {
+    length += chunk.length;
+    if (length > maxBytes) return undefined;
+    chunks.push(chunk);
+  }
+  const body = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, at);
+    at += chunk.length;
+  }
+  return body;
+}

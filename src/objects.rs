@@ -1,0 +1,96 @@
+//! Calling the objects.
+
+use js_sys::Uint8Array;
+use notme_authority::config::GhaConfig;
+use notme_authority::issuer_keys::{KeyCache, Plan};
+use notme_authority::protocol::{self, Command, KeysReply, KeysWanted, Reply};
+use notme_authority::{Error, Fault};
+use notme_durable::now_millis;
+use notme_jose::JwkSet;
+use notme_keys::VerifyingKey;
+use std::cell::RefCell;
+use wasm_bindgen::prelude::*;
+use worker::Env;
+
+#[wasm_bindgen]
+extern "C" {
+    type Object;
+    #[wasm_bindgen(method, catch)]
+    async fn call(this: &Object, message: &Uint8Array) -> Result<JsValue, JsValue>;
+}
+
+thread_local! {
+    /// This worker's copy of what the object answered about the issuer of job tokens.
+    static KEYS: RefCell<KeyCache> = RefCell::default();
+}
+
+async fn ask(env: &Env, binding: &str, name: &str, message: &[u8]) -> Result<Vec<u8>, Fault> {
+    let failed = |error: &dyn std::fmt::Debug| Fault::Internal(format!("{binding}: {error:?}"));
+    let namespace = env.durable_object(binding).map_err(|e| failed(&e))?;
+    let object: Object = namespace
+        .get_by_name(name)
+        .map_err(|e| failed(&e))?
+        .into_rpc();
+    let answer = object
+        .call(&Uint8Array::from(message))
+        .await
+        .map_err(|e| failed(&e))?;
+    Ok(Uint8Array::new(&answer).to_vec())
+}
+
+/// Asks the object that signs.
+///
+/// # Errors
+/// Its refusal, or [`Fault::Internal`] if it can't be reached.
+pub(crate) async fn signing_authority(env: &Env, command: &Command) -> Result<Reply, Error> {
+    let answer = ask(
+        env,
+        "SIGNING_AUTHORITY",
+        "default",
+        &protocol::encode(command)?,
+    )
+    .await?;
+    match protocol::decode(&answer)? {
+        Reply::Refused(refusal) => Err(refusal.into()),
+        reply => Ok(reply),
+    }
+}
+
+/// The issuer's key `kid`, if it publishes one.
+///
+/// # Errors
+/// [`Fault::IssuerUnavailable`] if that can't be found out.
+pub(crate) async fn issuer_key(
+    env: &Env,
+    config: &GhaConfig,
+    kid: &str,
+) -> Result<Option<VerifyingKey>, Error> {
+    let plan = || KEYS.with_borrow(|keys| keys.plan(kid, now_millis()));
+    if plan() != Plan::Use {
+        let wanted = KeysWanted {
+            issuer: config.issuer.clone(),
+            kid: kid.to_owned(),
+        };
+        let answer = ask(
+            env,
+            "ISSUER_KEYS",
+            &config.issuer,
+            &protocol::encode(&wanted)?,
+        )
+        .await?;
+        match protocol::decode(&answer)? {
+            KeysReply::Keys(answer) => {
+                let set = JwkSet::parse(&answer.json)
+                    .map_err(|error| Fault::Internal(format!("the object's key set: {error}")))?;
+                KEYS.with_borrow_mut(|keys| {
+                    // The object keeps to the back-off, so this copy may ask again whenever its
+                    // own is over.
+                    keys.attempt(answer.fetched_at);
+                    keys.store(set, answer.fetched_at);
+                });
+            }
+            KeysReply::Refused(refusal) => return Err(refusal.into()),
+        }
+    }
+    Ok(KEYS.with_borrow(|keys| Some(keys.keys()?.find(kid)?.key.clone())))
+}
