@@ -20,19 +20,45 @@ export const say = (line) => void process.stdout.write(`${line}\n`);
 /** @param {number} since a `Date.now()` */
 const seconds = (since) => ((Date.now() - since) / 1000).toFixed(1);
 
-/** Programs that run right now: they end when we are told to end. */
-const running = new Set();
+/**
+ * What has to be ended before this process may end.
+ * @type {Set<() => unknown>}
+ */
+const endings = new Set();
 
 /**
- * Ends everything that `run` started, then this process. A terminal sends Ctrl-C to the whole
- * group, but `kill <pid>` and service managers do not.
+ * @param {() => unknown} ending may return a promise
+ * @returns {() => void} forgets it again
  */
-export function stopOnSignals() {
-  for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]]) {
-    process.on(signal, () => {
-      for (const child of running) child.kill("SIGTERM");
-      process.exit(code);
-    });
+export function beforeEnd(ending) {
+  endings.add(ending);
+  return () => void endings.delete(ending);
+}
+
+let isStopping = false;
+
+/** Whether somebody told this process to stop. */
+export const stopping = () => isStopping;
+
+/**
+ * Ends everything that was started, then this process.
+ * @param {number} code
+ */
+export async function stop(code) {
+  if (isStopping) return;
+  isStopping = true;
+  await Promise.allSettled([...endings].map((ending) => ending()));
+  process.exit(code);
+}
+
+/**
+ * A terminal sends Ctrl-C to the whole process group, but `kill <pid>` and service managers do
+ * not: so whatever we started is ended by us.
+ * @param {() => boolean} [isExpected] whether being stopped is how the command should end
+ */
+export function stopOnSignals(isExpected = () => false) {
+  for (const [signal, number] of [["SIGINT", 2], ["SIGTERM", 15], ["SIGHUP", 1]]) {
+    process.on(signal, () => void stop(isExpected() ? 0 : 128 + number));
   }
 }
 
@@ -47,7 +73,7 @@ export async function main(body) {
   } catch (error) {
     if (!(error instanceof Plain)) throw error;
     process.stderr.write(`\nnotme: ${error.message}\n`);
-    process.exitCode = 1;
+    await stop(1);
   }
 }
 
@@ -104,8 +130,8 @@ export function run(command, args, { cwd, env = process.env, what } = {}) {
     const chunks = [];
     let last = "";
     const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
-    running.add(child);
-    const stop = what ? heartbeat(what, () => last) : () => {};
+    const forget = beforeEnd(() => child.kill("SIGTERM"));
+    const quiet = what ? heartbeat(what, () => last) : () => {};
     const keep = (chunk) => {
       chunks.push(chunk);
       last = chunk.toString().trim().split("\n").pop()?.trim() ?? "";
@@ -113,8 +139,8 @@ export function run(command, args, { cwd, env = process.env, what } = {}) {
     child.stdout.on("data", keep);
     child.stderr.on("data", keep);
     const done = (code) => {
-      stop();
-      running.delete(child);
+      quiet();
+      forget();
       resolve({ code, output: Buffer.concat(chunks).toString(), time: `${seconds(start)} s` });
     };
     child.on("error", (error) => {
@@ -128,7 +154,10 @@ export function run(command, args, { cwd, env = process.env, what } = {}) {
 const NO_NETWORK =
   /could not resolve host|failed to connect|couldn'?t connect|connection refused|timed? ?out|network|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|error sending request|dns error|Temporary failure/i;
 
-/** @param {string} text @param {number} lines */
+/**
+ * @param {string} text
+ * @param {number} lines
+ */
 export const tail = (text, lines) => text.trimEnd().split("\n").slice(-lines).join("\n");
 
 /**
