@@ -1,7 +1,7 @@
 // What has to hold before anything is installed, built or started.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { Plain, run } from "./console.mjs";
 
@@ -42,15 +42,31 @@ function listenOnce(host, port) {
   });
 }
 
+/**
+ * Node's own `recursive` never comes back where a parent is there and yet the folder cannot be,
+ * such as in /proc.
+ * @param {string} folder
+ */
+function makeFolders(folder) {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if (error.code === "EEXIST") return;
+    if (error.code !== "ENOENT" || existsSync(dirname(folder))) throw error;
+    makeFolders(dirname(folder));
+    mkdirSync(folder, { mode: 0o700 });
+  }
+}
+
 /** @param {string} folder */
 export function requireWritable(folder) {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolders(folder);
     const probe = join(folder, `.probe-${process.pid}`);
     writeFileSync(probe, "");
     rmSync(probe);
   } catch (error) {
-    const why = { EACCES: "permission denied", EPERM: "permission denied", EROFS: "the file system is read-only", ENOSPC: "the disk is full", ENOTDIR: "a file is in the way", EEXIST: "a file is in the way" };
+    const why = { EACCES: "permission denied", EPERM: "permission denied", EROFS: "the file system is read-only", ENOSPC: "the disk is full", ENOTDIR: "a file is in the way", ENOENT: "it cannot be made" };
     throw new Plain(
       `the state folder ${folder} cannot be written: ${why[error.code] ?? error.code}. Choose another one: NOTME_STATE_DIR=<folder> npm start`,
     );
