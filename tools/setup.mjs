@@ -24,6 +24,7 @@ export async function setup({ test = false } = {}) {
     version: WORKER_BUILD,
     why: "it makes the worker's JavaScript around the wasm",
     locked: true,
+    optimise: 0,
     env,
   });
   await ensureTool({
@@ -34,6 +35,7 @@ export async function setup({ test = false } = {}) {
     why: "it writes the glue between wasm and JavaScript",
     // Its own lock file may name a version that a registry mirror lacks.
     locked: false,
+    optimise: 1,
     env,
   });
   if (test) {
@@ -42,6 +44,7 @@ export async function setup({ test = false } = {}) {
       version: CARGO_DENY,
       why: "the suite checks licences and sources of all crates",
       locked: true,
+      optimise: 0,
       env,
     });
   }
@@ -76,9 +79,9 @@ function lockedVersion(crate) {
 
 /**
  * @param {{ name: string, crate?: string, version: string, why: string, locked: boolean,
- *   env: NodeJS.ProcessEnv }} tool
+ *   optimise: number, env: NodeJS.ProcessEnv }} tool
  */
-async function ensureTool({ name, crate = name, version, why, locked, env }) {
+async function ensureTool({ name, crate = name, version, why, locked, optimise, env }) {
   const record = join(TOOLS, ".crates.toml");
   const installed = existsSync(record) ? readFileSync(record, "utf8") : "";
   if (installed.includes(`"${crate} ${version} (`) && isExecutable(join(TOOLS, "bin", name))) return;
@@ -91,7 +94,7 @@ async function ensureTool({ name, crate = name, version, why, locked, env }) {
     env: {
       ...env,
       // Compiling these tools with full optimisation takes longer than they will ever run.
-      CARGO_PROFILE_RELEASE_OPT_LEVEL: "1",
+      CARGO_PROFILE_RELEASE_OPT_LEVEL: String(optimise),
       CARGO_PROFILE_RELEASE_LTO: "off",
       CARGO_PROFILE_RELEASE_CODEGEN_UNITS: "16",
       CARGO_PROFILE_RELEASE_DEBUG: "0",
