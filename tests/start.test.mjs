@@ -355,6 +355,25 @@ test("wrangler deploy --dry-run works from the unedited example", async () => {
   }
 });
 
+test("wrangler dev serves the unedited example, and Ctrl-C ends it", async () => {
+  const { home, port } = await place();
+  const copy = join(home, "copy");
+  await copyOfCheckout(copy);
+  await cp(join(ROOT, "wrangler.toml.example"), join(copy, "wrangler.toml"));
+  await writeFile(join(copy, ".dev.vars"), "NOTME_KEK_SECRET=from-the-file-0123456789-0123456789\n");
+  const env = { WRANGLER_SEND_METRICS: "false", CLOUDFLARE_CF_FETCH_ENABLED: "false" };
+  const run = begin("npx", ["wrangler", "dev", "--port", String(port)], { cwd: copy, env });
+  try {
+    await run.says(/Ready on http:\/\/localhost:/);
+    assert.equal((await fetch(`http://localhost:${port}/.well-known/jwks.json`)).status, 200);
+    run.signalGroup("SIGINT");
+    await run.ended;
+    await assert.rejects(fetch(`http://localhost:${port}/`));
+  } finally {
+    run.cleanUp();
+  }
+});
+
 test("wrangler.toml.example names exactly the variables and objects that there are", async () => {
   const text = await readFile(join(ROOT, "wrangler.toml.example"), "utf8");
   const named = [...text.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+) = "/gm)].map((match) => match[1]);

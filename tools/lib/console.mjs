@@ -160,6 +160,9 @@ const NO_NETWORK =
  */
 export const tail = (text, lines) => text.trimEnd().split("\n").slice(-lines).join("\n");
 
+/** Lines of a program's stack trace: npm prints them for whoever develops npm. */
+const STACK = /^(npm error)? +at .*\n/gm;
+
 /**
  * A step of the set-up that may take long: says what and why, shows progress, and turns a failure
  * into a plain message that distinguishes a missing network from everything else.
@@ -171,10 +174,11 @@ export async function install({ what, why, command, args, cwd, env }) {
   say(`Installing ${what}: ${why}.`);
   const ran = await run(command, args, { cwd, env, what: `installing ${what}` });
   if (ran.code !== 0) {
+    const shown = ran.output.replace(STACK, "");
     const reason = NO_NETWORK.test(ran.output)
       ? `the network or its registry could not be reached. It is needed once: connect and run the same command again.`
       : `\`${command} ${args.join(" ")}\` ended with code ${ran.code}.`;
-    throw new Plain(`${what} could not be installed: ${reason}\n\n${tail(ran.output, 15)}`);
+    throw new Plain(`${what} could not be installed: ${reason}\n\n${tail(shown, 15)}`);
   }
   say(`  done in ${ran.time}`);
   return ran;
