@@ -3,10 +3,12 @@ import assert from "node:assert/strict";
 import { cp, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { existsSync, readdirSync } from "node:fs";
 import { connect, createServer } from "node:net";
+import { createServer as createHttpServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { ROOT } from "../tools/lib/places.mjs";
 import { parsePort } from "../tools/lib/checks.mjs";
 import { requireNode } from "../tools/lib/console.mjs";
@@ -270,6 +272,55 @@ test("a Node that is too old is told before anything else happens", async () => 
   assert.doesNotThrow(() => requireNode("100.1.0"));
 });
 
+test("an authority that refuses to serve stops start, with its reason and its last words", async () => {
+  const { env, home, stateDir } = await place();
+  const copy = join(home, "copy");
+  await copyOfCheckout(copy);
+  await pretend(copy, `
+    console.log(JSON.stringify({ level: "error", event: "the log tells more" }));
+    return Response.json({ error: "NOTME_KEK_SECRET does not open this state", code: "kek" }, { status: 503 });`);
+  const run = begin(process.execPath, ["tools/start.mjs"], { env, cwd: copy });
+  try {
+    const { code, output } = await run.ended;
+    assert.equal(code, 1);
+    assert.match(output, /the authority does not start: NOTME_KEK_SECRET does not open this state \(status 503\)/);
+    assert.match(output, /last words:\n.*the log tells more/);
+    assert.doesNotMatch(output, READY);
+    assert.doesNotMatch(output, NO_STACK);
+    assert.ok(!existsSync(join(stateDir, "serving.json")));
+  } finally {
+    run.cleanUp();
+  }
+});
+
+test("the worker gets its variables, and reaches loopback only if its issuer is there", async () => {
+  const { env, home, port } = await place();
+  const copy = join(home, "copy");
+  await copyOfCheckout(copy);
+  await pretend(copy, `
+    const issuer = await fetch(request.headers.get("x-issuer") ?? "http://127.0.0.1:9").then((r) => r.text(), () => "out of reach");
+    return Response.json({ issuer, owners: env.GHA_ALLOWED_OWNERS, site: env.SITE_URL, unset: env.GHA_ALLOWED_REFS ?? null });`);
+  const issuer = createHttpServer((_, response) => response.end("the issuer")).listen(0, "127.0.0.1");
+  await new Promise((resolve) => issuer.once("listening", resolve));
+  const address = `http://127.0.0.1:${issuer.address().port}`;
+  try {
+    for (const [configured, expected] of [[address, "the issuer"], ["https://token.example.org", "out of reach"]]) {
+      const changes = { GHA_ISSUER: configured, GHA_ALLOWED_OWNERS: "octo-org" };
+      const run = begin(process.execPath, ["tools/start.mjs"], { env: { ...env, ...changes }, cwd: copy });
+      try {
+        await run.says(READY);
+        const answer = await fetch(`http://localhost:${port}/`, { headers: { "x-issuer": address } });
+        assert.deepEqual(await answer.json(), { issuer: expected, owners: "octo-org", site: `http://localhost:${port}`, unset: null });
+      } finally {
+        run.signal("SIGINT");
+        await run.ended;
+      }
+    }
+  } finally {
+    issuer.close();
+  }
+});
+
 test("an issuer on loopback is told, another is not", async () => {
   for (const [issuer, expected] of [["http://127.0.0.1:9", true], ["https://token.example.org", false]]) {
     const { env, stateDir } = await place({ GHA_ISSUER: issuer, GHA_ALLOWED_OWNERS: "octo-org" });
@@ -398,4 +449,15 @@ async function copyOfCheckout(copy) {
     if (existsSync(from)) await cp(from, join(copy, name), { recursive: true, preserveTimestamps: true });
   }
   await symlink(join(ROOT, "node_modules"), join(copy, "node_modules"));
+}
+
+/** Puts another worker in the place of the authority's, as if it had just been built. */
+async function pretend(copy, body) {
+  const classes = OBJECTS.map((object) => `export class ${object.className} extends DurableObject {}`).join("\n");
+  await writeFile(
+    join(copy, "src/entry.mjs"),
+    `import { DurableObject } from "cloudflare:workers";\n${classes}\nexport default { async fetch(request, env) {${body}\n} };\n`,
+  );
+  const { STAMP, fingerprint } = await import(pathToFileURL(join(copy, "tools/build.mjs")).href);
+  await writeFile(join(copy, STAMP), fingerprint(process.env));
 }

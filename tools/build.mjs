@@ -20,7 +20,8 @@ const INPUTS = ["src", "durable", "crates", "gen/rust", "schema", "Cargo.toml", 
 /** Folders of a crate that its library is not made of. */
 const NOT_INPUTS = new Set(["tests", "benches", "examples", "target"]);
 
-const STAMP = "build/.made-from";
+/** Says what `build/` was built from. */
+export const STAMP = "build/.made-from";
 
 /** @param {string} path relative to the checkout @returns {string[]} */
 function files(path) {
@@ -33,8 +34,11 @@ function files(path) {
     .flatMap((name) => files(join(path, name)));
 }
 
-/** @param {NodeJS.ProcessEnv} env */
-function fingerprint(env) {
+/**
+ * What the worker would be built from now.
+ * @param {NodeJS.ProcessEnv} env
+ */
+export function fingerprint(env) {
   const hash = createHash("sha256").update(`toolchain ${env.RUSTUP_TOOLCHAIN ?? ""}\n`);
   for (const file of INPUTS.flatMap(files)) {
     const content = readFileSync(join(ROOT, file));

@@ -1,5 +1,9 @@
 // Installs what a machine with Node, rustup and a C compiler lacks. `npm run setup` by itself; the
 // other commands call it first. When nothing is missing it takes a moment.
+//
+//   NOTME_CACHE_DIR=<folder>   where tools and compiler output go (default: ~/.cache/notme)
+//   CARGO_TARGET_DIR=<folder>  where compiler output alone goes
+//   NOTME_TOOLCHAIN=debian     use Debian's compiler even where Rust's own could be downloaded
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";

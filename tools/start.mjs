@@ -1,4 +1,8 @@
 // `npm start`: installs what is missing, builds the worker, and serves it on this machine.
+//
+//   PORT=<port>                default: 8788
+//   NOTME_STATE_DIR=<folder>   default: .notme in the checkout
+//   and every variable of wrangler.toml.example, from the environment or from .dev.vars
 import { rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";

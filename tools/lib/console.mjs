@@ -71,6 +71,8 @@ export async function main(body) {
     requireNode();
     process.exitCode = (await body()) ?? 0;
   } catch (error) {
+    // A step that fails because it was stopped is no news.
+    if (isStopping) return;
     if (!(error instanceof Plain)) throw error;
     process.stderr.write(`\nnotme: ${error.message}\n`);
     await stop(1);
