@@ -1,0 +1,97 @@
+// Builds the release worker into `build/`, unless nothing that it is made of has changed.
+// `npm run build` by itself; also what wrangler runs as its build command.
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { Plain, isMain, main, run, say, stopOnSignals } from "./lib/console.mjs";
+import { ROOT } from "./lib/places.mjs";
+import { setup } from "./setup.mjs";
+
+/** What the worker may weigh, gzipped: it decides how long a cold start takes. */
+const BUDGET = 400_000;
+
+/** What the runtime loads. */
+const PARTS = ["src/entry.mjs", "build/index.js", "build/index_bg.wasm"];
+
+/** What the compiled parts depend on. */
+const INPUTS = ["src", "durable", "crates", "gen/rust", "schema", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "tools/build.mjs"];
+
+/** Folders of a crate that its library is not made of. */
+const NOT_INPUTS = new Set(["tests", "benches", "examples", "target"]);
+
+/** Says what `build/` was built from. */
+export const STAMP = "build/.made-from";
+
+/** @param {string} path relative to the checkout @returns {string[]} */
+function files(path) {
+  const full = join(ROOT, path);
+  if (!existsSync(full)) return [];
+  if (!statSync(full).isDirectory()) return [path];
+  return readdirSync(full)
+    .filter((name) => !NOT_INPUTS.has(name))
+    .sort()
+    .flatMap((name) => files(join(path, name)));
+}
+
+/**
+ * What the worker would be built from now.
+ * @param {NodeJS.ProcessEnv} env
+ */
+export function fingerprint(env) {
+  const hash = createHash("sha256").update(`toolchain ${env.RUSTUP_TOOLCHAIN ?? ""}\n`);
+  for (const file of INPUTS.flatMap(files)) {
+    const content = readFileSync(join(ROOT, file));
+    hash.update(`${file} ${content.length}\n`).update(content);
+  }
+  return hash.digest("hex");
+}
+
+/** @param {string} wanted */
+const isUpToDate = (wanted) =>
+  PARTS.every((part) => existsSync(join(ROOT, part))) &&
+  existsSync(join(ROOT, STAMP)) &&
+  readFileSync(join(ROOT, STAMP), "utf8") === wanted;
+
+/** Says what the worker weighs, and fails if that is too much. */
+function weigh() {
+  let raw = 0;
+  let zipped = 0;
+  for (const part of PARTS) {
+    const content = readFileSync(join(ROOT, part));
+    raw += content.length;
+    zipped += gzipSync(content, { level: 9 }).length;
+  }
+  const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
+  const size = `${kB(raw)}, ${kB(zipped)} gzipped`;
+  if (zipped > BUDGET) throw new Plain(`the worker is too large: ${size}; the budget is ${kB(BUDGET)} gzipped.`);
+  return size;
+}
+
+/**
+ * @param {NodeJS.ProcessEnv} env from `setup`
+ * @returns {Promise<string>} the size, for people
+ */
+export async function build(env) {
+  const wanted = fingerprint(env);
+  if (isUpToDate(wanted)) {
+    const size = weigh();
+    say(`The worker is up to date (${size}).`);
+    return size;
+  }
+  say("Building the worker: its sources changed since the last build, or this is the first.");
+  const { code, output, time } = await run(env.WORKER_BUILD_BIN, ["--release"], { cwd: ROOT, env, what: "building the worker" });
+  if (code !== 0) throw new Plain(`the worker could not be built:\n\n${output.trimEnd()}`);
+  const size = weigh();
+  // Last, and of the sources as they were before the build: an edit meanwhile means another build.
+  writeFileSync(join(ROOT, STAMP), wanted);
+  say(`  built in ${time} (${size})`);
+  return size;
+}
+
+if (isMain(import.meta.url)) {
+  stopOnSignals();
+  await main(async () => {
+    await build(await setup());
+  });
+}

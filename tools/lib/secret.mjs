@@ -1,0 +1,37 @@
+// The secret that seals the authority's keys, for whoever gave none.
+import { createHash, randomBytes } from "node:crypto";
+import { chmodSync, mkdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { Plain } from "./console.mjs";
+import { SECRETS } from "./places.mjs";
+
+/** @param {string} stateDir each state has a secret of its own */
+export function secretPath(stateDir) {
+  const name = createHash("sha256").update(realpathSync(stateDir)).digest("hex").slice(0, 16);
+  return join(SECRETS, name, "kek-secret");
+}
+
+/**
+ * Reads the secret of a state folder; makes it the first time.
+ * @param {string} stateDir
+ * @returns {{ path: string, value: string, isNew: boolean }}
+ */
+export function localSecret(stateDir) {
+  const path = secretPath(stateDir);
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const value = randomBytes(32).toString("base64url");
+    // "wx": never over an existing one, for what it sealed could not be opened any more.
+    writeFileSync(path, `${value}\n`, { flag: "wx", mode: 0o600 });
+    return { path, value, isNew: true };
+  } catch (error) {
+    if (error.code !== "EEXIST") throw new Plain(`the secret ${path} could not be made: ${error.code}.`);
+  }
+  try {
+    // A copy or a restore from a backup may have opened it to others.
+    if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
+    return { path, value: readFileSync(path, "utf8").trim(), isNew: false };
+  } catch (error) {
+    throw new Plain(`the secret ${path} could not be read: ${error.code}.`);
+  }
+}

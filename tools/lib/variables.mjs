@@ -1,0 +1,83 @@
+// The authority's variables: their names, and where a local run takes their values from.
+import { readFileSync } from "node:fs";
+import { Plain } from "./console.mjs";
+
+/**
+ * Every variable that the worker reads; `wrangler.toml.example` documents each one.
+ * @type {readonly string[]}
+ */
+export const VARIABLES = Object.freeze([
+  "SITE_URL",
+  "SIGNET_AUTHORITY_URL",
+  "GHA_ISSUER",
+  "GHA_CERT_AUDIENCE",
+  "GHA_CERT_TTL_MS",
+  "GHA_ALLOWED_OWNER_IDS",
+  "GHA_ALLOWED_OWNERS",
+  "GHA_ALLOWED_REPOSITORIES",
+  "GHA_ALLOWED_REFS",
+  "GHA_ALLOWED_WORKFLOWS",
+  "GHA_ALLOWED_ENVIRONMENTS",
+  "GHA_ALLOWED_EVENTS",
+  "GHA_ALLOW_PULL_REQUEST",
+  "JTI_MIN_TTL_SECONDS",
+  "CORS_ALLOWED_ORIGINS",
+  "ID_TOKEN_SIGNING_ALGS",
+  "NOTME_KEY_STORAGE",
+  "NOTME_KEK_SECRET",
+  "NOTME_ALLOW_URL_CHANGE",
+  "NOTME_LOG_LEVEL",
+  "BUILD_SHA",
+]);
+
+/** Those that are set with `wrangler secret put` and never stand in a file that is committed. */
+export const SECRETS = Object.freeze(["NOTME_KEK_SECRET"]);
+
+/**
+ * Reads the dotenv lines of a `.dev.vars`, in the dialect that wrangler reads: `NAME=value`, with
+ * quotes around a value that has spaces at its ends or a `#`.
+ * @param {string} text
+ * @returns {Record<string, string>}
+ */
+export function parseDevVars(text) {
+  /** @type {Record<string, string>} */
+  const found = {};
+  for (const line of text.split(/\r?\n/)) {
+    const match = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$/.exec(line);
+    if (!match) continue;
+    const [, name, raw] = match;
+    const quoted = /^(["'`])(.*)\1(?:\s*#.*)?$/.exec(raw);
+    if (quoted) found[name] = quoted[1] === '"' ? quoted[2].replace(/\\n/g, "\n") : quoted[2];
+    else found[name] = raw.replace(/(^|\s+)#.*$/, "");
+  }
+  return found;
+}
+
+/**
+ * The variables of a local run: the environment wins over `.dev.vars`, which wins over defaults.
+ * A variable that is set to nothing counts as set, so that the environment can empty a list.
+ * @param {{ env: NodeJS.ProcessEnv, devVarsPath: string, origin: string }} from
+ * @returns {Record<string, string>}
+ */
+export function resolveVariables({ env, devVarsPath, origin }) {
+  const file = readDevVars(devVarsPath);
+  /** @type {Record<string, string>} */
+  const values = {};
+  for (const name of VARIABLES) {
+    const value = env[name] ?? file[name];
+    if (value !== undefined) values[name] = value;
+  }
+  values.SITE_URL ||= origin;
+  values.SIGNET_AUTHORITY_URL ||= origin;
+  return values;
+}
+
+/** @param {string} path */
+function readDevVars(path) {
+  try {
+    return parseDevVars(readFileSync(path, "utf8"));
+  } catch (error) {
+    if (error.code === "ENOENT") return {};
+    throw new Plain(`${path} could not be read: ${error.code}.`);
+  }
+}
