@@ -25,13 +25,14 @@ export const VARIABLES = Object.freeze([
   "ID_TOKEN_SIGNING_ALGS",
   "NOTME_KEY_STORAGE",
   "NOTME_KEK_SECRET",
+  "NOTME_KEK_SECRET_PREVIOUS",
   "NOTME_ALLOW_URL_CHANGE",
   "NOTME_LOG_LEVEL",
   "BUILD_SHA",
 ]);
 
 /** Those that are set with `wrangler secret put` and never stand in a file that is committed. */
-export const SECRETS = Object.freeze(["NOTME_KEK_SECRET"]);
+export const SECRETS = Object.freeze(["NOTME_KEK_SECRET", "NOTME_KEK_SECRET_PREVIOUS"]);
 
 /**
  * Reads the dotenv lines of a `.dev.vars`, in the dialect that wrangler reads: `NAME=value`, with

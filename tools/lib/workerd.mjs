@@ -18,16 +18,11 @@ export const COMPATIBILITY_DATE = "2026-03-01";
  */
 
 /**
- * The Durable Objects. To switch a class on: move it up from `PLANNED_OBJECTS`, export it in
- * `src/entry.mjs`, and uncomment it in `wrangler.toml.example`.
+ * The Durable Objects: what `src/entry.mjs` exports and `wrangler.toml.example` binds.
  * @type {readonly ObjectClass[]}
  */
 export const OBJECTS = [
   { binding: "SIGNING_AUTHORITY", className: "SigningAuthority", uniqueKey: "signing-authority" },
-];
-
-/** @type {readonly ObjectClass[]} */
-export const PLANNED_OBJECTS = [
   { binding: "ISSUER_KEYS", className: "IssuerKeys", uniqueKey: "issuer-keys" },
 ];
 
