@@ -72,7 +72,11 @@ impl IssuerKeys {
 impl IssuerKeys {
     async fn keys(&self, wanted: &[u8]) -> Result<KeySetAnswer, Error> {
         let wanted: KeysWanted = protocol::decode(wanted)?;
-        if self.plan(&wanted.kid) == Plan::Fetch {
+        // While somebody asks, a key that is at hand is good enough; any other is waited for.
+        if self.plan(&wanted.kid) == Plan::Fetch
+            && !(self.fetching.try_lock().is_none()
+                && self.cache.borrow().can_serve(&wanted.kid, now_millis()))
+        {
             let _guard = self.fetching.lock().await;
             if self.plan(&wanted.kid) == Plan::Fetch {
                 self.refresh(&wanted.issuer).await?;
@@ -81,7 +85,7 @@ impl IssuerKeys {
         let unavailable =
             || Fault::IssuerUnavailable(format!("{} could not be reached lately", wanted.issuer));
         match (self.plan(&wanted.kid), self.answer.borrow().clone()) {
-            (Plan::Use, Some(answer)) => Ok(answer),
+            (Plan::Use | Plan::Fetch, Some(answer)) => Ok(answer),
             _ => Err(unavailable().into()),
         }
     }
@@ -92,8 +96,9 @@ impl IssuerKeys {
 
     /// Asks the issuer. If that fails, what is at hand stays, and its age decides.
     async fn refresh(&self, issuer: &str) -> Result<(), Error> {
+        let fetched = fetch_keys(issuer).await;
         self.cache.borrow_mut().attempt(now_millis());
-        match fetch_keys(issuer).await {
+        match fetched {
             Ok((json, set)) => {
                 let fetched_at = now_millis();
                 self.cache.borrow_mut().store(set, fetched_at);

@@ -104,7 +104,16 @@ impl KeyCache {
         self.fetched.as_ref().map(|(set, _)| set)
     }
 
-    /// Notes that the issuer is being asked at `now`.
+    /// Whether `kid` is at hand and not too old to be used while a newer set is being fetched.
+    #[must_use]
+    pub fn can_serve(&self, kid: &str, now: u64) -> bool {
+        self.fetched.as_ref().is_some_and(|(set, at)| {
+            set.find(kid).is_some() && now.saturating_sub(*at) < STALE_MILLIS
+        })
+    }
+
+    /// Notes that the issuer was asked, successfully or not, by `now`. Not earlier: who comes while
+    /// it is being asked has to wait for the answer instead of being told that there is none.
     pub const fn attempt(&mut self, now: u64) {
         self.attempted_at = Some(now);
     }
@@ -194,6 +203,8 @@ mod tests {
     fn the_last_good_set_serves_for_an_hour() {
         let mut cache = KeyCache::default();
         cache.store(set("a"), 0);
+        assert!(cache.can_serve("a", 3_599_999) && !cache.can_serve("a", 3_600_000));
+        assert!(!cache.can_serve("b", 1));
         cache.attempt(3_599_000);
         assert_eq!(cache.plan("a", 3_599_999), Plan::Use);
         assert_eq!(cache.plan("a", 3_600_000), Plan::Unavailable);
