@@ -167,3 +167,30 @@ struct Node {
   children @2 :List(Node);
   # In a list.
 }
+
+struct Choice {
+  # Nothing but a union, with the members whose JSON form needs care.
+
+  union {
+    nothing @0 :Void;
+    # No value.
+    large @1 :Int64;
+    # A number that JSON may refuse.
+    largeUnsigned @2 :UInt64;
+    # A number that JSON may refuse.
+    larges @3 :List(Int64);
+    # Numbers that JSON may refuse.
+    largesUnsigned @4 :List(UInt64);
+    # Numbers that JSON may refuse.
+    blob @5 :Data $Json.base64;
+    # Bytes.
+    blobs @6 :List(Data);
+    # A list of bytes.
+    text @7 :Text;
+    # An empty text is still this member.
+    inner @8 :Choice;
+    # Itself.
+    answer @9 :UInt16 = 42;
+    # A member that is not zero by default.
+  }
+}

@@ -1,0 +1,16 @@
+//! The identity authority's wire types: plain Rust types for every struct of `schema/*.capnp`, with
+//! their canonical Cap'n Proto ([`Message`]), their JSON (serde), and the revocation bundle's
+//! canonical CBOR ([`bundle`]).
+//!
+//! `schema/` below is generated, the rest is written by hand. No logic beyond encodings: what a
+//! message means is not known here.
+
+mod cbor;
+mod json;
+mod schema;
+
+pub mod bundle;
+pub mod runtime;
+
+pub use runtime::{DecodeError, EncodeError, Message};
+pub use schema::{conformance, identity};
