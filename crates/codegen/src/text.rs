@@ -31,6 +31,13 @@ impl Text {
         }
     }
 
+    /// Adds a line one level further out than its neighbours.
+    pub(crate) fn outdented(&mut self, line: &str) {
+        self.depth = self.depth.saturating_sub(1);
+        self.line(line);
+        self.depth += 1;
+    }
+
     /// Adds lines.
     pub(crate) fn lines(&mut self, lines: &str) {
         for line in lines.lines() {
