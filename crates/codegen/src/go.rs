@@ -30,8 +30,6 @@ pub fn emit(schema: &Schema, file: &File) -> String {
     out.line(&format!("package {module}json"));
     out.line("");
     out.line("import (");
-    out.line("\"capnproto.org/go/capnp/v3\"");
-    out.line("");
     let wire = file.go_import.rsplit_once('/').map_or("", |(parent, _)| parent);
     body.imports.insert("wire".to_owned(), format!("{wire}/wire"));
     for path in body.imports.values() {
@@ -135,16 +133,8 @@ impl Package<'_> {
     fn methods(&mut self, of: &Struct) {
         let name = of.name.joined();
         self.out.line("");
-        self.out.line("// Size implements wire.Record.");
-        self.out.line(&format!("func (*{name}) Size() capnp.ObjectSize {{"));
-        let (data, pointers) = (of.data_words, of.pointers);
-        self.out.line(&format!(
-            "return capnp.ObjectSize{{DataSize: {data} * 8, PointerCount: {pointers}}}"
-        ));
-        self.out.line("}");
-        self.out.line("");
         self.out.line("// WriteTo implements wire.Record.");
-        self.out.line(&format!("func (v *{name}) WriteTo(s capnp.Struct) error {{"));
+        self.out.line(&format!("func (v *{name}) WriteTo(b *wire.Builder) error {{"));
         for field in &of.fields {
             self.write_field(field, false);
         }
@@ -154,7 +144,7 @@ impl Package<'_> {
         self.out.lines("return nil\n}");
         self.out.line("");
         self.out.line("// ReadFrom implements wire.Record.");
-        self.out.line(&format!("func (v *{name}) ReadFrom(s capnp.Struct) error {{"));
+        self.out.line(&format!("func (v *{name}) ReadFrom(r wire.Reader) error {{"));
         for field in &of.fields {
             self.read_field(of, field, false);
         }
@@ -169,7 +159,7 @@ impl Package<'_> {
         self.out.line("switch v.Which {");
         for Member { discriminant, field } in &union.members {
             self.case(&format!("{name}Which{}", pascal_case(&field.name)));
-            self.out.line(&format!("s.SetUint16({}, {discriminant})", union.discriminant_offset));
+            self.out.line(&format!("b.SetUint16({}, {discriminant})", union.discriminant_offset));
             self.write_field(field, true);
         }
         self.case("");
@@ -180,7 +170,7 @@ impl Package<'_> {
     fn read_union(&mut self, of: &Struct, union: &Union) {
         let name = of.name.joined();
         let offset = union.discriminant_offset;
-        self.out.line(&format!("switch discriminant := s.Uint16({offset}); discriminant {{"));
+        self.out.line(&format!("switch discriminant := r.Uint16({offset}); discriminant {{"));
         for Member { discriminant, field } in &union.members {
             self.case(&discriminant.to_string());
             self.out.line(&format!("v.Which = {name}Which{}", pascal_case(&field.name)));
@@ -209,13 +199,13 @@ impl Package<'_> {
             FieldKind::Void => {}
             FieldKind::Bool { offset, default } => {
                 let not = if *default { "!" } else { "" };
-                self.out.line(&format!("s.SetBit({offset}, {not}{member})"));
+                self.out.line(&format!("b.SetBit({offset}, {not}{member})"));
             }
             FieldKind::Integer { integer, offset, default } => {
                 let unsigned = format!("uint{}", integer.bits);
                 let value = if integer.signed { format!("{unsigned}({member})") } else { member };
                 let mask = mask(*integer, *default);
-                self.out.line(&format!("s.SetUint{}({offset}, {value}{mask})", integer.bits));
+                self.out.line(&format!("b.SetUint{}({offset}, {value}{mask})", integer.bits));
             }
             FieldKind::Enum { of, offset, default } => {
                 let of = self.type_name(of);
@@ -223,13 +213,13 @@ impl Package<'_> {
                 self.out.line(&format!("ordinal, err := {of}Enumeration.Ordinal({member})"));
                 self.check();
                 let mask = if *default == 0 { String::new() } else { format!(" ^ {default}") };
-                self.out.line(&format!("s.SetUint16({offset}, ordinal{mask})"));
+                self.out.line(&format!("b.SetUint16({offset}, ordinal{mask})"));
                 self.out.line("}");
             }
             FieldKind::Pointer { to, index } => {
                 let codec = self.codec(to);
                 let set = if in_union { "Set" } else { "SetUnlessEmpty" };
-                self.attempt(&format!("wire.{set}(s, {index}, {codec}, {member})"));
+                self.attempt(&format!("wire.{set}(b, {index}, {codec}, {member})"));
             }
             FieldKind::Struct { index, .. } => {
                 let is_pointer = in_union || field.optional || field.recursive;
@@ -243,12 +233,12 @@ impl Package<'_> {
                     self.out.line(&format!("if {member} != nil {{"));
                 }
                 let reference = if is_pointer { member } else { format!("&{member}") };
-                self.attempt(&format!("wire.SetStruct(s, {index}, {reference})"));
+                self.attempt(&format!("wire.SetStruct(b, {index}, {reference})"));
                 if field.optional {
                     self.out.line("}");
                 }
             }
-            FieldKind::Group(_) => self.attempt(&format!("{member}.WriteTo(s)")),
+            FieldKind::Group(_) => self.attempt(&format!("{member}.WriteTo(b)")),
         }
     }
 
@@ -258,11 +248,11 @@ impl Package<'_> {
             FieldKind::Void => {}
             FieldKind::Bool { offset, default } => {
                 let not = if *default { "!" } else { "" };
-                self.out.line(&format!("{member} = {not}s.Bit({offset})"));
+                self.out.line(&format!("{member} = {not}r.Bit({offset})"));
             }
             FieldKind::Integer { integer, offset, default } => {
                 let mask = mask(*integer, *default);
-                let value = format!("s.Uint{}({offset}){mask}", integer.bits);
+                let value = format!("r.Uint{}({offset}){mask}", integer.bits);
                 let value = if integer.signed { format!("int{}({value})", integer.bits) } else { value };
                 self.out.line(&format!("{member} = {value}"));
             }
@@ -271,7 +261,7 @@ impl Package<'_> {
                 let mask = if *default == 0 { String::new() } else { format!(" ^ {default}") };
                 self.out.line("{");
                 self.out.line(&format!(
-                    "enumerant, err := {of}Enumeration.Enumerant(s.Uint16({offset}){mask})"
+                    "enumerant, err := {of}Enumeration.Enumerant(r.Uint16({offset}){mask})"
                 ));
                 self.check();
                 self.out.line(&format!("{member} = enumerant"));
@@ -279,25 +269,25 @@ impl Package<'_> {
             }
             FieldKind::Pointer { to, index } => {
                 let codec = self.codec(to);
-                self.attempt(&format!("wire.Get(s, {index}, {codec}, &{member})"));
+                self.attempt(&format!("wire.Get(r, {index}, {codec}, &{member})"));
             }
             FieldKind::Struct { of, index } => {
                 let ty = self.type_name(of);
                 let what = format!("{}.{}", parent.name.dotted(), field.name);
                 if field.optional {
                     self.out.line("{");
-                    self.out.line(&format!("value, err := wire.GetOptionalStruct[{ty}](s, {index})"));
+                    self.out.line(&format!("value, err := wire.GetOptionalStruct[{ty}](r, {index})"));
                     self.check();
                     self.out.line(&format!("{member} = value"));
                     self.out.line("}");
                 } else if in_union || field.recursive {
                     self.out.line(&format!("{member} = new({ty})"));
-                    self.attempt(&format!("wire.GetStruct(s, {index}, \"{what}\", {member})"));
+                    self.attempt(&format!("wire.GetStruct(r, {index}, \"{what}\", {member})"));
                 } else {
-                    self.attempt(&format!("wire.GetStruct(s, {index}, \"{what}\", &{member})"));
+                    self.attempt(&format!("wire.GetStruct(r, {index}, \"{what}\", &{member})"));
                 }
             }
-            FieldKind::Group(_) => self.attempt(&format!("{member}.ReadFrom(s)")),
+            FieldKind::Group(_) => self.attempt(&format!("{member}.ReadFrom(r)")),
         }
     }
 

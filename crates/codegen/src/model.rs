@@ -65,10 +65,6 @@ pub struct Struct {
     pub name: Name,
     /// The documentation.
     pub doc: String,
-    /// Words of its data section.
-    pub data_words: u16,
-    /// Pointers in its pointer section.
-    pub pointers: u16,
     /// The members outside any union.
     pub fields: Vec<Field>,
     /// The anonymous union, if there is one.

@@ -33,14 +33,17 @@ type Document identityjson.CABundle
 
 // MarshalJSON implements json.Marshaler.
 func (d Document) MarshalJSON() ([]byte, error) {
-	keys := make(map[wire.String]wire.Base64, len(d.Keys))
+	keys := make(map[string]wire.Base64, len(d.Keys))
 	for _, key := range d.Keys {
-		keys[wire.String(key.Kid)] = key.PublicKey
+		if !utf8.ValidString(key.Kid) {
+			return nil, ErrInvalidText
+		}
+		keys[key.Kid] = key.PublicKey
 	}
 	var o wire.ObjectWriter
 	wire.Put(&o, "epoch", wire.Uint64, d.Epoch)
 	wire.Put(&o, "seqno", wire.Uint64, d.Seqno)
-	wire.Put(&o, "keys", wire.Plain[map[wire.String]wire.Base64](), keys)
+	wire.Put(&o, "keys", wire.Plain[map[string]wire.Base64](), keys)
 	wire.Put(&o, "keyId", wire.Strings, d.KeyId)
 	if d.PrevKeyId != "" {
 		wire.Put(&o, "prevKeyId", wire.Strings, d.PrevKeyId)

@@ -4,8 +4,6 @@
 package conformancejson
 
 import (
-	"capnproto.org/go/capnp/v3"
-
 	"github.com/notme/notme/gen/go/identityjson"
 	"github.com/notme/notme/gen/go/wire"
 )
@@ -36,47 +34,42 @@ type Scalars struct {
 	Colour Colour
 }
 
-// Size implements wire.Record.
-func (*Scalars) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 5 * 8, PointerCount: 0}
-}
-
 // WriteTo implements wire.Record.
-func (v *Scalars) WriteTo(s capnp.Struct) error {
-	s.SetBit(0, v.Flag)
-	s.SetUint8(1, uint8(v.Tiny))
-	s.SetBit(1, v.Flagged)
-	s.SetUint16(2, uint16(v.Small))
-	s.SetUint32(4, uint32(v.Medium))
-	s.SetUint64(8, uint64(v.Large))
-	s.SetUint8(16, v.TinyUnsigned)
-	s.SetUint16(18, v.SmallUnsigned)
-	s.SetUint32(20, v.MediumUnsigned)
-	s.SetUint64(24, v.LargeUnsigned)
+func (v *Scalars) WriteTo(b *wire.Builder) error {
+	b.SetBit(0, v.Flag)
+	b.SetUint8(1, uint8(v.Tiny))
+	b.SetBit(1, v.Flagged)
+	b.SetUint16(2, uint16(v.Small))
+	b.SetUint32(4, uint32(v.Medium))
+	b.SetUint64(8, uint64(v.Large))
+	b.SetUint8(16, v.TinyUnsigned)
+	b.SetUint16(18, v.SmallUnsigned)
+	b.SetUint32(20, v.MediumUnsigned)
+	b.SetUint64(24, v.LargeUnsigned)
 	{
 		ordinal, err := ColourEnumeration.Ordinal(v.Colour)
 		if err != nil {
 			return err
 		}
-		s.SetUint16(32, ordinal)
+		b.SetUint16(32, ordinal)
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *Scalars) ReadFrom(s capnp.Struct) error {
-	v.Flag = s.Bit(0)
-	v.Tiny = int8(s.Uint8(1))
-	v.Flagged = s.Bit(1)
-	v.Small = int16(s.Uint16(2))
-	v.Medium = int32(s.Uint32(4))
-	v.Large = int64(s.Uint64(8))
-	v.TinyUnsigned = s.Uint8(16)
-	v.SmallUnsigned = s.Uint16(18)
-	v.MediumUnsigned = s.Uint32(20)
-	v.LargeUnsigned = s.Uint64(24)
+func (v *Scalars) ReadFrom(r wire.Reader) error {
+	v.Flag = r.Bit(0)
+	v.Tiny = int8(r.Uint8(1))
+	v.Flagged = r.Bit(1)
+	v.Small = int16(r.Uint16(2))
+	v.Medium = int32(r.Uint32(4))
+	v.Large = int64(r.Uint64(8))
+	v.TinyUnsigned = r.Uint8(16)
+	v.SmallUnsigned = r.Uint16(18)
+	v.MediumUnsigned = r.Uint32(20)
+	v.LargeUnsigned = r.Uint64(24)
 	{
-		enumerant, err := ColourEnumeration.Enumerant(s.Uint16(32))
+		enumerant, err := ColourEnumeration.Enumerant(r.Uint16(32))
 		if err != nil {
 			return err
 		}
@@ -166,33 +159,28 @@ type Defaults struct {
 	Colour Colour
 }
 
-// Size implements wire.Record.
-func (*Defaults) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 2 * 8, PointerCount: 0}
-}
-
 // WriteTo implements wire.Record.
-func (v *Defaults) WriteTo(s capnp.Struct) error {
-	s.SetBit(0, !v.On)
-	s.SetUint16(2, v.Answer^0x2a)
-	s.SetUint64(8, uint64(v.Below)^0xffffffffffffffff)
+func (v *Defaults) WriteTo(b *wire.Builder) error {
+	b.SetBit(0, !v.On)
+	b.SetUint16(2, v.Answer^0x2a)
+	b.SetUint64(8, uint64(v.Below)^0xffffffffffffffff)
 	{
 		ordinal, err := ColourEnumeration.Ordinal(v.Colour)
 		if err != nil {
 			return err
 		}
-		s.SetUint16(4, ordinal^2)
+		b.SetUint16(4, ordinal^2)
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *Defaults) ReadFrom(s capnp.Struct) error {
-	v.On = !s.Bit(0)
-	v.Answer = s.Uint16(2) ^ 0x2a
-	v.Below = int64(s.Uint64(8) ^ 0xffffffffffffffff)
+func (v *Defaults) ReadFrom(r wire.Reader) error {
+	v.On = !r.Bit(0)
+	v.Answer = r.Uint16(2) ^ 0x2a
+	v.Below = int64(r.Uint64(8) ^ 0xffffffffffffffff)
 	{
-		enumerant, err := ColourEnumeration.Enumerant(s.Uint16(4) ^ 2)
+		enumerant, err := ColourEnumeration.Enumerant(r.Uint16(4) ^ 2)
 		if err != nil {
 			return err
 		}
@@ -271,106 +259,101 @@ type Lists struct {
 	Grid [][]ListsPoint
 }
 
-// Size implements wire.Record.
-func (*Lists) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 15}
-}
-
 // WriteTo implements wire.Record.
-func (v *Lists) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Bools, v.Flags); err != nil {
+func (v *Lists) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Bools, v.Flags); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Int8s, v.Tiny); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Int8s, v.Tiny); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 2, wire.Uint8s, v.Bytes); err != nil {
+	if err := wire.SetUnlessEmpty(b, 2, wire.Uint8s, v.Bytes); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 3, wire.Int16s, v.Small); err != nil {
+	if err := wire.SetUnlessEmpty(b, 3, wire.Int16s, v.Small); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 4, wire.Uint16s, v.SmallUnsigned); err != nil {
+	if err := wire.SetUnlessEmpty(b, 4, wire.Uint16s, v.SmallUnsigned); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 5, wire.Int32s, v.Medium); err != nil {
+	if err := wire.SetUnlessEmpty(b, 5, wire.Int32s, v.Medium); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 6, wire.Uint32s, v.MediumUnsigned); err != nil {
+	if err := wire.SetUnlessEmpty(b, 6, wire.Uint32s, v.MediumUnsigned); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 7, wire.Int64s, v.Large); err != nil {
+	if err := wire.SetUnlessEmpty(b, 7, wire.Int64s, v.Large); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 8, wire.Uint64s, v.LargeUnsigned); err != nil {
+	if err := wire.SetUnlessEmpty(b, 8, wire.Uint64s, v.LargeUnsigned); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 9, wire.Enums(ColourEnumeration), v.Colours); err != nil {
+	if err := wire.SetUnlessEmpty(b, 9, wire.Enums(ColourEnumeration), v.Colours); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 10, wire.List(wire.Text), v.Texts); err != nil {
+	if err := wire.SetUnlessEmpty(b, 10, wire.List(wire.Text), v.Texts); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 11, wire.List(wire.Data), v.Blobs); err != nil {
+	if err := wire.SetUnlessEmpty(b, 11, wire.List(wire.Data), v.Blobs); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 12, wire.Structs[Scalars](), v.Structs); err != nil {
+	if err := wire.SetUnlessEmpty(b, 12, wire.Structs[Scalars](), v.Structs); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 13, wire.List(wire.Uint16s), v.Nested); err != nil {
+	if err := wire.SetUnlessEmpty(b, 13, wire.List(wire.Uint16s), v.Nested); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 14, wire.List(wire.Structs[ListsPoint]()), v.Grid); err != nil {
+	if err := wire.SetUnlessEmpty(b, 14, wire.List(wire.Structs[ListsPoint]()), v.Grid); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *Lists) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Bools, &v.Flags); err != nil {
+func (v *Lists) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Bools, &v.Flags); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Int8s, &v.Tiny); err != nil {
+	if err := wire.Get(r, 1, wire.Int8s, &v.Tiny); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 2, wire.Uint8s, &v.Bytes); err != nil {
+	if err := wire.Get(r, 2, wire.Uint8s, &v.Bytes); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 3, wire.Int16s, &v.Small); err != nil {
+	if err := wire.Get(r, 3, wire.Int16s, &v.Small); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 4, wire.Uint16s, &v.SmallUnsigned); err != nil {
+	if err := wire.Get(r, 4, wire.Uint16s, &v.SmallUnsigned); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 5, wire.Int32s, &v.Medium); err != nil {
+	if err := wire.Get(r, 5, wire.Int32s, &v.Medium); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 6, wire.Uint32s, &v.MediumUnsigned); err != nil {
+	if err := wire.Get(r, 6, wire.Uint32s, &v.MediumUnsigned); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 7, wire.Int64s, &v.Large); err != nil {
+	if err := wire.Get(r, 7, wire.Int64s, &v.Large); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 8, wire.Uint64s, &v.LargeUnsigned); err != nil {
+	if err := wire.Get(r, 8, wire.Uint64s, &v.LargeUnsigned); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 9, wire.Enums(ColourEnumeration), &v.Colours); err != nil {
+	if err := wire.Get(r, 9, wire.Enums(ColourEnumeration), &v.Colours); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 10, wire.List(wire.Text), &v.Texts); err != nil {
+	if err := wire.Get(r, 10, wire.List(wire.Text), &v.Texts); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 11, wire.List(wire.Data), &v.Blobs); err != nil {
+	if err := wire.Get(r, 11, wire.List(wire.Data), &v.Blobs); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 12, wire.Structs[Scalars](), &v.Structs); err != nil {
+	if err := wire.Get(r, 12, wire.Structs[Scalars](), &v.Structs); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 13, wire.List(wire.Uint16s), &v.Nested); err != nil {
+	if err := wire.Get(r, 13, wire.List(wire.Uint16s), &v.Nested); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 14, wire.List(wire.Structs[ListsPoint]()), &v.Grid); err != nil {
+	if err := wire.Get(r, 14, wire.List(wire.Structs[ListsPoint]()), &v.Grid); err != nil {
 		return err
 	}
 	return nil
@@ -444,26 +427,21 @@ type ListsPoint struct {
 	Label string
 }
 
-// Size implements wire.Record.
-func (*ListsPoint) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 1 * 8, PointerCount: 1}
-}
-
 // WriteTo implements wire.Record.
-func (v *ListsPoint) WriteTo(s capnp.Struct) error {
-	s.SetUint32(0, uint32(v.X))
-	s.SetUint32(4, uint32(v.Y))
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.Label); err != nil {
+func (v *ListsPoint) WriteTo(b *wire.Builder) error {
+	b.SetUint32(0, uint32(v.X))
+	b.SetUint32(4, uint32(v.Y))
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.Label); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *ListsPoint) ReadFrom(s capnp.Struct) error {
-	v.X = int32(s.Uint32(0))
-	v.Y = int32(s.Uint32(4))
-	if err := wire.Get(s, 0, wire.Text, &v.Label); err != nil {
+func (v *ListsPoint) ReadFrom(r wire.Reader) error {
+	v.X = int32(r.Uint32(0))
+	v.Y = int32(r.Uint32(4))
+	if err := wire.Get(r, 0, wire.Text, &v.Label); err != nil {
 		return err
 	}
 	return nil
@@ -540,41 +518,36 @@ const (
 	ShapeWhichBox ShapeWhich = "box"
 )
 
-// Size implements wire.Record.
-func (*Shape) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 3 * 8, PointerCount: 4}
-}
-
 // WriteTo implements wire.Record.
-func (v *Shape) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.Name); err != nil {
+func (v *Shape) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.Name); err != nil {
 		return err
 	}
-	if err := v.Fill.WriteTo(s); err != nil {
+	if err := v.Fill.WriteTo(b); err != nil {
 		return err
 	}
-	if err := v.Origin.WriteTo(s); err != nil {
+	if err := v.Origin.WriteTo(b); err != nil {
 		return err
 	}
 	switch v.Which {
 	case ShapeWhichNothing:
-		s.SetUint16(0, 0)
+		b.SetUint16(0, 0)
 	case ShapeWhichSide:
-		s.SetUint16(0, 1)
-		s.SetUint32(4, v.Side)
+		b.SetUint16(0, 1)
+		b.SetUint32(4, v.Side)
 	case ShapeWhichLabel:
-		s.SetUint16(0, 2)
-		if err := wire.Set(s, 1, wire.Text, v.Label); err != nil {
+		b.SetUint16(0, 2)
+		if err := wire.Set(b, 1, wire.Text, v.Label); err != nil {
 			return err
 		}
 	case ShapeWhichCorners:
-		s.SetUint16(0, 3)
-		if err := wire.Set(s, 1, wire.Structs[ListsPoint](), v.Corners); err != nil {
+		b.SetUint16(0, 3)
+		if err := wire.Set(b, 1, wire.Structs[ListsPoint](), v.Corners); err != nil {
 			return err
 		}
 	case ShapeWhichBox:
-		s.SetUint16(0, 4)
-		if err := v.Box.WriteTo(s); err != nil {
+		b.SetUint16(0, 4)
+		if err := v.Box.WriteTo(b); err != nil {
 			return err
 		}
 	default:
@@ -584,35 +557,35 @@ func (v *Shape) WriteTo(s capnp.Struct) error {
 }
 
 // ReadFrom implements wire.Record.
-func (v *Shape) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Text, &v.Name); err != nil {
+func (v *Shape) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Text, &v.Name); err != nil {
 		return err
 	}
-	if err := v.Fill.ReadFrom(s); err != nil {
+	if err := v.Fill.ReadFrom(r); err != nil {
 		return err
 	}
-	if err := v.Origin.ReadFrom(s); err != nil {
+	if err := v.Origin.ReadFrom(r); err != nil {
 		return err
 	}
-	switch discriminant := s.Uint16(0); discriminant {
+	switch discriminant := r.Uint16(0); discriminant {
 	case 0:
 		v.Which = ShapeWhichNothing
 	case 1:
 		v.Which = ShapeWhichSide
-		v.Side = s.Uint32(4)
+		v.Side = r.Uint32(4)
 	case 2:
 		v.Which = ShapeWhichLabel
-		if err := wire.Get(s, 1, wire.Text, &v.Label); err != nil {
+		if err := wire.Get(r, 1, wire.Text, &v.Label); err != nil {
 			return err
 		}
 	case 3:
 		v.Which = ShapeWhichCorners
-		if err := wire.Get(s, 1, wire.Structs[ListsPoint](), &v.Corners); err != nil {
+		if err := wire.Get(r, 1, wire.Structs[ListsPoint](), &v.Corners); err != nil {
 			return err
 		}
 	case 4:
 		v.Which = ShapeWhichBox
-		if err := v.Box.ReadFrom(s); err != nil {
+		if err := v.Box.ReadFrom(r); err != nil {
 			return err
 		}
 	default:
@@ -694,33 +667,28 @@ const (
 	ShapeFillWhichTransparent ShapeFillWhich = "transparent"
 )
 
-// Size implements wire.Record.
-func (*ShapeFill) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 3 * 8, PointerCount: 4}
-}
-
 // WriteTo implements wire.Record.
-func (v *ShapeFill) WriteTo(s capnp.Struct) error {
+func (v *ShapeFill) WriteTo(b *wire.Builder) error {
 	switch v.Which {
 	case ShapeFillWhichNone:
-		s.SetUint16(2, 0)
+		b.SetUint16(2, 0)
 	case ShapeFillWhichColour:
-		s.SetUint16(2, 1)
+		b.SetUint16(2, 1)
 		{
 			ordinal, err := ColourEnumeration.Ordinal(v.Colour)
 			if err != nil {
 				return err
 			}
-			s.SetUint16(8, ordinal)
+			b.SetUint16(8, ordinal)
 		}
 	case ShapeFillWhichImage:
-		s.SetUint16(2, 2)
-		if err := wire.Set(s, 2, wire.Data, v.Image); err != nil {
+		b.SetUint16(2, 2)
+		if err := wire.Set(b, 2, wire.Data, v.Image); err != nil {
 			return err
 		}
 	case ShapeFillWhichTransparent:
-		s.SetUint16(2, 3)
-		s.SetBit(64, v.Transparent)
+		b.SetUint16(2, 3)
+		b.SetBit(64, v.Transparent)
 	default:
 		return wire.NoMember("Shape.Fill", string(v.Which))
 	}
@@ -728,14 +696,14 @@ func (v *ShapeFill) WriteTo(s capnp.Struct) error {
 }
 
 // ReadFrom implements wire.Record.
-func (v *ShapeFill) ReadFrom(s capnp.Struct) error {
-	switch discriminant := s.Uint16(2); discriminant {
+func (v *ShapeFill) ReadFrom(r wire.Reader) error {
+	switch discriminant := r.Uint16(2); discriminant {
 	case 0:
 		v.Which = ShapeFillWhichNone
 	case 1:
 		v.Which = ShapeFillWhichColour
 		{
-			enumerant, err := ColourEnumeration.Enumerant(s.Uint16(8))
+			enumerant, err := ColourEnumeration.Enumerant(r.Uint16(8))
 			if err != nil {
 				return err
 			}
@@ -743,12 +711,12 @@ func (v *ShapeFill) ReadFrom(s capnp.Struct) error {
 		}
 	case 2:
 		v.Which = ShapeFillWhichImage
-		if err := wire.Get(s, 2, wire.Data, &v.Image); err != nil {
+		if err := wire.Get(r, 2, wire.Data, &v.Image); err != nil {
 			return err
 		}
 	case 3:
 		v.Which = ShapeFillWhichTransparent
-		v.Transparent = s.Bit(64)
+		v.Transparent = r.Bit(64)
 	default:
 		return wire.UnknownMember("Shape.Fill", discriminant)
 	}
@@ -801,17 +769,12 @@ type ShapeOrigin struct {
 	By *identityjson.AgentIdentity
 }
 
-// Size implements wire.Record.
-func (*ShapeOrigin) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 3 * 8, PointerCount: 4}
-}
-
 // WriteTo implements wire.Record.
-func (v *ShapeOrigin) WriteTo(s capnp.Struct) error {
-	s.SetUint32(12, uint32(v.X))
-	s.SetUint32(16, uint32(v.Y))
+func (v *ShapeOrigin) WriteTo(b *wire.Builder) error {
+	b.SetUint32(12, uint32(v.X))
+	b.SetUint32(16, uint32(v.Y))
 	if v.By != nil {
-		if err := wire.SetStruct(s, 3, v.By); err != nil {
+		if err := wire.SetStruct(b, 3, v.By); err != nil {
 			return err
 		}
 	}
@@ -819,11 +782,11 @@ func (v *ShapeOrigin) WriteTo(s capnp.Struct) error {
 }
 
 // ReadFrom implements wire.Record.
-func (v *ShapeOrigin) ReadFrom(s capnp.Struct) error {
-	v.X = int32(s.Uint32(12))
-	v.Y = int32(s.Uint32(16))
+func (v *ShapeOrigin) ReadFrom(r wire.Reader) error {
+	v.X = int32(r.Uint32(12))
+	v.Y = int32(r.Uint32(16))
 	{
-		value, err := wire.GetOptionalStruct[identityjson.AgentIdentity](s, 3)
+		value, err := wire.GetOptionalStruct[identityjson.AgentIdentity](r, 3)
 		if err != nil {
 			return err
 		}
@@ -861,24 +824,19 @@ type ShapeBox struct {
 	Caption string
 }
 
-// Size implements wire.Record.
-func (*ShapeBox) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 3 * 8, PointerCount: 4}
-}
-
 // WriteTo implements wire.Record.
-func (v *ShapeBox) WriteTo(s capnp.Struct) error {
-	s.SetUint16(4, v.Width)
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.Caption); err != nil {
+func (v *ShapeBox) WriteTo(b *wire.Builder) error {
+	b.SetUint16(4, v.Width)
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.Caption); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *ShapeBox) ReadFrom(s capnp.Struct) error {
-	v.Width = s.Uint16(4)
-	if err := wire.Get(s, 1, wire.Text, &v.Caption); err != nil {
+func (v *ShapeBox) ReadFrom(r wire.Reader) error {
+	v.Width = r.Uint16(4)
+	if err := wire.Get(r, 1, wire.Text, &v.Caption); err != nil {
 		return err
 	}
 	return nil
@@ -926,36 +884,31 @@ type Node struct {
 	Children []Node
 }
 
-// Size implements wire.Record.
-func (*Node) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 1 * 8, PointerCount: 2}
-}
-
 // WriteTo implements wire.Record.
-func (v *Node) WriteTo(s capnp.Struct) error {
-	s.SetUint8(0, v.Value)
+func (v *Node) WriteTo(b *wire.Builder) error {
+	b.SetUint8(0, v.Value)
 	if v.Next != nil {
-		if err := wire.SetStruct(s, 0, v.Next); err != nil {
+		if err := wire.SetStruct(b, 0, v.Next); err != nil {
 			return err
 		}
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Structs[Node](), v.Children); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Structs[Node](), v.Children); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *Node) ReadFrom(s capnp.Struct) error {
-	v.Value = s.Uint8(0)
+func (v *Node) ReadFrom(r wire.Reader) error {
+	v.Value = r.Uint8(0)
 	{
-		value, err := wire.GetOptionalStruct[Node](s, 0)
+		value, err := wire.GetOptionalStruct[Node](r, 0)
 		if err != nil {
 			return err
 		}
 		v.Next = value
 	}
-	if err := wire.Get(s, 1, wire.Structs[Node](), &v.Children); err != nil {
+	if err := wire.Get(r, 1, wire.Structs[Node](), &v.Children); err != nil {
 		return err
 	}
 	return nil
@@ -1048,58 +1001,53 @@ const (
 	ChoiceWhichAnswer ChoiceWhich = "answer"
 )
 
-// Size implements wire.Record.
-func (*Choice) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 2 * 8, PointerCount: 1}
-}
-
 // WriteTo implements wire.Record.
-func (v *Choice) WriteTo(s capnp.Struct) error {
+func (v *Choice) WriteTo(b *wire.Builder) error {
 	switch v.Which {
 	case ChoiceWhichNothing:
-		s.SetUint16(0, 0)
+		b.SetUint16(0, 0)
 	case ChoiceWhichLarge:
-		s.SetUint16(0, 1)
-		s.SetUint64(8, uint64(v.Large))
+		b.SetUint16(0, 1)
+		b.SetUint64(8, uint64(v.Large))
 	case ChoiceWhichLargeUnsigned:
-		s.SetUint16(0, 2)
-		s.SetUint64(8, v.LargeUnsigned)
+		b.SetUint16(0, 2)
+		b.SetUint64(8, v.LargeUnsigned)
 	case ChoiceWhichLarges:
-		s.SetUint16(0, 3)
-		if err := wire.Set(s, 0, wire.Int64s, v.Larges); err != nil {
+		b.SetUint16(0, 3)
+		if err := wire.Set(b, 0, wire.Int64s, v.Larges); err != nil {
 			return err
 		}
 	case ChoiceWhichLargesUnsigned:
-		s.SetUint16(0, 4)
-		if err := wire.Set(s, 0, wire.Uint64s, v.LargesUnsigned); err != nil {
+		b.SetUint16(0, 4)
+		if err := wire.Set(b, 0, wire.Uint64s, v.LargesUnsigned); err != nil {
 			return err
 		}
 	case ChoiceWhichBlob:
-		s.SetUint16(0, 5)
-		if err := wire.Set(s, 0, wire.Data, v.Blob); err != nil {
+		b.SetUint16(0, 5)
+		if err := wire.Set(b, 0, wire.Data, v.Blob); err != nil {
 			return err
 		}
 	case ChoiceWhichBlobs:
-		s.SetUint16(0, 6)
-		if err := wire.Set(s, 0, wire.List(wire.Data), v.Blobs); err != nil {
+		b.SetUint16(0, 6)
+		if err := wire.Set(b, 0, wire.List(wire.Data), v.Blobs); err != nil {
 			return err
 		}
 	case ChoiceWhichText:
-		s.SetUint16(0, 7)
-		if err := wire.Set(s, 0, wire.Text, v.Text); err != nil {
+		b.SetUint16(0, 7)
+		if err := wire.Set(b, 0, wire.Text, v.Text); err != nil {
 			return err
 		}
 	case ChoiceWhichInner:
-		s.SetUint16(0, 8)
+		b.SetUint16(0, 8)
 		if v.Inner == nil {
 			return wire.NoMember("inner", "")
 		}
-		if err := wire.SetStruct(s, 0, v.Inner); err != nil {
+		if err := wire.SetStruct(b, 0, v.Inner); err != nil {
 			return err
 		}
 	case ChoiceWhichAnswer:
-		s.SetUint16(0, 9)
-		s.SetUint16(8, v.Answer^0x2a)
+		b.SetUint16(0, 9)
+		b.SetUint16(8, v.Answer^0x2a)
 	default:
 		return wire.NoMember("Choice", string(v.Which))
 	}
@@ -1107,50 +1055,50 @@ func (v *Choice) WriteTo(s capnp.Struct) error {
 }
 
 // ReadFrom implements wire.Record.
-func (v *Choice) ReadFrom(s capnp.Struct) error {
-	switch discriminant := s.Uint16(0); discriminant {
+func (v *Choice) ReadFrom(r wire.Reader) error {
+	switch discriminant := r.Uint16(0); discriminant {
 	case 0:
 		v.Which = ChoiceWhichNothing
 	case 1:
 		v.Which = ChoiceWhichLarge
-		v.Large = int64(s.Uint64(8))
+		v.Large = int64(r.Uint64(8))
 	case 2:
 		v.Which = ChoiceWhichLargeUnsigned
-		v.LargeUnsigned = s.Uint64(8)
+		v.LargeUnsigned = r.Uint64(8)
 	case 3:
 		v.Which = ChoiceWhichLarges
-		if err := wire.Get(s, 0, wire.Int64s, &v.Larges); err != nil {
+		if err := wire.Get(r, 0, wire.Int64s, &v.Larges); err != nil {
 			return err
 		}
 	case 4:
 		v.Which = ChoiceWhichLargesUnsigned
-		if err := wire.Get(s, 0, wire.Uint64s, &v.LargesUnsigned); err != nil {
+		if err := wire.Get(r, 0, wire.Uint64s, &v.LargesUnsigned); err != nil {
 			return err
 		}
 	case 5:
 		v.Which = ChoiceWhichBlob
-		if err := wire.Get(s, 0, wire.Data, &v.Blob); err != nil {
+		if err := wire.Get(r, 0, wire.Data, &v.Blob); err != nil {
 			return err
 		}
 	case 6:
 		v.Which = ChoiceWhichBlobs
-		if err := wire.Get(s, 0, wire.List(wire.Data), &v.Blobs); err != nil {
+		if err := wire.Get(r, 0, wire.List(wire.Data), &v.Blobs); err != nil {
 			return err
 		}
 	case 7:
 		v.Which = ChoiceWhichText
-		if err := wire.Get(s, 0, wire.Text, &v.Text); err != nil {
+		if err := wire.Get(r, 0, wire.Text, &v.Text); err != nil {
 			return err
 		}
 	case 8:
 		v.Which = ChoiceWhichInner
 		v.Inner = new(Choice)
-		if err := wire.GetStruct(s, 0, "Choice.inner", v.Inner); err != nil {
+		if err := wire.GetStruct(r, 0, "Choice.inner", v.Inner); err != nil {
 			return err
 		}
 	case 9:
 		v.Which = ChoiceWhichAnswer
-		v.Answer = s.Uint16(8) ^ 0x2a
+		v.Answer = r.Uint16(8) ^ 0x2a
 	default:
 		return wire.UnknownMember("Choice", discriminant)
 	}

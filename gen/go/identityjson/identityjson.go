@@ -4,8 +4,6 @@
 package identityjson
 
 import (
-	"capnproto.org/go/capnp/v3"
-
 	"github.com/notme/notme/gen/go/wire"
 )
 
@@ -29,46 +27,41 @@ type CABundle struct {
 	Signature []byte
 }
 
-// Size implements wire.Record.
-func (*CABundle) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 3 * 8, PointerCount: 4}
-}
-
 // WriteTo implements wire.Record.
-func (v *CABundle) WriteTo(s capnp.Struct) error {
-	s.SetUint64(0, v.Epoch)
-	s.SetUint64(8, v.Seqno)
-	if err := wire.SetUnlessEmpty(s, 0, wire.Structs[KeyEntry](), v.Keys); err != nil {
+func (v *CABundle) WriteTo(b *wire.Builder) error {
+	b.SetUint64(0, v.Epoch)
+	b.SetUint64(8, v.Seqno)
+	if err := wire.SetUnlessEmpty(b, 0, wire.Structs[KeyEntry](), v.Keys); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.KeyId); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.KeyId); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 2, wire.Text, v.PrevKeyId); err != nil {
+	if err := wire.SetUnlessEmpty(b, 2, wire.Text, v.PrevKeyId); err != nil {
 		return err
 	}
-	s.SetUint64(16, uint64(v.IssuedAt))
-	if err := wire.SetUnlessEmpty(s, 3, wire.Data, v.Signature); err != nil {
+	b.SetUint64(16, uint64(v.IssuedAt))
+	if err := wire.SetUnlessEmpty(b, 3, wire.Data, v.Signature); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *CABundle) ReadFrom(s capnp.Struct) error {
-	v.Epoch = s.Uint64(0)
-	v.Seqno = s.Uint64(8)
-	if err := wire.Get(s, 0, wire.Structs[KeyEntry](), &v.Keys); err != nil {
+func (v *CABundle) ReadFrom(r wire.Reader) error {
+	v.Epoch = r.Uint64(0)
+	v.Seqno = r.Uint64(8)
+	if err := wire.Get(r, 0, wire.Structs[KeyEntry](), &v.Keys); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Text, &v.KeyId); err != nil {
+	if err := wire.Get(r, 1, wire.Text, &v.KeyId); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 2, wire.Text, &v.PrevKeyId); err != nil {
+	if err := wire.Get(r, 2, wire.Text, &v.PrevKeyId); err != nil {
 		return err
 	}
-	v.IssuedAt = int64(s.Uint64(16))
-	if err := wire.Get(s, 3, wire.Data, &v.Signature); err != nil {
+	v.IssuedAt = int64(r.Uint64(16))
+	if err := wire.Get(r, 3, wire.Data, &v.Signature); err != nil {
 		return err
 	}
 	return nil
@@ -126,28 +119,23 @@ type KeyEntry struct {
 	PublicKey []byte
 }
 
-// Size implements wire.Record.
-func (*KeyEntry) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 2}
-}
-
 // WriteTo implements wire.Record.
-func (v *KeyEntry) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.Kid); err != nil {
+func (v *KeyEntry) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.Kid); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Data, v.PublicKey); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Data, v.PublicKey); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *KeyEntry) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Text, &v.Kid); err != nil {
+func (v *KeyEntry) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Text, &v.Kid); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Data, &v.PublicKey); err != nil {
+	if err := wire.Get(r, 1, wire.Data, &v.PublicKey); err != nil {
 		return err
 	}
 	return nil
@@ -193,26 +181,21 @@ type TokenClaims struct {
 	Epoch uint64
 }
 
-// Size implements wire.Record.
-func (*TokenClaims) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 1 * 8, PointerCount: 1}
-}
-
 // WriteTo implements wire.Record.
-func (v *TokenClaims) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.KeyId); err != nil {
+func (v *TokenClaims) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.KeyId); err != nil {
 		return err
 	}
-	s.SetUint64(0, v.Epoch)
+	b.SetUint64(0, v.Epoch)
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *TokenClaims) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Text, &v.KeyId); err != nil {
+func (v *TokenClaims) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Text, &v.KeyId); err != nil {
 		return err
 	}
-	v.Epoch = s.Uint64(0)
+	v.Epoch = r.Uint64(0)
 	return nil
 }
 
@@ -279,29 +262,24 @@ type RevocationResult struct {
 	Reason RevocationReason
 }
 
-// Size implements wire.Record.
-func (*RevocationResult) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 1 * 8, PointerCount: 0}
-}
-
 // WriteTo implements wire.Record.
-func (v *RevocationResult) WriteTo(s capnp.Struct) error {
-	s.SetBit(0, v.Revoked)
+func (v *RevocationResult) WriteTo(b *wire.Builder) error {
+	b.SetBit(0, v.Revoked)
 	{
 		ordinal, err := RevocationReasonEnumeration.Ordinal(v.Reason)
 		if err != nil {
 			return err
 		}
-		s.SetUint16(2, ordinal)
+		b.SetUint16(2, ordinal)
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *RevocationResult) ReadFrom(s capnp.Struct) error {
-	v.Revoked = s.Bit(0)
+func (v *RevocationResult) ReadFrom(r wire.Reader) error {
+	v.Revoked = r.Bit(0)
 	{
-		enumerant, err := RevocationReasonEnumeration.Enumerant(s.Uint16(2))
+		enumerant, err := RevocationReasonEnumeration.Enumerant(r.Uint16(2))
 		if err != nil {
 			return err
 		}
@@ -356,21 +334,16 @@ type BridgeCertResult struct {
 	Scope CertScope
 }
 
-// Size implements wire.Record.
-func (*BridgeCertResult) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 2 * 8, PointerCount: 3}
-}
-
 // WriteTo implements wire.Record.
-func (v *BridgeCertResult) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.Certificate); err != nil {
+func (v *BridgeCertResult) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.Certificate); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.PrivateKey); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.PrivateKey); err != nil {
 		return err
 	}
-	s.SetUint64(0, uint64(v.ExpiresAt))
-	if err := wire.SetUnlessEmpty(s, 2, wire.Text, v.Subject); err != nil {
+	b.SetUint64(0, uint64(v.ExpiresAt))
+	if err := wire.SetUnlessEmpty(b, 2, wire.Text, v.Subject); err != nil {
 		return err
 	}
 	{
@@ -378,25 +351,25 @@ func (v *BridgeCertResult) WriteTo(s capnp.Struct) error {
 		if err != nil {
 			return err
 		}
-		s.SetUint16(8, ordinal)
+		b.SetUint16(8, ordinal)
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *BridgeCertResult) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Text, &v.Certificate); err != nil {
+func (v *BridgeCertResult) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Text, &v.Certificate); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Text, &v.PrivateKey); err != nil {
+	if err := wire.Get(r, 1, wire.Text, &v.PrivateKey); err != nil {
 		return err
 	}
-	v.ExpiresAt = int64(s.Uint64(0))
-	if err := wire.Get(s, 2, wire.Text, &v.Subject); err != nil {
+	v.ExpiresAt = int64(r.Uint64(0))
+	if err := wire.Get(r, 2, wire.Text, &v.Subject); err != nil {
 		return err
 	}
 	{
-		enumerant, err := CertScopeEnumeration.Enumerant(s.Uint16(8))
+		enumerant, err := CertScopeEnumeration.Enumerant(r.Uint16(8))
 		if err != nil {
 			return err
 		}
@@ -465,62 +438,57 @@ type BridgeCertPair struct {
 	AuthMethod string
 }
 
-// Size implements wire.Record.
-func (*BridgeCertPair) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 2 * 8, PointerCount: 7}
-}
-
 // WriteTo implements wire.Record.
-func (v *BridgeCertPair) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.MtlsCert); err != nil {
+func (v *BridgeCertPair) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.MtlsCert); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.SigningCert); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.SigningCert); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 2, wire.Text, v.Identity); err != nil {
+	if err := wire.SetUnlessEmpty(b, 2, wire.Text, v.Identity); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 3, wire.List(wire.Text), v.Scopes); err != nil {
+	if err := wire.SetUnlessEmpty(b, 3, wire.List(wire.Text), v.Scopes); err != nil {
 		return err
 	}
-	s.SetUint64(0, uint64(v.ExpiresAt))
-	if err := wire.SetUnlessEmpty(s, 4, wire.Text, v.Subject); err != nil {
+	b.SetUint64(0, uint64(v.ExpiresAt))
+	if err := wire.SetUnlessEmpty(b, 4, wire.Text, v.Subject); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 5, wire.Text, v.Binding); err != nil {
+	if err := wire.SetUnlessEmpty(b, 5, wire.Text, v.Binding); err != nil {
 		return err
 	}
-	s.SetUint64(8, v.Epoch)
-	if err := wire.SetUnlessEmpty(s, 6, wire.Text, v.AuthMethod); err != nil {
+	b.SetUint64(8, v.Epoch)
+	if err := wire.SetUnlessEmpty(b, 6, wire.Text, v.AuthMethod); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *BridgeCertPair) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Text, &v.MtlsCert); err != nil {
+func (v *BridgeCertPair) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Text, &v.MtlsCert); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Text, &v.SigningCert); err != nil {
+	if err := wire.Get(r, 1, wire.Text, &v.SigningCert); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 2, wire.Text, &v.Identity); err != nil {
+	if err := wire.Get(r, 2, wire.Text, &v.Identity); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 3, wire.List(wire.Text), &v.Scopes); err != nil {
+	if err := wire.Get(r, 3, wire.List(wire.Text), &v.Scopes); err != nil {
 		return err
 	}
-	v.ExpiresAt = int64(s.Uint64(0))
-	if err := wire.Get(s, 4, wire.Text, &v.Subject); err != nil {
+	v.ExpiresAt = int64(r.Uint64(0))
+	if err := wire.Get(r, 4, wire.Text, &v.Subject); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 5, wire.Text, &v.Binding); err != nil {
+	if err := wire.Get(r, 5, wire.Text, &v.Binding); err != nil {
 		return err
 	}
-	v.Epoch = s.Uint64(8)
-	if err := wire.Get(s, 6, wire.Text, &v.AuthMethod); err != nil {
+	v.Epoch = r.Uint64(8)
+	if err := wire.Get(r, 6, wire.Text, &v.AuthMethod); err != nil {
 		return err
 	}
 	return nil
@@ -599,24 +567,19 @@ type AuthorityState struct {
 	KeyId string
 }
 
-// Size implements wire.Record.
-func (*AuthorityState) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 1 * 8, PointerCount: 1}
-}
-
 // WriteTo implements wire.Record.
-func (v *AuthorityState) WriteTo(s capnp.Struct) error {
-	s.SetUint64(0, v.Epoch)
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.KeyId); err != nil {
+func (v *AuthorityState) WriteTo(b *wire.Builder) error {
+	b.SetUint64(0, v.Epoch)
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.KeyId); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *AuthorityState) ReadFrom(s capnp.Struct) error {
-	v.Epoch = s.Uint64(0)
-	if err := wire.Get(s, 0, wire.Text, &v.KeyId); err != nil {
+func (v *AuthorityState) ReadFrom(r wire.Reader) error {
+	v.Epoch = r.Uint64(0)
+	if err := wire.Get(r, 0, wire.Text, &v.KeyId); err != nil {
 		return err
 	}
 	return nil
@@ -664,34 +627,29 @@ type CertPairRequest struct {
 	Proofs CertPairPoP
 }
 
-// Size implements wire.Record.
-func (*CertPairRequest) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 3}
-}
-
 // WriteTo implements wire.Record.
-func (v *CertPairRequest) WriteTo(s capnp.Struct) error {
-	if err := wire.SetStruct(s, 0, &v.Proof); err != nil {
+func (v *CertPairRequest) WriteTo(b *wire.Builder) error {
+	if err := wire.SetStruct(b, 0, &v.Proof); err != nil {
 		return err
 	}
-	if err := wire.SetStruct(s, 1, &v.PublicKeys); err != nil {
+	if err := wire.SetStruct(b, 1, &v.PublicKeys); err != nil {
 		return err
 	}
-	if err := wire.SetStruct(s, 2, &v.Proofs); err != nil {
+	if err := wire.SetStruct(b, 2, &v.Proofs); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *CertPairRequest) ReadFrom(s capnp.Struct) error {
-	if err := wire.GetStruct(s, 0, "CertPairRequest.proof", &v.Proof); err != nil {
+func (v *CertPairRequest) ReadFrom(r wire.Reader) error {
+	if err := wire.GetStruct(r, 0, "CertPairRequest.proof", &v.Proof); err != nil {
 		return err
 	}
-	if err := wire.GetStruct(s, 1, "CertPairRequest.publicKeys", &v.PublicKeys); err != nil {
+	if err := wire.GetStruct(r, 1, "CertPairRequest.publicKeys", &v.PublicKeys); err != nil {
 		return err
 	}
-	if err := wire.GetStruct(s, 2, "CertPairRequest.proofs", &v.Proofs); err != nil {
+	if err := wire.GetStruct(r, 2, "CertPairRequest.proofs", &v.Proofs); err != nil {
 		return err
 	}
 	return nil
@@ -739,28 +697,23 @@ type CertPairPublicKeys struct {
 	Signing string
 }
 
-// Size implements wire.Record.
-func (*CertPairPublicKeys) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 2}
-}
-
 // WriteTo implements wire.Record.
-func (v *CertPairPublicKeys) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.Mtls); err != nil {
+func (v *CertPairPublicKeys) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.Mtls); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.Signing); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.Signing); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *CertPairPublicKeys) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Text, &v.Mtls); err != nil {
+func (v *CertPairPublicKeys) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Text, &v.Mtls); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Text, &v.Signing); err != nil {
+	if err := wire.Get(r, 1, wire.Text, &v.Signing); err != nil {
 		return err
 	}
 	return nil
@@ -806,28 +759,23 @@ type CertPairPoP struct {
 	Signing []byte
 }
 
-// Size implements wire.Record.
-func (*CertPairPoP) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 2}
-}
-
 // WriteTo implements wire.Record.
-func (v *CertPairPoP) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Data, v.Mtls); err != nil {
+func (v *CertPairPoP) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Data, v.Mtls); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Data, v.Signing); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Data, v.Signing); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *CertPairPoP) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Data, &v.Mtls); err != nil {
+func (v *CertPairPoP) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Data, &v.Mtls); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Data, &v.Signing); err != nil {
+	if err := wire.Get(r, 1, wire.Data, &v.Signing); err != nil {
 		return err
 	}
 	return nil
@@ -873,28 +821,23 @@ type CertRequest struct {
 	Proof Proof
 }
 
-// Size implements wire.Record.
-func (*CertRequest) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 2}
-}
-
 // WriteTo implements wire.Record.
-func (v *CertRequest) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Enums(CertScopeEnumeration), v.Scopes); err != nil {
+func (v *CertRequest) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Enums(CertScopeEnumeration), v.Scopes); err != nil {
 		return err
 	}
-	if err := wire.SetStruct(s, 1, &v.Proof); err != nil {
+	if err := wire.SetStruct(b, 1, &v.Proof); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *CertRequest) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Enums(CertScopeEnumeration), &v.Scopes); err != nil {
+func (v *CertRequest) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Enums(CertScopeEnumeration), &v.Scopes); err != nil {
 		return err
 	}
-	if err := wire.GetStruct(s, 1, "CertRequest.proof", &v.Proof); err != nil {
+	if err := wire.GetStruct(r, 1, "CertRequest.proof", &v.Proof); err != nil {
 		return err
 	}
 	return nil
@@ -957,30 +900,25 @@ const (
 	ProofWhichBootstrapCode ProofWhich = "bootstrapCode"
 )
 
-// Size implements wire.Record.
-func (*Proof) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 1 * 8, PointerCount: 1}
-}
-
 // WriteTo implements wire.Record.
-func (v *Proof) WriteTo(s capnp.Struct) error {
+func (v *Proof) WriteTo(b *wire.Builder) error {
 	switch v.Which {
 	case ProofWhichGhaOidc:
-		s.SetUint16(0, 0)
+		b.SetUint16(0, 0)
 		if v.GhaOidc == nil {
 			return wire.NoMember("ghaOidc", "")
 		}
-		if err := wire.SetStruct(s, 0, v.GhaOidc); err != nil {
+		if err := wire.SetStruct(b, 0, v.GhaOidc); err != nil {
 			return err
 		}
 	case ProofWhichPasskey:
-		s.SetUint16(0, 1)
-		if err := wire.Set(s, 0, wire.Data, v.Passkey); err != nil {
+		b.SetUint16(0, 1)
+		if err := wire.Set(b, 0, wire.Data, v.Passkey); err != nil {
 			return err
 		}
 	case ProofWhichBootstrapCode:
-		s.SetUint16(0, 2)
-		if err := wire.Set(s, 0, wire.Text, v.BootstrapCode); err != nil {
+		b.SetUint16(0, 2)
+		if err := wire.Set(b, 0, wire.Text, v.BootstrapCode); err != nil {
 			return err
 		}
 	default:
@@ -990,22 +928,22 @@ func (v *Proof) WriteTo(s capnp.Struct) error {
 }
 
 // ReadFrom implements wire.Record.
-func (v *Proof) ReadFrom(s capnp.Struct) error {
-	switch discriminant := s.Uint16(0); discriminant {
+func (v *Proof) ReadFrom(r wire.Reader) error {
+	switch discriminant := r.Uint16(0); discriminant {
 	case 0:
 		v.Which = ProofWhichGhaOidc
 		v.GhaOidc = new(GHAClaims)
-		if err := wire.GetStruct(s, 0, "Proof.ghaOidc", v.GhaOidc); err != nil {
+		if err := wire.GetStruct(r, 0, "Proof.ghaOidc", v.GhaOidc); err != nil {
 			return err
 		}
 	case 1:
 		v.Which = ProofWhichPasskey
-		if err := wire.Get(s, 0, wire.Data, &v.Passkey); err != nil {
+		if err := wire.Get(r, 0, wire.Data, &v.Passkey); err != nil {
 			return err
 		}
 	case 2:
 		v.Which = ProofWhichBootstrapCode
-		if err := wire.Get(s, 0, wire.Text, &v.BootstrapCode); err != nil {
+		if err := wire.Get(r, 0, wire.Text, &v.BootstrapCode); err != nil {
 			return err
 		}
 	default:
@@ -1099,104 +1037,99 @@ type GHAClaims struct {
 	Environment string
 }
 
-// Size implements wire.Record.
-func (*GHAClaims) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 2 * 8, PointerCount: 14}
-}
-
 // WriteTo implements wire.Record.
-func (v *GHAClaims) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.Iss); err != nil {
+func (v *GHAClaims) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.Iss); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.Sub); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.Sub); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 2, wire.Text, v.Aud); err != nil {
+	if err := wire.SetUnlessEmpty(b, 2, wire.Text, v.Aud); err != nil {
 		return err
 	}
-	s.SetUint64(0, uint64(v.Exp))
-	s.SetUint64(8, uint64(v.Iat))
-	if err := wire.SetUnlessEmpty(s, 3, wire.Text, v.Jti); err != nil {
+	b.SetUint64(0, uint64(v.Exp))
+	b.SetUint64(8, uint64(v.Iat))
+	if err := wire.SetUnlessEmpty(b, 3, wire.Text, v.Jti); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 4, wire.Text, v.Repository); err != nil {
+	if err := wire.SetUnlessEmpty(b, 4, wire.Text, v.Repository); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 5, wire.Text, v.RepositoryOwner); err != nil {
+	if err := wire.SetUnlessEmpty(b, 5, wire.Text, v.RepositoryOwner); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 6, wire.Text, v.Ref); err != nil {
+	if err := wire.SetUnlessEmpty(b, 6, wire.Text, v.Ref); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 7, wire.Text, v.Sha); err != nil {
+	if err := wire.SetUnlessEmpty(b, 7, wire.Text, v.Sha); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 8, wire.Text, v.Actor); err != nil {
+	if err := wire.SetUnlessEmpty(b, 8, wire.Text, v.Actor); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 9, wire.Text, v.Workflow); err != nil {
+	if err := wire.SetUnlessEmpty(b, 9, wire.Text, v.Workflow); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 10, wire.Text, v.JobWorkflowRef); err != nil {
+	if err := wire.SetUnlessEmpty(b, 10, wire.Text, v.JobWorkflowRef); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 11, wire.Text, v.RunId); err != nil {
+	if err := wire.SetUnlessEmpty(b, 11, wire.Text, v.RunId); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 12, wire.Text, v.EventName); err != nil {
+	if err := wire.SetUnlessEmpty(b, 12, wire.Text, v.EventName); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 13, wire.Text, v.Environment); err != nil {
+	if err := wire.SetUnlessEmpty(b, 13, wire.Text, v.Environment); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *GHAClaims) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Text, &v.Iss); err != nil {
+func (v *GHAClaims) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Text, &v.Iss); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Text, &v.Sub); err != nil {
+	if err := wire.Get(r, 1, wire.Text, &v.Sub); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 2, wire.Text, &v.Aud); err != nil {
+	if err := wire.Get(r, 2, wire.Text, &v.Aud); err != nil {
 		return err
 	}
-	v.Exp = int64(s.Uint64(0))
-	v.Iat = int64(s.Uint64(8))
-	if err := wire.Get(s, 3, wire.Text, &v.Jti); err != nil {
+	v.Exp = int64(r.Uint64(0))
+	v.Iat = int64(r.Uint64(8))
+	if err := wire.Get(r, 3, wire.Text, &v.Jti); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 4, wire.Text, &v.Repository); err != nil {
+	if err := wire.Get(r, 4, wire.Text, &v.Repository); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 5, wire.Text, &v.RepositoryOwner); err != nil {
+	if err := wire.Get(r, 5, wire.Text, &v.RepositoryOwner); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 6, wire.Text, &v.Ref); err != nil {
+	if err := wire.Get(r, 6, wire.Text, &v.Ref); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 7, wire.Text, &v.Sha); err != nil {
+	if err := wire.Get(r, 7, wire.Text, &v.Sha); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 8, wire.Text, &v.Actor); err != nil {
+	if err := wire.Get(r, 8, wire.Text, &v.Actor); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 9, wire.Text, &v.Workflow); err != nil {
+	if err := wire.Get(r, 9, wire.Text, &v.Workflow); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 10, wire.Text, &v.JobWorkflowRef); err != nil {
+	if err := wire.Get(r, 10, wire.Text, &v.JobWorkflowRef); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 11, wire.Text, &v.RunId); err != nil {
+	if err := wire.Get(r, 11, wire.Text, &v.RunId); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 12, wire.Text, &v.EventName); err != nil {
+	if err := wire.Get(r, 12, wire.Text, &v.EventName); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 13, wire.Text, &v.Environment); err != nil {
+	if err := wire.Get(r, 13, wire.Text, &v.Environment); err != nil {
 		return err
 	}
 	return nil
@@ -1280,29 +1213,24 @@ type DispatchPredicate struct {
 	CertPair *BridgeCertPair
 }
 
-// Size implements wire.Record.
-func (*DispatchPredicate) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 5}
-}
-
 // WriteTo implements wire.Record.
-func (v *DispatchPredicate) WriteTo(s capnp.Struct) error {
-	if err := wire.SetStruct(s, 0, &v.BeadRef); err != nil {
+func (v *DispatchPredicate) WriteTo(b *wire.Builder) error {
+	if err := wire.SetStruct(b, 0, &v.BeadRef); err != nil {
 		return err
 	}
-	if err := wire.SetStruct(s, 1, &v.Agent); err != nil {
+	if err := wire.SetStruct(b, 1, &v.Agent); err != nil {
 		return err
 	}
-	if err := wire.SetStruct(s, 2, &v.Pipeline); err != nil {
+	if err := wire.SetStruct(b, 2, &v.Pipeline); err != nil {
 		return err
 	}
 	if v.SigningCert != nil {
-		if err := wire.SetStruct(s, 3, v.SigningCert); err != nil {
+		if err := wire.SetStruct(b, 3, v.SigningCert); err != nil {
 			return err
 		}
 	}
 	if v.CertPair != nil {
-		if err := wire.SetStruct(s, 4, v.CertPair); err != nil {
+		if err := wire.SetStruct(b, 4, v.CertPair); err != nil {
 			return err
 		}
 	}
@@ -1310,25 +1238,25 @@ func (v *DispatchPredicate) WriteTo(s capnp.Struct) error {
 }
 
 // ReadFrom implements wire.Record.
-func (v *DispatchPredicate) ReadFrom(s capnp.Struct) error {
-	if err := wire.GetStruct(s, 0, "DispatchPredicate.beadRef", &v.BeadRef); err != nil {
+func (v *DispatchPredicate) ReadFrom(r wire.Reader) error {
+	if err := wire.GetStruct(r, 0, "DispatchPredicate.beadRef", &v.BeadRef); err != nil {
 		return err
 	}
-	if err := wire.GetStruct(s, 1, "DispatchPredicate.agent", &v.Agent); err != nil {
+	if err := wire.GetStruct(r, 1, "DispatchPredicate.agent", &v.Agent); err != nil {
 		return err
 	}
-	if err := wire.GetStruct(s, 2, "DispatchPredicate.pipeline", &v.Pipeline); err != nil {
+	if err := wire.GetStruct(r, 2, "DispatchPredicate.pipeline", &v.Pipeline); err != nil {
 		return err
 	}
 	{
-		value, err := wire.GetOptionalStruct[BridgeCertResult](s, 3)
+		value, err := wire.GetOptionalStruct[BridgeCertResult](r, 3)
 		if err != nil {
 			return err
 		}
 		v.SigningCert = value
 	}
 	{
-		value, err := wire.GetOptionalStruct[BridgeCertPair](s, 4)
+		value, err := wire.GetOptionalStruct[BridgeCertPair](r, 4)
 		if err != nil {
 			return err
 		}
@@ -1389,34 +1317,29 @@ type BeadRef struct {
 	ContentHash string
 }
 
-// Size implements wire.Record.
-func (*BeadRef) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 3}
-}
-
 // WriteTo implements wire.Record.
-func (v *BeadRef) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.Repo); err != nil {
+func (v *BeadRef) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.Repo); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.BeadId); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.BeadId); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 2, wire.Text, v.ContentHash); err != nil {
+	if err := wire.SetUnlessEmpty(b, 2, wire.Text, v.ContentHash); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *BeadRef) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Text, &v.Repo); err != nil {
+func (v *BeadRef) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Text, &v.Repo); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Text, &v.BeadId); err != nil {
+	if err := wire.Get(r, 1, wire.Text, &v.BeadId); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 2, wire.Text, &v.ContentHash); err != nil {
+	if err := wire.Get(r, 2, wire.Text, &v.ContentHash); err != nil {
 		return err
 	}
 	return nil
@@ -1468,40 +1391,35 @@ type AgentIdentity struct {
 	Definition string
 }
 
-// Size implements wire.Record.
-func (*AgentIdentity) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 4}
-}
-
 // WriteTo implements wire.Record.
-func (v *AgentIdentity) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.Name); err != nil {
+func (v *AgentIdentity) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.Name); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.Provider); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.Provider); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 2, wire.Text, v.Model); err != nil {
+	if err := wire.SetUnlessEmpty(b, 2, wire.Text, v.Model); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 3, wire.Text, v.Definition); err != nil {
+	if err := wire.SetUnlessEmpty(b, 3, wire.Text, v.Definition); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *AgentIdentity) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Text, &v.Name); err != nil {
+func (v *AgentIdentity) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Text, &v.Name); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Text, &v.Provider); err != nil {
+	if err := wire.Get(r, 1, wire.Text, &v.Provider); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 2, wire.Text, &v.Model); err != nil {
+	if err := wire.Get(r, 2, wire.Text, &v.Model); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 3, wire.Text, &v.Definition); err != nil {
+	if err := wire.Get(r, 3, wire.Text, &v.Definition); err != nil {
 		return err
 	}
 	return nil
@@ -1555,30 +1473,25 @@ type PipelineContext struct {
 	PipelineId string
 }
 
-// Size implements wire.Record.
-func (*PipelineContext) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 1 * 8, PointerCount: 2}
-}
-
 // WriteTo implements wire.Record.
-func (v *PipelineContext) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.List(wire.Text), v.Phases); err != nil {
+func (v *PipelineContext) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.List(wire.Text), v.Phases); err != nil {
 		return err
 	}
-	s.SetUint32(0, v.CurrentPhase)
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.PipelineId); err != nil {
+	b.SetUint32(0, v.CurrentPhase)
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.PipelineId); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *PipelineContext) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.List(wire.Text), &v.Phases); err != nil {
+func (v *PipelineContext) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.List(wire.Text), &v.Phases); err != nil {
 		return err
 	}
-	v.CurrentPhase = s.Uint32(0)
-	if err := wire.Get(s, 1, wire.Text, &v.PipelineId); err != nil {
+	v.CurrentPhase = r.Uint32(0)
+	if err := wire.Get(r, 1, wire.Text, &v.PipelineId); err != nil {
 		return err
 	}
 	return nil
@@ -1640,41 +1553,36 @@ type HandoffPredicate struct {
 	CertPair *BridgeCertPair
 }
 
-// Size implements wire.Record.
-func (*HandoffPredicate) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 9}
-}
-
 // WriteTo implements wire.Record.
-func (v *HandoffPredicate) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Text, v.FromPhase); err != nil {
+func (v *HandoffPredicate) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Text, v.FromPhase); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.ToPhase); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.ToPhase); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 2, wire.Text, v.Summary); err != nil {
+	if err := wire.SetUnlessEmpty(b, 2, wire.Text, v.Summary); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 3, wire.List(wire.Text), v.FilesChanged); err != nil {
+	if err := wire.SetUnlessEmpty(b, 3, wire.List(wire.Text), v.FilesChanged); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 4, wire.List(wire.Text), v.CommitShas); err != nil {
+	if err := wire.SetUnlessEmpty(b, 4, wire.List(wire.Text), v.CommitShas); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 5, wire.Text, v.PreviousChainHash); err != nil {
+	if err := wire.SetUnlessEmpty(b, 5, wire.Text, v.PreviousChainHash); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 6, wire.Text, v.ChainHash); err != nil {
+	if err := wire.SetUnlessEmpty(b, 6, wire.Text, v.ChainHash); err != nil {
 		return err
 	}
 	if v.SigningCert != nil {
-		if err := wire.SetStruct(s, 7, v.SigningCert); err != nil {
+		if err := wire.SetStruct(b, 7, v.SigningCert); err != nil {
 			return err
 		}
 	}
 	if v.CertPair != nil {
-		if err := wire.SetStruct(s, 8, v.CertPair); err != nil {
+		if err := wire.SetStruct(b, 8, v.CertPair); err != nil {
 			return err
 		}
 	}
@@ -1682,37 +1590,37 @@ func (v *HandoffPredicate) WriteTo(s capnp.Struct) error {
 }
 
 // ReadFrom implements wire.Record.
-func (v *HandoffPredicate) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Text, &v.FromPhase); err != nil {
+func (v *HandoffPredicate) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Text, &v.FromPhase); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Text, &v.ToPhase); err != nil {
+	if err := wire.Get(r, 1, wire.Text, &v.ToPhase); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 2, wire.Text, &v.Summary); err != nil {
+	if err := wire.Get(r, 2, wire.Text, &v.Summary); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 3, wire.List(wire.Text), &v.FilesChanged); err != nil {
+	if err := wire.Get(r, 3, wire.List(wire.Text), &v.FilesChanged); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 4, wire.List(wire.Text), &v.CommitShas); err != nil {
+	if err := wire.Get(r, 4, wire.List(wire.Text), &v.CommitShas); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 5, wire.Text, &v.PreviousChainHash); err != nil {
+	if err := wire.Get(r, 5, wire.Text, &v.PreviousChainHash); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 6, wire.Text, &v.ChainHash); err != nil {
+	if err := wire.Get(r, 6, wire.Text, &v.ChainHash); err != nil {
 		return err
 	}
 	{
-		value, err := wire.GetOptionalStruct[BridgeCertResult](s, 7)
+		value, err := wire.GetOptionalStruct[BridgeCertResult](r, 7)
 		if err != nil {
 			return err
 		}
 		v.SigningCert = value
 	}
 	{
-		value, err := wire.GetOptionalStruct[BridgeCertPair](s, 8)
+		value, err := wire.GetOptionalStruct[BridgeCertPair](r, 8)
 		if err != nil {
 			return err
 		}
@@ -1783,34 +1691,29 @@ type SignRequest struct {
 	Purpose string
 }
 
-// Size implements wire.Record.
-func (*SignRequest) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 3}
-}
-
 // WriteTo implements wire.Record.
-func (v *SignRequest) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Data, v.Digest); err != nil {
+func (v *SignRequest) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Data, v.Digest); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.Algorithm); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.Algorithm); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 2, wire.Text, v.Purpose); err != nil {
+	if err := wire.SetUnlessEmpty(b, 2, wire.Text, v.Purpose); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *SignRequest) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Data, &v.Digest); err != nil {
+func (v *SignRequest) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Data, &v.Digest); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Text, &v.Algorithm); err != nil {
+	if err := wire.Get(r, 1, wire.Text, &v.Algorithm); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 2, wire.Text, &v.Purpose); err != nil {
+	if err := wire.Get(r, 2, wire.Text, &v.Purpose); err != nil {
 		return err
 	}
 	return nil
@@ -1858,28 +1761,23 @@ type SignResponse struct {
 	Identity string
 }
 
-// Size implements wire.Record.
-func (*SignResponse) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 0 * 8, PointerCount: 2}
-}
-
 // WriteTo implements wire.Record.
-func (v *SignResponse) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Data, v.Signature); err != nil {
+func (v *SignResponse) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Data, v.Signature); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.Identity); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.Identity); err != nil {
 		return err
 	}
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *SignResponse) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Data, &v.Signature); err != nil {
+func (v *SignResponse) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Data, &v.Signature); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Text, &v.Identity); err != nil {
+	if err := wire.Get(r, 1, wire.Text, &v.Identity); err != nil {
 		return err
 	}
 	return nil
@@ -1931,44 +1829,39 @@ type OraclePublicKey struct {
 	ExpiresAt int64
 }
 
-// Size implements wire.Record.
-func (*OraclePublicKey) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 1 * 8, PointerCount: 4}
-}
-
 // WriteTo implements wire.Record.
-func (v *OraclePublicKey) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Data, v.Key); err != nil {
+func (v *OraclePublicKey) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Data, v.Key); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.Text, v.Algorithm); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.Text, v.Algorithm); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 2, wire.Text, v.CertPem); err != nil {
+	if err := wire.SetUnlessEmpty(b, 2, wire.Text, v.CertPem); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 3, wire.Text, v.Identity); err != nil {
+	if err := wire.SetUnlessEmpty(b, 3, wire.Text, v.Identity); err != nil {
 		return err
 	}
-	s.SetUint64(0, uint64(v.ExpiresAt))
+	b.SetUint64(0, uint64(v.ExpiresAt))
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *OraclePublicKey) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Data, &v.Key); err != nil {
+func (v *OraclePublicKey) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Data, &v.Key); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.Text, &v.Algorithm); err != nil {
+	if err := wire.Get(r, 1, wire.Text, &v.Algorithm); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 2, wire.Text, &v.CertPem); err != nil {
+	if err := wire.Get(r, 2, wire.Text, &v.CertPem); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 3, wire.Text, &v.Identity); err != nil {
+	if err := wire.Get(r, 3, wire.Text, &v.Identity); err != nil {
 		return err
 	}
-	v.ExpiresAt = int64(s.Uint64(0))
+	v.ExpiresAt = int64(r.Uint64(0))
 	return nil
 }
 
@@ -2020,32 +1913,27 @@ type OracleInfo struct {
 	Epoch uint64
 }
 
-// Size implements wire.Record.
-func (*OracleInfo) Size() capnp.ObjectSize {
-	return capnp.ObjectSize{DataSize: 1 * 8, PointerCount: 2}
-}
-
 // WriteTo implements wire.Record.
-func (v *OracleInfo) WriteTo(s capnp.Struct) error {
-	if err := wire.SetUnlessEmpty(s, 0, wire.Structs[OraclePublicKey](), v.Keys); err != nil {
+func (v *OracleInfo) WriteTo(b *wire.Builder) error {
+	if err := wire.SetUnlessEmpty(b, 0, wire.Structs[OraclePublicKey](), v.Keys); err != nil {
 		return err
 	}
-	if err := wire.SetUnlessEmpty(s, 1, wire.List(wire.Text), v.Scopes); err != nil {
+	if err := wire.SetUnlessEmpty(b, 1, wire.List(wire.Text), v.Scopes); err != nil {
 		return err
 	}
-	s.SetUint64(0, v.Epoch)
+	b.SetUint64(0, v.Epoch)
 	return nil
 }
 
 // ReadFrom implements wire.Record.
-func (v *OracleInfo) ReadFrom(s capnp.Struct) error {
-	if err := wire.Get(s, 0, wire.Structs[OraclePublicKey](), &v.Keys); err != nil {
+func (v *OracleInfo) ReadFrom(r wire.Reader) error {
+	if err := wire.Get(r, 0, wire.Structs[OraclePublicKey](), &v.Keys); err != nil {
 		return err
 	}
-	if err := wire.Get(s, 1, wire.List(wire.Text), &v.Scopes); err != nil {
+	if err := wire.Get(r, 1, wire.List(wire.Text), &v.Scopes); err != nil {
 		return err
 	}
-	v.Epoch = s.Uint64(0)
+	v.Epoch = r.Uint64(0)
 	return nil
 }
 

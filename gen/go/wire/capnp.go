@@ -1,33 +1,25 @@
-// Package wire is what the generated plain structs share: canonical Cap'n Proto on top of the Go
-// library, and the rules of their JSON form (docs/schema.md).
+// Package wire is what the generated plain structs share: canonical Cap'n Proto, and the rules of
+// their JSON form (docs/schema.md).
+//
+// It is the twin of the Rust runtime in gen/rust/src/runtime.rs, which says what is in scope, what is
+// refused and why. The Go library's own Canonicalize is not used: it leaves out the tag of lists of
+// structs without pointers, so its bytes are not those of other implementations.
 package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"unicode/utf8"
-
-	"capnproto.org/go/capnp/v3"
 )
-
-// maxEmptyElements is how many elements without any bytes of their own one message may hold.
-const maxEmptyElements = 65_536
-
-// ErrNotCanonical says that bytes are not the canonical message of the value in them.
-var ErrNotCanonical = errors.New("not in canonical form")
-
-// ErrMalformed says that bytes are not a message of the expected struct.
-var ErrMalformed = errors.New("malformed message")
 
 // Record is a struct, or a group in the sections of one.
 type Record interface {
-	// Size is the size of the struct.
-	Size() capnp.ObjectSize
-	// WriteTo sets the members of s.
-	WriteTo(s capnp.Struct) error
-	// ReadFrom takes the members from s.
-	ReadFrom(s capnp.Struct) error
+	// WriteTo puts the members into b.
+	WriteTo(b *Builder) error
+	// ReadFrom takes the members from r. What the writer did not know is read as its default.
+	ReadFrom(r Reader) error
 }
 
 // pointerTo is a pointer to T that is a Record.
@@ -38,36 +30,24 @@ type pointerTo[T any] interface {
 
 // Marshal gives the one canonical encoding: a single segment without segment table.
 func Marshal(r Record) ([]byte, error) {
-	message, segment := capnp.NewSingleSegmentMessage(nil)
-	// The library's default of 64 MiB is for messages from others.
-	message.ResetReadLimit(1 << 62)
-	root, err := capnp.NewRootStruct(segment, r.Size())
+	root, err := build(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.WriteTo(root); err != nil {
-		return nil, err
-	}
-	// A root that is all default is not the null pointer that the library makes of it.
-	return capnp.Canonicalize(root)
+	return layOut(&object{structs: []*Builder{root}})
 }
 
 // Unmarshal reads a message of one segment without segment table, canonical or not.
 func Unmarshal(b []byte, r Record) error {
-	if len(b) == 0 || len(b)%8 != 0 {
-		return fmt.Errorf("%w: length is not a positive multiple of eight", ErrMalformed)
-	}
-	limit := uint64(len(b) + 8*maxEmptyElements)
-	message := &capnp.Message{Arena: capnp.SingleSegment(b), TraverseLimit: limit}
-	pointer, err := message.Root()
+	message, err := newReceived(b)
 	if err != nil {
-		return errors.Join(ErrMalformed, err)
+		return err
 	}
-	root := pointer.Struct()
-	if !root.IsValid() {
-		return fmt.Errorf("%w: no struct at the root", ErrMalformed)
+	root := pointer{message: message}
+	if root.isNull() {
+		return ErrMissingStruct
 	}
-	return r.ReadFrom(root)
+	return root.read(r)
 }
 
 // UnmarshalCanonical reads a message and refuses any bytes that Marshal would not have written.
@@ -75,11 +55,7 @@ func UnmarshalCanonical(b []byte, r Record) error {
 	if err := Unmarshal(b, r); err != nil {
 		return err
 	}
-	canonical, err := Marshal(r)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(canonical, b) {
+	if canonical, err := Marshal(r); err != nil || !bytes.Equal(canonical, b) {
 		return ErrNotCanonical
 	}
 	return nil
@@ -88,108 +64,91 @@ func UnmarshalCanonical(b []byte, r Record) error {
 // Codec says how text, data or a list is written and read. A null pointer reads as nothing.
 type Codec[T any] struct {
 	isEmpty func(T) bool
-	build   func(*capnp.Segment, T) (capnp.Ptr, error)
-	parse   func(capnp.Ptr) (T, error)
+	build   func(T) (*object, error)
+	parse   func(pointer) (T, error)
 }
 
 // Set sets a pointer, even if the value is empty.
-func Set[T any](s capnp.Struct, index uint16, codec Codec[T], value T) error {
-	pointer, err := codec.build(s.Segment(), value)
+func Set[T any](b *Builder, index int, codec Codec[T], value T) error {
+	to, err := codec.build(value)
 	if err != nil {
 		return err
 	}
-	return s.SetPtr(index, pointer)
+	b.setPointer(index, to)
+	return nil
 }
 
 // SetUnlessEmpty sets a pointer, or leaves it null if the value is empty.
-func SetUnlessEmpty[T any](s capnp.Struct, index uint16, codec Codec[T], value T) error {
+func SetUnlessEmpty[T any](b *Builder, index int, codec Codec[T], value T) error {
 	if codec.isEmpty(value) {
 		return nil
 	}
-	return Set(s, index, codec, value)
+	return Set(b, index, codec, value)
 }
 
 // Get reads a pointer.
-func Get[T any](s capnp.Struct, index uint16, codec Codec[T], value *T) error {
-	pointer, err := s.Ptr(index)
-	if err != nil {
-		return errors.Join(ErrMalformed, err)
-	}
-	if !pointer.IsValid() {
+func Get[T any](r Reader, index int, codec Codec[T], value *T) error {
+	return parse(r.pointer(index), codec, value)
+}
+
+func parse[T any](p pointer, codec Codec[T], value *T) (err error) {
+	if p.isNull() {
 		var empty T
 		*value = empty
 		return nil
 	}
-	*value, err = codec.parse(pointer)
+	*value, err = codec.parse(p)
 	return err
 }
 
 // SetStruct sets a pointer to a struct.
-func SetStruct(s capnp.Struct, index uint16, r Record) error {
-	child, err := capnp.NewStruct(s.Segment(), r.Size())
+func SetStruct(b *Builder, index int, r Record) error {
+	child, err := build(r)
 	if err != nil {
 		return err
 	}
-	if err := r.WriteTo(child); err != nil {
-		return err
-	}
-	return s.SetPtr(index, child.ToPtr())
+	b.setPointer(index, &object{structs: []*Builder{child}})
+	return nil
 }
 
 // GetStruct reads a struct that must be there.
-func GetStruct(s capnp.Struct, index uint16, field string, r Record) error {
-	present, err := getStruct(s, index, r)
-	if err == nil && !present {
-		err = fmt.Errorf("%w: %s is missing", ErrMalformed, field)
+func GetStruct(r Reader, index int, field string, value Record) error {
+	p := r.pointer(index)
+	if p.isNull() {
+		return fmt.Errorf("%w: %s", ErrMissingStruct, field)
 	}
-	return err
+	return p.read(value)
 }
 
 // GetOptionalStruct reads a struct, or gives nil if it is absent.
-func GetOptionalStruct[T any, P pointerTo[T]](s capnp.Struct, index uint16) (*T, error) {
+func GetOptionalStruct[T any, P pointerTo[T]](r Reader, index int) (*T, error) {
+	p := r.pointer(index)
+	if p.isNull() {
+		return nil, nil
+	}
 	value := new(T)
-	present, err := getStruct(s, index, P(value))
-	if err != nil || !present {
-		return nil, err
-	}
-	return value, nil
-}
-
-func getStruct(s capnp.Struct, index uint16, r Record) (bool, error) {
-	pointer, err := s.Ptr(index)
-	if err != nil {
-		return false, errors.Join(ErrMalformed, err)
-	}
-	if !pointer.IsValid() {
-		return false, nil
-	}
-	child := pointer.Struct()
-	if !child.IsValid() {
-		return false, wrongKind("struct")
-	}
-	return true, r.ReadFrom(child)
+	return value, p.read(P(value))
 }
 
 // Text is UTF-8.
 var Text = Codec[string]{
 	isEmpty: func(v string) bool { return v == "" },
-	build: func(segment *capnp.Segment, v string) (capnp.Ptr, error) {
+	build: func(v string) (*object, error) {
 		if !utf8.ValidString(v) {
-			return capnp.Ptr{}, errors.New("text is not UTF-8")
+			return nil, errors.New("text is not UTF-8")
 		}
-		text, err := capnp.NewText(segment, v)
-		return text.ToPtr(), err
+		return scalarList(8, len(v)+1, append([]byte(v), 0)), nil
 	},
-	parse: func(pointer capnp.Ptr) (string, error) {
-		b, err := byteList(pointer)
+	parse: func(p pointer) (string, error) {
+		b, _, err := p.scalars(8)
 		if err != nil {
 			return "", err
 		}
 		if len(b) == 0 || b[len(b)-1] != 0 {
-			return "", fmt.Errorf("%w: text does not end in a zero byte", ErrMalformed)
+			return "", ErrMissingNul
 		}
 		if b = b[:len(b)-1]; !utf8.Valid(b) {
-			return "", fmt.Errorf("%w: text is not UTF-8", ErrMalformed)
+			return "", ErrInvalidUTF8
 		}
 		return string(b), nil
 	},
@@ -198,12 +157,9 @@ var Text = Codec[string]{
 // Data is bytes.
 var Data = Codec[[]byte]{
 	isEmpty: isEmpty[byte],
-	build: func(segment *capnp.Segment, v []byte) (capnp.Ptr, error) {
-		data, err := capnp.NewData(segment, v)
-		return data.ToPtr(), err
-	},
-	parse: func(pointer capnp.Ptr) ([]byte, error) {
-		b, err := byteList(pointer)
+	build:   func(v []byte) (*object, error) { return scalarList(8, len(v), v), nil },
+	parse: func(p pointer) ([]byte, error) {
+		b, _, err := p.scalars(8)
 		if err != nil || len(b) == 0 {
 			return nil, err
 		}
@@ -211,71 +167,69 @@ var Data = Codec[[]byte]{
 	},
 }
 
-// byteList gives the bytes of a list of bytes. The library answers with the default to any other
-// kind of object.
-func byteList(pointer capnp.Ptr) ([]byte, error) {
-	marker := []byte{0}
-	b := pointer.DataDefault(marker)
-	if len(b) == 1 && &b[0] == &marker[0] {
-		return nil, wrongKind("list of bytes")
-	}
-	return b, nil
-}
-
-func wrongKind(expected string) error {
-	return fmt.Errorf("%w: pointer to something else than a %s", ErrMalformed, expected)
-}
-
 func isEmpty[T any](v []T) bool { return len(v) == 0 }
 
-// scalarList is a list type of the library.
-type scalarList[T any] interface {
-	~capnp.ListKind
-	Len() int
-	At(int) T
-	Set(int, T)
-	ToPtr() capnp.Ptr
+func scalarList(bits int64, count int, b []byte) *object {
+	return &object{kind: kindScalars, elementSize: elementSize(bits), count: count, scalars: b}
 }
 
-// scalars is the codec of a list of integers or bits.
-func scalars[T any, L scalarList[T]](create func(*capnp.Segment, int32) (L, error)) Codec[[]T] {
+// Bools is the codec of a list of bits, eight to a byte, the first in its lowest bit.
+var Bools = Codec[[]bool]{
+	isEmpty: isEmpty[bool],
+	build: func(values []bool) (*object, error) {
+		b := make([]byte, (len(values)+7)/8)
+		for i, value := range values {
+			if value {
+				b[i/8] |= 1 << (i % 8)
+			}
+		}
+		return scalarList(1, len(values), b), nil
+	},
+	parse: func(p pointer) ([]bool, error) {
+		b, count, err := p.scalars(1)
+		if err != nil {
+			return nil, err
+		}
+		var values []bool
+		for i := range count {
+			values = append(values, b[i/8]>>(i%8)&1 == 1)
+		}
+		return values, nil
+	},
+}
+
+// integers is the codec of a list of integers.
+func integers[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64]() Codec[[]T] {
+	size := binary.Size(T(0))
+	bits := int64(8 * size)
 	return Codec[[]T]{
 		isEmpty: isEmpty[T],
-		build: func(segment *capnp.Segment, values []T) (capnp.Ptr, error) {
-			list, err := create(segment, int32(len(values)))
-			if err != nil {
-				return capnp.Ptr{}, err
-			}
-			for i, value := range values {
-				list.Set(i, value)
-			}
-			return list.ToPtr(), nil
+		build: func(values []T) (*object, error) {
+			b, err := binary.Append(nil, binary.LittleEndian, values)
+			return scalarList(bits, len(values), b), err
 		},
-		parse: func(pointer capnp.Ptr) ([]T, error) {
-			if !pointer.List().IsValid() {
-				return nil, wrongKind("list")
+		parse: func(p pointer) ([]T, error) {
+			b, count, err := p.scalars(bits)
+			if err != nil || count == 0 {
+				return nil, err
 			}
-			list := L(pointer.List())
-			var values []T
-			for i := range list.Len() {
-				values = append(values, list.At(i))
-			}
-			return values, nil
+			values := make([]T, count)
+			_, err = binary.Decode(b, binary.LittleEndian, values)
+			return values, err
 		},
 	}
 }
 
-// Lists of bits and integers.
+// Lists of integers.
 var (
-	Bools   = scalars[bool](capnp.NewBitList)
-	Int8s   = scalars[int8](capnp.NewInt8List)
-	Int16s  = scalars[int16](capnp.NewInt16List)
-	Int32s  = scalars[int32](capnp.NewInt32List)
-	Int64s  = scalars[int64](capnp.NewInt64List)
-	Uint8s  = scalars[uint8](capnp.NewUInt8List)
-	Uint16s = scalars[uint16](capnp.NewUInt16List)
-	Uint32s = scalars[uint32](capnp.NewUInt32List)
-	Uint64s = scalars[uint64](capnp.NewUInt64List)
+	Int8s   = integers[int8]()
+	Int16s  = integers[int16]()
+	Int32s  = integers[int32]()
+	Int64s  = integers[int64]()
+	Uint8s  = integers[uint8]()
+	Uint16s = integers[uint16]()
+	Uint32s = integers[uint32]()
+	Uint64s = integers[uint64]()
 )
 
 // Enumeration is an enum: its name in the schema and its enumerants by ordinal.
@@ -298,7 +252,7 @@ func (e Enumeration[T]) Ordinal(value T) (uint16, error) {
 // guessed.
 func (e Enumeration[T]) Enumerant(ordinal uint16) (T, error) {
 	if int(ordinal) >= len(e.Enumerants) {
-		return "", fmt.Errorf("%w: %s has no enumerant %d", ErrMalformed, e.Name, ordinal)
+		return "", fmt.Errorf("%w: %s %d", ErrUnknownEnumerant, e.Name, ordinal)
 	}
 	return e.Enumerants[ordinal], nil
 }
@@ -307,15 +261,15 @@ func (e Enumeration[T]) Enumerant(ordinal uint16) (T, error) {
 func Enums[T ~string](of Enumeration[T]) Codec[[]T] {
 	return Codec[[]T]{
 		isEmpty: isEmpty[T],
-		build: func(segment *capnp.Segment, values []T) (capnp.Ptr, error) {
+		build: func(values []T) (*object, error) {
 			ordinals, err := each(values, of.Ordinal)
 			if err != nil {
-				return capnp.Ptr{}, err
+				return nil, err
 			}
-			return Uint16s.build(segment, ordinals)
+			return Uint16s.build(ordinals)
 		},
-		parse: func(pointer capnp.Ptr) ([]T, error) {
-			ordinals, err := Uint16s.parse(pointer)
+		parse: func(p pointer) ([]T, error) {
+			ordinals, err := Uint16s.parse(p)
 			if err != nil {
 				return nil, err
 			}
@@ -341,42 +295,19 @@ func each[A, B any](values []A, convert func(A) (B, error)) ([]B, error) {
 func List[T any](element Codec[T]) Codec[[]T] {
 	return Codec[[]T]{
 		isEmpty: isEmpty[T],
-		build: func(segment *capnp.Segment, values []T) (capnp.Ptr, error) {
-			list, err := capnp.NewPointerList(segment, int32(len(values)))
-			if err != nil {
-				return capnp.Ptr{}, err
-			}
-			for i, value := range values {
-				pointer, err := element.build(segment, value)
-				if err != nil {
-					return capnp.Ptr{}, err
-				}
-				if err := list.Set(i, pointer); err != nil {
-					return capnp.Ptr{}, err
-				}
-			}
-			return list.ToPtr(), nil
+		build: func(values []T) (*object, error) {
+			pointers, err := each(values, element.build)
+			return &object{kind: kindPointers, pointers: pointers, count: len(pointers)}, err
 		},
-		parse: func(pointer capnp.Ptr) ([]T, error) {
-			if !pointer.List().IsValid() {
-				return nil, wrongKind("list")
-			}
-			list := capnp.PointerList(pointer.List())
+		parse: func(p pointer) ([]T, error) {
 			var values []T
-			for i := range list.Len() {
-				pointer, err := list.At(i)
-				if err != nil {
-					return nil, errors.Join(ErrMalformed, err)
-				}
+			err := p.each(func(p pointer) error {
 				var value T
-				if pointer.IsValid() {
-					if value, err = element.parse(pointer); err != nil {
-						return nil, err
-					}
-				}
+				err := parse(p, element, &value)
 				values = append(values, value)
-			}
-			return values, nil
+				return err
+			})
+			return values, err
 		},
 	}
 }
@@ -385,43 +316,29 @@ func List[T any](element Codec[T]) Codec[[]T] {
 func Structs[T any, P pointerTo[T]]() Codec[[]T] {
 	return Codec[[]T]{
 		isEmpty: isEmpty[T],
-		build: func(segment *capnp.Segment, values []T) (capnp.Ptr, error) {
-			size := P(new(T)).Size()
-			list, err := capnp.NewCompositeList(segment, size, int32(len(values)))
-			if err != nil {
-				return capnp.Ptr{}, err
-			}
-			for i := range values {
-				if err := P(&values[i]).WriteTo(list.Struct(i)); err != nil {
-					return capnp.Ptr{}, err
-				}
-			}
-			return list.ToPtr(), nil
+		build: func(values []T) (*object, error) {
+			structs, err := each(values, func(value T) (*Builder, error) { return build(P(&value)) })
+			return &object{kind: kindStructs, structs: structs, count: len(structs)}, err
 		},
-		parse: func(pointer capnp.Ptr) ([]T, error) {
-			list := pointer.List()
-			if !list.IsValid() {
-				return nil, wrongKind("list")
-			}
+		parse: func(p pointer) ([]T, error) {
 			var values []T
-			for i := range list.Len() {
+			err := p.eachStruct(func(r Reader) error {
 				var value T
-				if err := P(&value).ReadFrom(list.Struct(i)); err != nil {
-					return nil, err
-				}
+				err := P(&value).ReadFrom(r)
 				values = append(values, value)
-			}
-			return values, nil
+				return err
+			})
+			return values, err
 		},
 	}
 }
 
 // UnknownMember says that a union has a member that this version of the schema does not know.
 func UnknownMember(name string, discriminant uint16) error {
-	return fmt.Errorf("%w: %s has no member %d", ErrMalformed, name, discriminant)
+	return fmt.Errorf("%w: %s %d", ErrUnknownMember, name, discriminant)
 }
 
-// NoMember says that a union's value names no member that there is.
+// NoMember says that a union's value names no member that there is, or one that is nil.
 func NoMember(name, which string) error {
 	return fmt.Errorf("%s has no member %q", name, which)
 }

@@ -180,14 +180,7 @@ impl<'a> Request<'a> {
         let docs = self.member_docs.get(&node.reader.get_id());
         let mut fields: Vec<_> = reader.get_fields()?.into_iter().enumerate().collect();
         fields.sort_by_key(|(_, field)| field.get_code_order());
-        let mut record = Struct {
-            name,
-            doc: doc.to_owned(),
-            data_words: reader.get_data_word_count(),
-            pointers: reader.get_pointer_count(),
-            fields: Vec::new(),
-            union: None,
-        };
+        let mut record = Struct { name, doc: doc.to_owned(), fields: Vec::new(), union: None };
         let mut members = Vec::new();
         for (index, reader) in fields {
             let doc = docs.and_then(|docs| docs.get(index)).copied().unwrap_or_default();
