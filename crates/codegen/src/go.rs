@@ -11,8 +11,16 @@ use crate::text::{NOTICE, Text, pascal_case};
 
 /// The package of plain structs for one schema file.
 pub fn emit(schema: &Schema, file: &File) -> String {
-    let paths = schema.files.iter().map(|file| (file.module.as_str(), package_path(file)));
-    let mut body = Package { file, out: Text::new("\t"), imports: BTreeMap::new(), paths: paths.collect() };
+    let paths = schema
+        .files
+        .iter()
+        .map(|file| (file.module.as_str(), package_path(file)));
+    let mut body = Package {
+        file,
+        out: Text::new("\t"),
+        imports: BTreeMap::new(),
+        paths: paths.collect(),
+    };
     for ty in &file.types {
         match ty {
             Type::Enum(of) => body.enumeration(of),
@@ -26,12 +34,21 @@ pub fn emit(schema: &Schema, file: &File) -> String {
     out.comment("//", NOTICE);
     out.line("");
     let module = &file.module;
-    out.comment("//", &format!("Package {module}json has the structs of schema/{module}.capnp as plain Go values."));
+    out.comment(
+        "//",
+        &format!(
+            "Package {module}json has the structs of schema/{module}.capnp as plain Go values."
+        ),
+    );
     out.line(&format!("package {module}json"));
     out.line("");
     out.line("import (");
-    let wire = file.go_import.rsplit_once('/').map_or("", |(parent, _)| parent);
-    body.imports.insert("wire".to_owned(), format!("{wire}/wire"));
+    let wire = file
+        .go_import
+        .rsplit_once('/')
+        .map_or("", |(parent, _)| parent);
+    body.imports
+        .insert("wire".to_owned(), format!("{wire}/wire"));
     for path in body.imports.values() {
         out.line(&format!("\"{path}\""));
     }
@@ -40,7 +57,10 @@ pub fn emit(schema: &Schema, file: &File) -> String {
 }
 
 fn package_path(file: &File) -> String {
-    let parent = file.go_import.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let parent = file
+        .go_import
+        .rsplit_once('/')
+        .map_or("", |(parent, _)| parent);
     format!("{parent}/{}json", file.module)
 }
 
@@ -65,16 +85,25 @@ impl Package<'_> {
         for enumerant in &of.enumerants {
             self.out.comment("//", &enumerant.doc);
             let constant = format!("{name}{}", pascal_case(&enumerant.name));
-            self.out.line(&format!("{constant} {name} = \"{}\"", enumerant.name));
+            self.out
+                .line(&format!("{constant} {name} = \"{}\"", enumerant.name));
         }
         self.out.line(")");
         self.out.line("");
-        self.out.line(&format!("// {name}Enumeration has the enumerants by ordinal."));
-        self.out.line(&format!("var {name}Enumeration = wire.Enumeration[{name}]{{"));
+        self.out.line(&format!(
+            "// {name}Enumeration has the enumerants by ordinal."
+        ));
+        self.out.line(&format!(
+            "var {name}Enumeration = wire.Enumeration[{name}]{{"
+        ));
         self.out.line(&format!("Name: \"{}\",", of.name.dotted()));
-        let names: Vec<_> =
-            of.enumerants.iter().map(|of| format!("{name}{}", pascal_case(&of.name))).collect();
-        self.out.line(&format!("Enumerants: []{name}{{{}}},", names.join(", ")));
+        let names: Vec<_> = of
+            .enumerants
+            .iter()
+            .map(|of| format!("{name}{}", pascal_case(&of.name)))
+            .collect();
+        self.out
+            .line(&format!("Enumerants: []{name}{{{}}},", names.join(", ")));
         self.out.line("}");
     }
 
@@ -99,7 +128,8 @@ impl Package<'_> {
             self.member(field, false);
         }
         if let Some(union) = &of.union {
-            self.out.line("// Which names the member of the union that is set.");
+            self.out
+                .line("// Which names the member of the union that is set.");
             self.out.line(&format!("Which {name}Which"));
             for Member { field, .. } in &union.members {
                 if !matches!(field.kind, FieldKind::Void) {
@@ -110,15 +140,19 @@ impl Package<'_> {
         self.out.line("}");
         if let Some(union) = &of.union {
             self.out.line("");
-            self.out.line(&format!("// {name}Which names a member of the union in {name}."));
+            self.out.line(&format!(
+                "// {name}Which names a member of the union in {name}."
+            ));
             self.out.line(&format!("type {name}Which string"));
             self.out.line("");
-            self.out.line(&format!("// The members of the union in {name}."));
+            self.out
+                .line(&format!("// The members of the union in {name}."));
             self.out.line("const (");
             for Member { field, .. } in &union.members {
                 self.out.comment("//", &field.doc);
                 let constant = format!("{name}Which{}", pascal_case(&field.name));
-                self.out.line(&format!("{constant} {name}Which = \"{}\"", field.name));
+                self.out
+                    .line(&format!("{constant} {name}Which = \"{}\"", field.name));
             }
             self.out.line(")");
         }
@@ -134,7 +168,9 @@ impl Package<'_> {
         let name = of.name.joined();
         self.out.line("");
         self.out.line("// WriteTo implements wire.Record.");
-        self.out.line(&format!("func (v *{name}) WriteTo(b *wire.Builder) error {{"));
+        self.out.line(&format!(
+            "func (v *{name}) WriteTo(b *wire.Builder) error {{"
+        ));
         for field in &of.fields {
             self.write_field(field, false);
         }
@@ -144,7 +180,9 @@ impl Package<'_> {
         self.out.lines("return nil\n}");
         self.out.line("");
         self.out.line("// ReadFrom implements wire.Record.");
-        self.out.line(&format!("func (v *{name}) ReadFrom(r wire.Reader) error {{"));
+        self.out.line(&format!(
+            "func (v *{name}) ReadFrom(r wire.Reader) error {{"
+        ));
         for field in &of.fields {
             self.read_field(of, field, false);
         }
@@ -157,23 +195,42 @@ impl Package<'_> {
     fn write_union(&mut self, of: &Struct, union: &Union) {
         let name = of.name.joined();
         self.out.line("switch v.Which {");
-        for Member { discriminant, field } in &union.members {
+        for Member {
+            discriminant,
+            field,
+        } in &union.members
+        {
             self.case(&format!("{name}Which{}", pascal_case(&field.name)));
-            self.out.line(&format!("b.SetUint16({}, {discriminant})", union.discriminant_offset));
+            self.out.line(&format!(
+                "b.SetUint16({}, {discriminant})",
+                union.discriminant_offset
+            ));
             self.write_field(field, true);
         }
         self.case("");
-        self.out.line(&format!("return wire.NoMember(\"{}\", string(v.Which))", of.name.dotted()));
+        self.out.line(&format!(
+            "return wire.NoMember(\"{}\", string(v.Which))",
+            of.name.dotted()
+        ));
         self.out.line("}");
     }
 
     fn read_union(&mut self, of: &Struct, union: &Union) {
         let name = of.name.joined();
         let offset = union.discriminant_offset;
-        self.out.line(&format!("switch discriminant := r.Uint16({offset}); discriminant {{"));
-        for Member { discriminant, field } in &union.members {
+        self.out.line(&format!(
+            "switch discriminant := r.Uint16({offset}); discriminant {{"
+        ));
+        for Member {
+            discriminant,
+            field,
+        } in &union.members
+        {
             self.case(&discriminant.to_string());
-            self.out.line(&format!("v.Which = {name}Which{}", pascal_case(&field.name)));
+            self.out.line(&format!(
+                "v.Which = {name}Which{}",
+                pascal_case(&field.name)
+            ));
             self.read_field(of, field, true);
         }
         self.case("");
@@ -201,19 +258,41 @@ impl Package<'_> {
                 let not = if *default { "!" } else { "" };
                 self.out.line(&format!("b.SetBit({offset}, {not}{member})"));
             }
-            FieldKind::Integer { integer, offset, default } => {
+            FieldKind::Integer {
+                integer,
+                offset,
+                default,
+            } => {
                 let unsigned = format!("uint{}", integer.bits);
-                let value = if integer.signed { format!("{unsigned}({member})") } else { member };
+                let value = if integer.signed {
+                    format!("{unsigned}({member})")
+                } else {
+                    member
+                };
                 let mask = mask(*integer, *default);
-                self.out.line(&format!("b.SetUint{}({offset}, {value}{mask})", integer.bits));
+                self.out.line(&format!(
+                    "b.SetUint{}({offset}, {value}{mask})",
+                    integer.bits
+                ));
             }
-            FieldKind::Enum { of, offset, default } => {
+            FieldKind::Enum {
+                of,
+                offset,
+                default,
+            } => {
                 let of = self.type_name(of);
                 self.out.line("{");
-                self.out.line(&format!("ordinal, err := {of}Enumeration.Ordinal({member})"));
+                self.out.line(&format!(
+                    "ordinal, err := {of}Enumeration.Ordinal({member})"
+                ));
                 self.check();
-                let mask = if *default == 0 { String::new() } else { format!(" ^ {default}") };
-                self.out.line(&format!("b.SetUint16({offset}, ordinal{mask})"));
+                let mask = if *default == 0 {
+                    String::new()
+                } else {
+                    format!(" ^ {default}")
+                };
+                self.out
+                    .line(&format!("b.SetUint16({offset}, ordinal{mask})"));
                 self.out.line("}");
             }
             FieldKind::Pointer { to, index } => {
@@ -226,13 +305,18 @@ impl Package<'_> {
                 let must = is_pointer && !field.optional;
                 if must {
                     self.out.line(&format!("if {member} == nil {{"));
-                    self.out.line(&format!("return wire.NoMember(\"{}\", \"\")", field.name));
+                    self.out
+                        .line(&format!("return wire.NoMember(\"{}\", \"\")", field.name));
                     self.out.line("}");
                 }
                 if field.optional {
                     self.out.line(&format!("if {member} != nil {{"));
                 }
-                let reference = if is_pointer { member } else { format!("&{member}") };
+                let reference = if is_pointer {
+                    member
+                } else {
+                    format!("&{member}")
+                };
                 self.attempt(&format!("wire.SetStruct(b, {index}, {reference})"));
                 if field.optional {
                     self.out.line("}");
@@ -250,15 +334,31 @@ impl Package<'_> {
                 let not = if *default { "!" } else { "" };
                 self.out.line(&format!("{member} = {not}r.Bit({offset})"));
             }
-            FieldKind::Integer { integer, offset, default } => {
+            FieldKind::Integer {
+                integer,
+                offset,
+                default,
+            } => {
                 let mask = mask(*integer, *default);
                 let value = format!("r.Uint{}({offset}){mask}", integer.bits);
-                let value = if integer.signed { format!("int{}({value})", integer.bits) } else { value };
+                let value = if integer.signed {
+                    format!("int{}({value})", integer.bits)
+                } else {
+                    value
+                };
                 self.out.line(&format!("{member} = {value}"));
             }
-            FieldKind::Enum { of, offset, default } => {
+            FieldKind::Enum {
+                of,
+                offset,
+                default,
+            } => {
                 let of = self.type_name(of);
-                let mask = if *default == 0 { String::new() } else { format!(" ^ {default}") };
+                let mask = if *default == 0 {
+                    String::new()
+                } else {
+                    format!(" ^ {default}")
+                };
                 self.out.line("{");
                 self.out.line(&format!(
                     "enumerant, err := {of}Enumeration.Enumerant(r.Uint16({offset}){mask})"
@@ -276,7 +376,9 @@ impl Package<'_> {
                 let what = format!("{}.{}", parent.name.dotted(), field.name);
                 if field.optional {
                     self.out.line("{");
-                    self.out.line(&format!("value, err := wire.GetOptionalStruct[{ty}](r, {index})"));
+                    self.out.line(&format!(
+                        "value, err := wire.GetOptionalStruct[{ty}](r, {index})"
+                    ));
                     self.check();
                     self.out.line(&format!("{member} = value"));
                     self.out.line("}");
@@ -284,7 +386,9 @@ impl Package<'_> {
                     self.out.line(&format!("{member} = new({ty})"));
                     self.attempt(&format!("wire.GetStruct(r, {index}, \"{what}\", {member})"));
                 } else {
-                    self.attempt(&format!("wire.GetStruct(r, {index}, \"{what}\", &{member})"));
+                    self.attempt(&format!(
+                        "wire.GetStruct(r, {index}, \"{what}\", &{member})"
+                    ));
                 }
             }
             FieldKind::Group(_) => self.attempt(&format!("{member}.ReadFrom(r)")),
@@ -305,7 +409,8 @@ impl Package<'_> {
         let name = of.name.joined();
         self.out.line("");
         self.out.line("// MarshalJSON implements json.Marshaler.");
-        self.out.line(&format!("func (v {name}) MarshalJSON() ([]byte, error) {{"));
+        self.out
+            .line(&format!("func (v {name}) MarshalJSON() ([]byte, error) {{"));
         self.out.line("var o wire.ObjectWriter");
         for field in &of.fields {
             self.put(field, false);
@@ -326,10 +431,16 @@ impl Package<'_> {
         self.out.line("return o.Finish()");
         self.out.line("}");
         self.out.line("");
-        self.out.line("// UnmarshalJSON implements json.Unmarshaler.");
-        self.out.line(&format!("func (v *{name}) UnmarshalJSON(b []byte) error {{"));
+        self.out
+            .line("// UnmarshalJSON implements json.Unmarshaler.");
+        self.out.line(&format!(
+            "func (v *{name}) UnmarshalJSON(b []byte) error {{"
+        ));
         self.out.line(&format!("*v = {name}{{}}"));
-        self.out.line(&format!("o := wire.ReadObject(\"{}\", b)", of.name.dotted()));
+        self.out.line(&format!(
+            "o := wire.ReadObject(\"{}\", b)",
+            of.name.dotted()
+        ));
         for field in &of.fields {
             self.take(field, false);
         }
@@ -339,7 +450,10 @@ impl Package<'_> {
                 .iter()
                 .map(|member| format!("{name}Which{}", pascal_case(&member.field.name)))
                 .collect();
-            self.out.line(&format!("v.Which = wire.Which(o, {})", constants.join(", ")));
+            self.out.line(&format!(
+                "v.Which = wire.Which(o, {})",
+                constants.join(", ")
+            ));
             self.out.line("switch v.Which {");
             for Member { field, .. } in &union.members {
                 self.case(&format!("{name}Which{}", pascal_case(&field.name)));
@@ -359,7 +473,9 @@ impl Package<'_> {
             FieldKind::Struct { of, .. } if in_union || field.optional || field.recursive => {
                 let ty = self.type_name(of);
                 self.out.line(&format!("if {member} != nil {{"));
-                self.out.line(&format!("wire.Put(&o, \"{key}\", wire.Plain[{ty}](), *{member})"));
+                self.out.line(&format!(
+                    "wire.Put(&o, \"{key}\", wire.Plain[{ty}](), *{member})"
+                ));
                 self.out.line("}");
             }
             _ => {
@@ -385,7 +501,11 @@ impl Package<'_> {
                 format!("wire.TakePointer(o, \"{key}\", &{member})")
             }
             _ => {
-                let take = if field.optional { "TakeOptional" } else { "Take" };
+                let take = if field.optional {
+                    "TakeOptional"
+                } else {
+                    "Take"
+                };
                 let form = self.field_form(field);
                 format!("wire.{take}(o, \"{key}\", {form}, &{member})")
             }
@@ -396,16 +516,26 @@ impl Package<'_> {
     fn functions(&mut self, of: &Struct) {
         let name = of.name.joined();
         self.out.line("");
-        self.out.line("// MarshalCapnp gives the canonical Cap'n Proto.");
-        self.out.line(&format!("func (v *{name}) MarshalCapnp() ([]byte, error) {{"));
+        self.out
+            .line("// MarshalCapnp gives the canonical Cap'n Proto.");
+        self.out.line(&format!(
+            "func (v *{name}) MarshalCapnp() ([]byte, error) {{"
+        ));
         self.out.lines("return wire.Marshal(v)\n}");
         self.out.line("");
-        self.out.line("// UnmarshalCapnp reads Cap'n Proto, canonical or not, of this or another version.");
-        self.out.line(&format!("func (v *{name}) UnmarshalCapnp(b []byte) error {{"));
+        self.out.line(
+            "// UnmarshalCapnp reads Cap'n Proto, canonical or not, of this or another version.",
+        );
+        self.out.line(&format!(
+            "func (v *{name}) UnmarshalCapnp(b []byte) error {{"
+        ));
         self.out.lines("return wire.Unmarshal(b, v)\n}");
         self.out.line("");
-        self.out.line("// UnmarshalCanonicalCapnp reads canonical Cap'n Proto and refuses any other.");
-        self.out.line(&format!("func (v *{name}) UnmarshalCanonicalCapnp(b []byte) error {{"));
+        self.out
+            .line("// UnmarshalCanonicalCapnp reads canonical Cap'n Proto and refuses any other.");
+        self.out.line(&format!(
+            "func (v *{name}) UnmarshalCanonicalCapnp(b []byte) error {{"
+        ));
         self.out.lines("return wire.UnmarshalCanonical(b, v)\n}");
     }
 
@@ -415,7 +545,11 @@ impl Package<'_> {
             return name;
         }
         let package = format!("{}json", of.module);
-        let path = self.paths.get(of.module.as_str()).cloned().unwrap_or_default();
+        let path = self
+            .paths
+            .get(of.module.as_str())
+            .cloned()
+            .unwrap_or_default();
         self.imports.insert(package.clone(), path);
         format!("{package}.{name}")
     }
@@ -430,7 +564,11 @@ impl Package<'_> {
             FieldKind::Group(group) => group.name.joined(),
             FieldKind::Struct { of, .. } => {
                 let ty = self.type_name(of);
-                if in_union || field.optional || field.recursive { format!("*{ty}") } else { ty }
+                if in_union || field.optional || field.recursive {
+                    format!("*{ty}")
+                } else {
+                    ty
+                }
             }
         }
     }
@@ -468,7 +606,9 @@ impl Package<'_> {
     fn field_form(&mut self, field: &Field) -> String {
         match &field.kind {
             FieldKind::Integer { integer, .. } => integer_form(*integer),
-            FieldKind::Enum { of, .. } => format!("wire.Enumerant({}Enumeration)", self.type_name(of)),
+            FieldKind::Enum { of, .. } => {
+                format!("wire.Enumerant({}Enumeration)", self.type_name(of))
+            }
             FieldKind::Pointer { to, .. } => self.pointed_form(to),
             _ => format!("wire.Plain[{}]()", self.field_type(field, false)),
         }
@@ -482,7 +622,9 @@ impl Package<'_> {
                 let element = match element.as_ref() {
                     Element::Bool => "wire.Plain[bool]()".to_owned(),
                     Element::Integer(integer) => integer_form(*integer),
-                    Element::Enum(of) => format!("wire.Enumerant({}Enumeration)", self.type_name(of)),
+                    Element::Enum(of) => {
+                        format!("wire.Enumerant({}Enumeration)", self.type_name(of))
+                    }
                     Element::Struct(of) => format!("wire.Plain[{}]()", self.type_name(of)),
                     Element::Pointer(to) => self.pointed_form(to),
                 };
@@ -493,7 +635,11 @@ impl Package<'_> {
 }
 
 fn integer_type(integer: Integer) -> String {
-    format!("{}{}", if integer.signed { "int" } else { "uint" }, integer.bits)
+    format!(
+        "{}{}",
+        if integer.signed { "int" } else { "uint" },
+        integer.bits
+    )
 }
 
 fn integer_form(integer: Integer) -> String {

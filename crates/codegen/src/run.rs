@@ -43,7 +43,11 @@ impl Options {
                 _ => return Err(USAGE),
             }
         }
-        Ok(Self { write: write.ok_or(USAGE)?, if_capnp, if_go })
+        Ok(Self {
+            write: write.ok_or(USAGE)?,
+            if_capnp,
+            if_go,
+        })
     }
 }
 
@@ -93,7 +97,7 @@ impl From<model::Error> for Error {
 /// # Errors
 /// [`Error`] as said there.
 pub fn run(options: &Options) -> Result<(), Error> {
-    let request = match compile(&schema_files(Path::new("schema"))?) {
+    let request = match compile(Path::new("."), &schema_files(Path::new("schema"))?) {
         Err(Error::ToolMissing(tool)) if options.if_capnp => {
             println!("notme-codegen: skipped, `{tool}` is not installed");
             return Ok(());
@@ -111,26 +115,42 @@ pub fn run(options: &Options) -> Result<(), Error> {
         files => outputs.extend(files?),
     }
     stale.retain(|path| !outputs.contains_key(path));
-    if options.write { write(&outputs, stale) } else { check(&outputs, stale) }
+    if options.write {
+        write(&outputs, stale)
+    } else {
+        check(&outputs, stale)
+    }
 }
 
 /// The schema files in a folder, in the order of their names.
 fn schema_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = list(folder)?;
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "capnp"));
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "capnp")
+    });
     files.sort();
     Ok(files)
 }
 
-/// The compiler's `CodeGeneratorRequest` for schema files of the folder `schema`.
+/// The compiler's `CodeGeneratorRequest` for schema files, named from the repository's root.
 ///
 /// # Errors
 /// [`Error::ToolMissing`] or [`Error::ToolFailed`].
-pub fn compile(files: &[PathBuf]) -> Result<Vec<u8>, Error> {
+pub fn compile(root: &Path, files: &[PathBuf]) -> Result<Vec<u8>, Error> {
     let mut command = Command::new("capnp");
+    command.current_dir(root);
     // Without the standard import path the result cannot depend on what a machine has there.
-    command.args(["compile", "--no-standard-import", "-o-", "--src-prefix=schema"]);
-    command.args(["--import-path=schema/vendor", "--import-path=schema/include"]);
+    command.args([
+        "compile",
+        "--no-standard-import",
+        "-o-",
+        "--src-prefix=schema",
+    ]);
+    command.args([
+        "--import-path=schema/vendor",
+        "--import-path=schema/include",
+    ]);
     pipe("capnp", command.args(files), &[])
 }
 
@@ -139,7 +159,10 @@ fn emit(schema: &Schema) -> BTreeMap<PathBuf, String> {
     let mut outputs = BTreeMap::new();
     for file in &schema.files {
         let module = &file.module;
-        outputs.insert(format!("gen/rust/src/schema/{module}.rs").into(), rust::emit(file));
+        outputs.insert(
+            format!("gen/rust/src/schema/{module}.rs").into(),
+            rust::emit(file),
+        );
         outputs.insert(format!("gen/ts/{module}.ts").into(), typescript::emit(file));
     }
     outputs.insert("gen/rust/src/schema.rs".into(), rust::modules(schema));
@@ -174,10 +197,18 @@ fn capnpc_go_in(scratch: &Path, request: &[u8]) -> Result<BTreeMap<PathBuf, Stri
     let mut build = Command::new("go");
     build.args(["build", "-C", "gen/go", "-o"]).arg(&program);
     pipe("go", build.arg("capnproto.org/go/capnp/v3/capnpc-go"), &[])?;
-    pipe("capnpc-go", Command::new(program).current_dir(&output), request)?;
+    pipe(
+        "capnpc-go",
+        Command::new(program).current_dir(&output),
+        request,
+    )?;
     let mut outputs = BTreeMap::new();
     for path in list(&output)? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let module = name.trim_end_matches(".capnp.go").replace('-', "_");
         outputs.insert(format!("gen/go/{module}/{name}").into(), read(&path)?);
     }
@@ -186,7 +217,10 @@ fn capnpc_go_in(scratch: &Path, request: &[u8]) -> Result<BTreeMap<PathBuf, Stri
 
 /// Runs a program, feeds it `input` and returns what it writes.
 fn pipe(tool: &'static str, command: &mut Command, input: &[u8]) -> Result<Vec<u8>, Error> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Error::ToolMissing(tool),
         _ => Error::ToolFailed(tool, error.to_string()),
@@ -200,7 +234,10 @@ fn pipe(tool: &'static str, command: &mut Command, input: &[u8]) -> Result<Vec<u
     if output.status.success() {
         Ok(output.stdout)
     } else {
-        Err(Error::ToolFailed(tool, String::from_utf8_lossy(&output.stderr).into_owned()))
+        Err(Error::ToolFailed(
+            tool,
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ))
     }
 }
 
@@ -222,7 +259,7 @@ fn generated_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn write(outputs: &BTreeMap<PathBuf, String>, stale: Vec<PathBuf>) -> Result<(), Error> {
     for (path, text) in outputs {
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
         std::fs::create_dir_all(folder)
             .and_then(|()| std::fs::write(path, text))
             .map_err(|error| Error::File(path.clone(), error))?;
@@ -241,12 +278,18 @@ fn check(outputs: &BTreeMap<PathBuf, String>, stale: Vec<PathBuf>) -> Result<(),
         }
     }
     drift.sort();
-    if drift.is_empty() { Ok(()) } else { Err(Error::Drift(drift)) }
+    if drift.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Drift(drift))
+    }
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = std::fs::read_dir(folder).and_then(|entries| {
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()
+        entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<io::Result<Vec<_>>>()
     });
     entries.map_err(|error| Error::File(folder.to_owned(), error))
 }

@@ -2,7 +2,8 @@
 //! hand-written runtime.
 
 use crate::model::{
-    Element, Enum, Field, FieldKind, File, Integer, Member, Pointed, Schema, Struct, Type, TypeRef, Union,
+    Element, Enum, Field, FieldKind, File, Integer, Member, Pointed, Schema, Struct, Type, TypeRef,
+    Union,
 };
 use crate::text::{NOTICE, Text, pascal_case, snake_case};
 
@@ -32,8 +33,8 @@ pub fn modules(schema: &Schema) -> String {
 pub fn emit(file: &File) -> String {
     let mut out = Text::new("    ");
     out.comment("//", NOTICE);
-        out.line("// How much the members of a union differ in size is the schema's business.");
-    out.line("#![allow(clippy::large_enum_variant)]");
+    out.line("// Names and the sizes of a union's members are the schema's.");
+    out.line("#![allow(clippy::large_enum_variant, clippy::use_self)]");
     out.line("");
     out.lines(
         "use serde::de::{Deserialize, Deserializer, MapAccess};
@@ -50,8 +51,14 @@ pub fn emit(file: &File) -> String {
             Type::Struct(of) => {
                 record(&mut out, file, of);
                 out.line("");
-                out.line(&format!("impl runtime::Message for {} {{", of.name.joined()));
-                out.line(&format!("const NAME: &'static str = \"{}\";", of.name.dotted()));
+                out.line(&format!(
+                    "impl runtime::Message for {} {{",
+                    of.name.joined()
+                ));
+                out.line(&format!(
+                    "const NAME: &'static str = \"{}\";",
+                    of.name.dotted()
+                ));
                 out.line("}");
             }
         }
@@ -63,7 +70,9 @@ fn enumeration(out: &mut Text, of: &Enum) {
     let name = of.name.joined();
     out.line("");
     out.comment("///", &of.doc);
-    out.line("#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, DeriveSerialize, DeriveDeserialize)]");
+    out.line(
+        "#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, DeriveSerialize, DeriveDeserialize)]",
+    );
     out.line(&format!("pub enum {name} {{"));
     for enumerant in &of.enumerants {
         out.comment("///", &enumerant.doc);
@@ -77,24 +86,37 @@ fn enumeration(out: &mut Text, of: &Enum) {
     out.line("pub const fn as_str(self) -> &'static str {");
     out.line("match self {");
     for enumerant in &of.enumerants {
-        out.line(&format!("Self::{} => \"{}\",", pascal_case(&enumerant.name), enumerant.name));
+        out.line(&format!(
+            "Self::{} => \"{}\",",
+            pascal_case(&enumerant.name),
+            enumerant.name
+        ));
     }
     out.lines("}\n}\n}\n");
     out.line("");
     out.line(&format!("impl runtime::Enumerant for {name} {{"));
-    out.line(&format!("const NAME: &'static str = \"{}\";", of.name.dotted()));
+    out.line(&format!(
+        "const NAME: &'static str = \"{}\";",
+        of.name.dotted()
+    ));
     out.line("");
     out.line("fn ordinal(self) -> u16 {");
     out.line("match self {");
     for (ordinal, enumerant) in of.enumerants.iter().enumerate() {
-        out.line(&format!("Self::{} => {ordinal},", pascal_case(&enumerant.name)));
+        out.line(&format!(
+            "Self::{} => {ordinal},",
+            pascal_case(&enumerant.name)
+        ));
     }
     out.lines("}\n}\n");
     out.line("");
     out.line("fn from_ordinal(ordinal: u16) -> Option<Self> {");
     out.line("match ordinal {");
     for (ordinal, enumerant) in of.enumerants.iter().enumerate() {
-        out.line(&format!("{ordinal} => Some(Self::{}),", pascal_case(&enumerant.name)));
+        out.line(&format!(
+            "{ordinal} => Some(Self::{}),",
+            pascal_case(&enumerant.name)
+        ));
     }
     out.line("_ => None,");
     out.lines("}\n}\n}");
@@ -132,7 +154,11 @@ fn struct_of_fields(out: &mut Text, file: &File, of: &Struct) {
     for field in &of.fields {
         out.comment("///", &field.doc);
         out.line(&format!("#[serde({})]", serde_attributes(field)));
-        out.line(&format!("pub {}: {},", ident(&field.name), field_type(file, field)));
+        out.line(&format!(
+            "pub {}: {},",
+            ident(&field.name),
+            field_type(file, field)
+        ));
     }
     if let Some(union) = &union {
         out.line("/// The member of the union that is set.");
@@ -156,7 +182,11 @@ fn struct_of_fields(out: &mut Text, file: &File, of: &Struct) {
     out.line("fn read(reader: &StructReader<'_>) -> Result<Self, DecodeError> {");
     out.line("Ok(Self {");
     for field in &of.fields {
-        out.line(&format!("{}: {},", ident(&field.name), read_field(file, of, field)));
+        out.line(&format!(
+            "{}: {},",
+            ident(&field.name),
+            read_field(file, of, field)
+        ));
     }
     if let Some(union) = &union {
         out.line(&format!("which: {union}::read(reader)?,"));
@@ -177,7 +207,8 @@ fn enum_of_members(out: &mut Text, file: &File, name: &str, of: &Struct, union: 
             out.line(&format!("#[serde(rename = \"{}\", {with})]", field.name));
             out.line(&format!("{variant},"));
         } else {
-            let with = json_module(field).map(|module| format!("#[serde(with = \"json::{module}\")] "));
+            let with =
+                json_module(field).map(|module| format!("#[serde(with = \"json::{module}\")] "));
             out.line(&format!("#[serde(rename = \"{}\")]", field.name));
             let ty = field_type(file, field);
             out.line(&format!("{variant}({}{ty}),", with.unwrap_or_default()));
@@ -189,11 +220,20 @@ fn enum_of_members(out: &mut Text, file: &File, name: &str, of: &Struct, union: 
     out.line("fn write(&self, builder: &mut StructBuilder) -> Result<(), EncodeError> {");
     out.line("match self {");
     let offset = union.discriminant_offset;
-    for Member { discriminant, field } in &union.members {
+    for Member {
+        discriminant,
+        field,
+    } in &union.members
+    {
         let variant = pascal_case(&field.name);
         let is_void = matches!(field.kind, FieldKind::Void);
-        out.line(&format!("Self::{variant}{} => {{", if is_void { "" } else { "(value)" }));
-        out.line(&format!("builder.put({offset}, {discriminant}_u16.to_le_bytes());"));
+        out.line(&format!(
+            "Self::{variant}{} => {{",
+            if is_void { "" } else { "(value)" }
+        ));
+        out.line(&format!(
+            "builder.put({offset}, {discriminant}_u16.to_le_bytes());"
+        ));
         if !is_void {
             out.line(&write_field(file, field, "value", true));
         }
@@ -204,8 +244,14 @@ fn enum_of_members(out: &mut Text, file: &File, name: &str, of: &Struct, union: 
     out.line("}");
     out.line("");
     out.line("fn read(reader: &StructReader<'_>) -> Result<Self, DecodeError> {");
-    out.line(&format!("Ok(match u16::from_le_bytes(reader.bytes({offset})) {{"));
-    for Member { discriminant, field } in &union.members {
+    out.line(&format!(
+        "Ok(match u16::from_le_bytes(reader.bytes({offset})) {{"
+    ));
+    for Member {
+        discriminant,
+        field,
+    } in &union.members
+    {
         let variant = pascal_case(&field.name);
         let value = if matches!(field.kind, FieldKind::Void) {
             format!("Self::{variant}")
@@ -223,7 +269,10 @@ fn enum_of_members(out: &mut Text, file: &File, name: &str, of: &Struct, union: 
     out.lines("})\n}\n}");
     out.line("");
     out.line(&format!("impl json::Union for {name} {{"));
-    out.line(&format!("const NAME: &'static str = \"{}\";", of.name.dotted()));
+    out.line(&format!(
+        "const NAME: &'static str = \"{}\";",
+        of.name.dotted()
+    ));
     out.line("");
     let signature = "fn member<'de, A: MapAccess<'de>>(key: &str, map: &mut A) \
                      -> Result<Option<Self>, A::Error> {";
@@ -257,7 +306,11 @@ fn enum_of_members(out: &mut Text, file: &File, name: &str, of: &Struct, union: 
 
 fn ident(name: &str) -> String {
     let name = snake_case(name);
-    if KEYWORDS.contains(&name.as_str()) { format!("r#{name}") } else { name }
+    if KEYWORDS.contains(&name.as_str()) {
+        format!("r#{name}")
+    } else {
+        name
+    }
 }
 
 /// A type of this file by its name, one of another file by its path.
@@ -286,7 +339,11 @@ fn field_type(file: &File, field: &Field) -> String {
             if field.recursive {
                 ty = format!("Box<{ty}>");
             }
-            if field.optional { format!("Option<{ty}>") } else { ty }
+            if field.optional {
+                format!("Option<{ty}>")
+            } else {
+                ty
+            }
         }
     }
 }
@@ -329,8 +386,13 @@ fn json_module(field: &Field) -> Option<&'static str> {
     };
     match &field.kind {
         FieldKind::Integer { integer: of, .. } => integer(*of, "uint64", "int64"),
-        FieldKind::Pointer { to: Pointed::Data, .. } => Some("base64"),
-        FieldKind::Pointer { to: Pointed::List(element), .. } => match element.as_ref() {
+        FieldKind::Pointer {
+            to: Pointed::Data, ..
+        } => Some("base64"),
+        FieldKind::Pointer {
+            to: Pointed::List(element),
+            ..
+        } => match element.as_ref() {
             Element::Integer(of) => integer(*of, "uint64_list", "int64_list"),
             Element::Pointer(Pointed::Data) => Some("base64_list"),
             _ => None,
@@ -350,9 +412,9 @@ fn serde_attributes(field: &Field) -> String {
                 ", default, skip_serializing_if = \"Option::is_none\", \
                  deserialize_with = \"json::present\""
             }
-            FieldKind::Pointer { to: Pointed::Text, .. } => {
-                ", default, skip_serializing_if = \"String::is_empty\""
-            }
+            FieldKind::Pointer {
+                to: Pointed::Text, ..
+            } => ", default, skip_serializing_if = \"String::is_empty\"",
             _ => ", default, skip_serializing_if = \"Vec::is_empty\"",
         });
     }
@@ -368,14 +430,18 @@ fn write_field(file: &File, field: &Field, value: &str, by_reference: bool) -> S
             let not = if *default { "!" } else { "" };
             format!("builder.put_bit({offset}, {not}{deref}{value});")
         }
-        FieldKind::Integer { offset, default, .. } => {
+        FieldKind::Integer {
+            offset, default, ..
+        } => {
             if *default == 0 {
                 format!("builder.put({offset}, {value}.to_le_bytes());")
             } else {
                 format!("builder.put({offset}, ({deref}{value} ^ {default}).to_le_bytes());")
             }
         }
-        FieldKind::Enum { offset, default, .. } => {
+        FieldKind::Enum {
+            offset, default, ..
+        } => {
             let ordinal = format!("{value}.ordinal()");
             if *default == 0 {
                 format!("builder.put({offset}, {ordinal}.to_le_bytes());")
@@ -386,14 +452,20 @@ fn write_field(file: &File, field: &Field, value: &str, by_reference: bool) -> S
         FieldKind::Pointer { to, index } => {
             let codec = codec(file, to);
             // A member of a union was chosen, so it is written even if it is empty.
-            let put = if by_reference { "put_value" } else { "put_unless_empty" };
+            let put = if by_reference {
+                "put_value"
+            } else {
+                "put_unless_empty"
+            };
             format!("builder.{put}::<{codec}>({index}, {reference}{value})?;")
         }
         FieldKind::Struct { index, .. } if field.optional => {
-            let inner = if field.recursive { "value.as_ref()" } else { "value" };
-            format!(
-                "if let Some(value) = &{value} {{ builder.put_struct({index}, {inner})?; }}"
-            )
+            let inner = if field.recursive {
+                "value.as_ref()"
+            } else {
+                "value"
+            };
+            format!("if let Some(value) = &{value} {{ builder.put_struct({index}, {inner})?; }}")
         }
         FieldKind::Struct { index, .. } => {
             let inner = if field.recursive {
@@ -414,22 +486,43 @@ fn read_field(file: &File, parent: &Struct, field: &Field) -> String {
         FieldKind::Bool { offset, default } => {
             format!("{}reader.bit({offset})", if *default { "!" } else { "" })
         }
-        FieldKind::Integer { integer, offset, default } => {
-            let value = format!("{}::from_le_bytes(reader.bytes({offset}))", integer_type(*integer));
-            if *default == 0 { value } else { format!("{value} ^ {default}") }
+        FieldKind::Integer {
+            integer,
+            offset,
+            default,
+        } => {
+            let value = format!(
+                "{}::from_le_bytes(reader.bytes({offset}))",
+                integer_type(*integer)
+            );
+            if *default == 0 {
+                value
+            } else {
+                format!("{value} ^ {default}")
+            }
         }
-        FieldKind::Enum { offset, default, .. } => format!("reader.enumerant({offset}, {default})?"),
+        FieldKind::Enum {
+            offset, default, ..
+        } => format!("reader.enumerant({offset}, {default})?"),
         FieldKind::Pointer { to, index } => {
             format!("reader.value::<{}>({index})?", codec(file, to))
         }
         FieldKind::Struct { index, .. } => {
-            let boxed = if field.recursive { ".map(Box::new)" } else { "" };
+            let boxed = if field.recursive {
+                ".map(Box::new)"
+            } else {
+                ""
+            };
             if field.optional {
                 format!("reader.optional({index})?{boxed}")
             } else {
                 let what = format!("{}.{}", parent.name.dotted(), field.name);
                 let value = format!("reader.required({index}, \"{what}\")?");
-                if field.recursive { format!("Box::new({value})") } else { value }
+                if field.recursive {
+                    format!("Box::new({value})")
+                } else {
+                    value
+                }
             }
         }
         FieldKind::Group(group) => format!("{}::read(reader)?", group.name.joined()),

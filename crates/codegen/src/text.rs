@@ -11,7 +11,11 @@ pub(crate) struct Text {
 impl Text {
     /// An empty text whose levels are indented by `indent`.
     pub(crate) fn new(indent: &'static str) -> Self {
-        Self { text: String::new(), indent, depth: 0 }
+        Self {
+            text: String::new(),
+            indent,
+            depth: 0,
+        }
     }
 
     /// Adds a line. One that begins with a closing bracket is a level further out, what follows one
@@ -84,7 +88,12 @@ pub(crate) fn snake_case(name: &str) -> String {
 /// `jobWorkflowRef` as `JobWorkflowRef`.
 pub(crate) fn pascal_case(name: &str) -> String {
     let mut letters = name.chars();
-    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+    letters
+        .next()
+        .map(|first| first.to_ascii_uppercase())
+        .into_iter()
+        .chain(letters)
+        .collect()
 }
 
 /// The line that every generated file begins with, without comment marks.

@@ -10,7 +10,11 @@ use crate::text::{NOTICE, Text};
 
 /// A module for one schema file.
 pub fn emit(file: &File) -> String {
-    let mut module = Module { file, out: Text::new("  "), emitted: BTreeSet::new() };
+    let mut module = Module {
+        file,
+        out: Text::new("  "),
+        emitted: BTreeSet::new(),
+    };
     let mut imports = BTreeSet::new();
     for ty in &file.types {
         if let Type::Struct(of) = ty {
@@ -99,9 +103,17 @@ impl Module<'_> {
             self.out.line(&format!("{}: {ordinal},", enumerant.name));
         }
         self.out.line("} as const;");
-        self.out.line(&format!("export type {name} = keyof typeof {name};"));
-        let names: Vec<_> = of.enumerants.iter().map(|of| format!("\"{}\"", of.name)).collect();
-        self.out.line(&format!("export const {name}Schema = z.enum([{}]);", names.join(", ")));
+        self.out
+            .line(&format!("export type {name} = keyof typeof {name};"));
+        let names: Vec<_> = of
+            .enumerants
+            .iter()
+            .map(|of| format!("\"{}\"", of.name))
+            .collect();
+        self.out.line(&format!(
+            "export const {name}Schema = z.enum([{}]);",
+            names.join(", ")
+        ));
         let dotted = of.name.dotted();
         self.out.line(&format!(
             "export const {name}Enumeration: capnp.Enumeration<{name}> = {{ name: \"{dotted}\", ordinals: {name} }};"
@@ -142,7 +154,8 @@ impl Module<'_> {
         for Member { field, .. } in &union.members {
             let ty = self.field_type(field, false);
             self.doc(&field.doc);
-            self.out.line(&format!("| {{ which: \"{0}\"; {0}: {ty} }}", field.name));
+            self.out
+                .line(&format!("| {{ which: \"{0}\"; {0}: {ty} }}", field.name));
         }
         self.out.line(if of.fields.is_empty() { ";" } else { ");" });
     }
@@ -153,7 +166,8 @@ impl Module<'_> {
             self.doc(&field.doc);
             let is_struct = matches!(field.kind, FieldKind::Struct { .. });
             if field.optional && is_struct {
-                self.out.line(&format!("{}?: {ty} | undefined;", field.name));
+                self.out
+                    .line(&format!("{}?: {ty} | undefined;", field.name));
             } else {
                 self.out.line(&format!("{}: {ty};", field.name));
             }
@@ -162,15 +176,23 @@ impl Module<'_> {
 
     fn json_type(&mut self, of: &Struct) {
         self.out.line("");
-        self.out.line(&format!("/** The JSON form of {{@link {}}}. */", of.name.joined()));
-        self.out.line(&format!("export interface {}Json {{", of.name.joined()));
+        self.out.line(&format!(
+            "/** The JSON form of {{@link {}}}. */",
+            of.name.joined()
+        ));
+        self.out
+            .line(&format!("export interface {}Json {{", of.name.joined()));
         let members = of.union.iter().flat_map(|union| &union.members);
         let members = members.map(|member| (&member.field, true));
         for (field, in_union) in of.fields.iter().map(|field| (field, false)).chain(members) {
             let ty = self.field_type(field, true);
-            let (mark, undefined) =
-                if in_union || field.optional { ("?", " | undefined") } else { ("", "") };
-            self.out.line(&format!("{}{mark}: {ty}{undefined};", field.name));
+            let (mark, undefined) = if in_union || field.optional {
+                ("?", " | undefined")
+            } else {
+                ("", "")
+            };
+            self.out
+                .line(&format!("{}{mark}: {ty}{undefined};", field.name));
         }
         self.out.line("}");
     }
@@ -178,12 +200,17 @@ impl Module<'_> {
     fn schema(&mut self, of: &Struct) {
         let name = of.name.joined();
         self.out.line("");
-        self.out.line(&format!("/** Validates {{@link {name}Json}}. */"));
+        self.out
+            .line(&format!("/** Validates {{@link {name}Json}}. */"));
         let annotation = format!("z.ZodType<{name}, {name}Json>");
         match &of.union {
-            None => self.out.line(&format!("export const {name}Schema: {annotation} = z.object({{")),
+            None => self.out.line(&format!(
+                "export const {name}Schema: {annotation} = z.object({{"
+            )),
             Some(_) => {
-                self.out.line(&format!("export const {name}Schema: {annotation} = json.union("));
+                self.out.line(&format!(
+                    "export const {name}Schema: {annotation} = json.union("
+                ));
                 self.out.line(&format!("\"{}\",", of.name.dotted()));
                 self.out.line("z.object({");
             }
@@ -195,10 +222,15 @@ impl Module<'_> {
         if let Some(union) = &of.union {
             for Member { field, .. } in &union.members {
                 let schema = self.field_schema(field);
-                self.out.line(&format!("{}: {schema}.optional(),", field.name));
+                self.out
+                    .line(&format!("{}: {schema}.optional(),", field.name));
             }
             self.out.line("}),");
-            let names: Vec<_> = union.members.iter().map(|of| format!("\"{}\"", of.field.name)).collect();
+            let names: Vec<_> = union
+                .members
+                .iter()
+                .map(|of| format!("\"{}\"", of.field.name))
+                .collect();
             self.out.line(&format!("[{}],", names.join(", ")));
             self.out.line(");");
         } else {
@@ -210,8 +242,12 @@ impl Module<'_> {
     fn codec(&mut self, of: &Struct) {
         let name = of.name.joined();
         self.out.line("");
-        self.out.line(&format!("/** Canonical Cap'n Proto of {{@link {name}}}. */"));
-        self.out.line(&format!("export const {name}Codec: capnp.Codec<{name}> = {{"));
+        self.out.line(&format!(
+            "/** Canonical Cap'n Proto of {{@link {name}}}. */"
+        ));
+        self.out.line(&format!(
+            "export const {name}Codec: capnp.Codec<{name}> = {{"
+        ));
         self.out.line(&format!("name: \"{}\",", of.name.dotted()));
         self.out.line("write(value, builder) {");
         for field in &of.fields {
@@ -238,9 +274,15 @@ impl Module<'_> {
     fn write_union(&mut self, union: &Union) {
         let offset = union.discriminant_offset;
         self.out.line("switch (value.which) {");
-        for Member { discriminant, field } in &union.members {
+        for Member {
+            discriminant,
+            field,
+        } in &union.members
+        {
             self.out.line(&format!("case \"{}\": {{", field.name));
-            self.out.line(&format!("builder.integer({offset}, 16, false, {discriminant});"));
+            self.out.line(&format!(
+                "builder.integer({offset}, 16, false, {discriminant});"
+            ));
             if !matches!(field.kind, FieldKind::Void) {
                 let statement = self.write_field(field, true);
                 self.out.line(&statement);
@@ -250,7 +292,8 @@ impl Module<'_> {
         }
         self.out.line("default:");
         self.out.line("value satisfies never;");
-        self.out.line("throw new capnp.EncodeError(\"unknownMember\");");
+        self.out
+            .line("throw new capnp.EncodeError(\"unknownMember\");");
         self.out.line("}");
     }
 
@@ -271,12 +314,21 @@ impl Module<'_> {
             "...fields, "
         };
         let offset = union.discriminant_offset;
-        self.out.line(&format!("const discriminant = reader.integer({offset}, 16, false);"));
+        self.out.line(&format!(
+            "const discriminant = reader.integer({offset}, 16, false);"
+        ));
         self.out.line("switch (discriminant) {");
-        for Member { discriminant, field } in &union.members {
+        for Member {
+            discriminant,
+            field,
+        } in &union.members
+        {
             let value = self.read_field(of, field);
             self.out.line(&format!("case {discriminant}:"));
-            self.out.line(&format!("return {{ {spread}which: \"{0}\", {0}: {value} }};", field.name));
+            self.out.line(&format!(
+                "return {{ {spread}which: \"{0}\", {0}: {value} }};",
+                field.name
+            ));
         }
         self.out.line("default:");
         let name = of.name.dotted();
@@ -289,22 +341,45 @@ impl Module<'_> {
     fn functions(&mut self, of: &Struct) {
         let name = of.name.joined();
         for (function, doc, parameter, result) in [
-            ("encode", "The canonical Cap'n Proto of a value.", format!("value: {name}"), "Uint8Array"),
-            ("decode", "Reads Cap'n Proto, canonical or not, of this or another version.", "bytes: Uint8Array".to_owned(), name.as_str()),
-            ("decodeCanonical", "Reads canonical Cap'n Proto and refuses any other.", "bytes: Uint8Array".to_owned(), name.as_str()),
+            (
+                "encode",
+                "The canonical Cap'n Proto of a value.",
+                format!("value: {name}"),
+                "Uint8Array",
+            ),
+            (
+                "decode",
+                "Reads Cap'n Proto, canonical or not, of this or another version.",
+                "bytes: Uint8Array".to_owned(),
+                name.as_str(),
+            ),
+            (
+                "decodeCanonical",
+                "Reads canonical Cap'n Proto and refuses any other.",
+                "bytes: Uint8Array".to_owned(),
+                name.as_str(),
+            ),
         ] {
             let argument = parameter.split(':').next().unwrap_or_default();
             self.out.line("");
             self.doc(doc);
-            self.out.line(&format!("export function {function}{name}({parameter}): {result} {{"));
-            self.out.line(&format!("return capnp.{function}({name}Codec, {argument});"));
+            self.out.line(&format!(
+                "export function {function}{name}({parameter}): {result} {{"
+            ));
+            self.out.line(&format!(
+                "return capnp.{function}({name}Codec, {argument});"
+            ));
             self.out.line("}");
         }
     }
 
     fn type_name(&self, of: &TypeRef) -> String {
         let name = of.name.joined();
-        if of.module == self.file.module { name } else { format!("{}.{name}", of.module) }
+        if of.module == self.file.module {
+            name
+        } else {
+            format!("{}.{name}", of.module)
+        }
     }
 
     fn field_type(&self, field: &Field, json: bool) -> String {
@@ -417,22 +492,44 @@ impl Module<'_> {
                 let default = if *default { ", true" } else { "" };
                 format!("builder.bool({offset}, {value}{default});")
             }
-            FieldKind::Integer { integer: Integer { bits, signed }, offset, default } => {
+            FieldKind::Integer {
+                integer: Integer { bits, signed },
+                offset,
+                default,
+            } => {
                 let default = default_integer(*bits, *default);
                 format!("builder.integer({offset}, {bits}, {signed}, {value}{default});")
             }
-            FieldKind::Enum { of, offset, default } => {
+            FieldKind::Enum {
+                of,
+                offset,
+                default,
+            } => {
                 let default = default_integer(16, (*default).into());
-                format!("builder.enumerant({offset}, {}, {value}{default});", self.type_name(of))
+                format!(
+                    "builder.enumerant({offset}, {}, {value}{default});",
+                    self.type_name(of)
+                )
             }
             FieldKind::Pointer { to, index } => {
                 // A member of a union was chosen, so it is written even if it is empty.
-                let put = if in_union { "value" } else { "valueUnlessEmpty" };
+                let put = if in_union {
+                    "value"
+                } else {
+                    "valueUnlessEmpty"
+                };
                 format!("builder.{put}({index}, {}, {value});", self.pointed(to))
             }
             FieldKind::Struct { of, index } => {
-                let put = format!("builder.struct({index}, {}Codec, {value});", self.type_name(of));
-                if field.optional { format!("if ({value} !== undefined) {put}") } else { put }
+                let put = format!(
+                    "builder.struct({index}, {}Codec, {value});",
+                    self.type_name(of)
+                );
+                if field.optional {
+                    format!("if ({value} !== undefined) {put}")
+                } else {
+                    put
+                }
             }
             FieldKind::Group(group) => {
                 format!("{}Codec.write({value}, builder);", group.name.joined())
@@ -445,18 +542,39 @@ impl Module<'_> {
         match &field.kind {
             FieldKind::Void => "null".to_owned(),
             FieldKind::Bool { offset, default } => {
-                format!("reader.bool({offset}{})", if *default { ", true" } else { "" })
+                format!(
+                    "reader.bool({offset}{})",
+                    if *default { ", true" } else { "" }
+                )
             }
-            FieldKind::Integer { integer: Integer { bits: 64, signed }, offset, default } => {
-                format!("reader.large({offset}, {signed}{})", default_integer(64, *default))
+            FieldKind::Integer {
+                integer: Integer { bits: 64, signed },
+                offset,
+                default,
+            } => {
+                format!(
+                    "reader.large({offset}, {signed}{})",
+                    default_integer(64, *default)
+                )
             }
-            FieldKind::Integer { integer: Integer { bits, signed }, offset, default } => {
+            FieldKind::Integer {
+                integer: Integer { bits, signed },
+                offset,
+                default,
+            } => {
                 let default = default_integer(*bits, *default);
                 format!("reader.integer({offset}, {bits}, {signed}{default})")
             }
-            FieldKind::Enum { of, offset, default } => {
+            FieldKind::Enum {
+                of,
+                offset,
+                default,
+            } => {
                 let default = default_integer(16, (*default).into());
-                format!("reader.enumerant({offset}, {}Enumeration{default})", self.type_name(of))
+                format!(
+                    "reader.enumerant({offset}, {}Enumeration{default})",
+                    self.type_name(of)
+                )
             }
             FieldKind::Pointer { to, index } => {
                 format!("reader.value({index}, {})", self.pointed(to))
@@ -466,7 +584,10 @@ impl Module<'_> {
             }
             FieldKind::Struct { of, index } => {
                 let what = format!("{}.{}", parent.name.dotted(), field.name);
-                format!("reader.required({index}, {}Codec, \"{what}\")", self.type_name(of))
+                format!(
+                    "reader.required({index}, {}Codec, \"{what}\")",
+                    self.type_name(of)
+                )
             }
             FieldKind::Group(group) => format!("{}Codec.read(reader)", group.name.joined()),
         }
@@ -475,7 +596,11 @@ impl Module<'_> {
 
 /// 64 bits are a bigint, except in JSON.
 fn integer_type(integer: Integer, json: bool) -> &'static str {
-    if integer.bits == 64 && !json { "bigint" } else { "number" }
+    if integer.bits == 64 && !json {
+        "bigint"
+    } else {
+        "number"
+    }
 }
 
 fn integer_schema(integer: Integer) -> String {

@@ -70,7 +70,9 @@ impl From<&CABundle> for BundleDocument {
         Self {
             epoch: bundle.epoch,
             seqno: bundle.seqno,
-            keys: keys.map(|key| (key.kid.clone(), Base64::encode_string(&key.public_key))).collect(),
+            keys: keys
+                .map(|key| (key.kid.clone(), Base64::encode_string(&key.public_key)))
+                .collect(),
             key_id: bundle.key_id.clone(),
             prev_key_id: bundle.prev_key_id.clone(),
             issued_at: bundle.issued_at,
@@ -85,7 +87,12 @@ impl TryFrom<BundleDocument> for CABundle {
     fn try_from(document: BundleDocument) -> Result<Self, BundleError> {
         let decode = |text: &str| Base64::decode_vec(text).map_err(|_| BundleError::InvalidBase64);
         let keys = document.keys.into_iter();
-        let keys = keys.map(|(kid, key)| Ok(KeyEntry { kid, public_key: decode(&key)? }));
+        let keys = keys.map(|(kid, key)| {
+            Ok(KeyEntry {
+                kid,
+                public_key: decode(&key)?,
+            })
+        });
         Ok(Self {
             epoch: document.epoch,
             seqno: document.seqno,
@@ -108,7 +115,10 @@ impl CABundle {
         let issued_at = u64::try_from(self.issued_at).map_err(|_| BundleError::InvalidTime)?;
         let mut keys: Vec<_> = self.keys.iter().collect();
         keys.sort_by(|a, b| order(&a.kid).cmp(&order(&b.kid)));
-        if keys.windows(2).any(|pair| matches!(pair, [a, b] if a.kid == b.kid)) {
+        if keys
+            .windows(2)
+            .any(|pair| matches!(pair, [a, b] if a.kid == b.kid))
+        {
             return Err(BundleError::DuplicateKeyId);
         }
         let mut cbor = Writer::default();
@@ -140,7 +150,10 @@ impl CABundle {
     pub fn from_canonical_cbor(bytes: &[u8]) -> Result<Self, BundleError> {
         let (bundle, issued_at) = parse(bytes).ok_or(BundleError::InvalidCbor)?;
         let issued_at = i64::try_from(issued_at).map_err(|_| BundleError::InvalidTime)?;
-        Ok(Self { issued_at, ..bundle })
+        Ok(Self {
+            issued_at,
+            ..bundle
+        })
     }
 }
 
@@ -163,10 +176,16 @@ fn parse(bytes: &[u8]) -> Option<(CABundle, u64)> {
     for _ in 0..cbor.map()? {
         let kid = cbor.text()?;
         // Strictly ascending, so that no id occurs twice.
-        if keys.last().is_some_and(|last| order(&last.kid) >= order(kid)) {
+        if keys
+            .last()
+            .is_some_and(|last| order(&last.kid) >= order(kid))
+        {
             return None;
         }
-        keys.push(KeyEntry { kid: kid.to_owned(), public_key: cbor.bytes()?.to_vec() });
+        keys.push(KeyEntry {
+            kid: kid.to_owned(),
+            public_key: cbor.bytes()?.to_vec(),
+        });
     }
     key(&mut cbor, 4)?;
     let key_id = cbor.text()?.to_owned();
@@ -175,6 +194,14 @@ fn parse(bytes: &[u8]) -> Option<(CABundle, u64)> {
     key(&mut cbor, 6)?;
     let issued_at = cbor.unsigned()?;
     let signature = Vec::new();
-    let bundle = CABundle { epoch, seqno, keys, key_id, prev_key_id, issued_at: 0, signature };
+    let bundle = CABundle {
+        epoch,
+        seqno,
+        keys,
+        key_id,
+        prev_key_id,
+        issued_at: 0,
+        signature,
+    };
     cbor.is_empty().then_some((bundle, issued_at))
 }

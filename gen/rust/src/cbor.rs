@@ -105,8 +105,7 @@ impl<'a> Reader<'a> {
             value @ 0..=23 => Some(u64::from(value)),
             24 => Some(u64::from(u8::from_be_bytes(self.take()?))).filter(|value| *value > 23),
             25 => Some(u64::from(u16::from_be_bytes(self.take()?))).filter(|value| *value > 0xff),
-            26 => Some(u64::from(u32::from_be_bytes(self.take()?)))
-                .filter(|value| *value > 0xffff),
+            26 => Some(u64::from(u32::from_be_bytes(self.take()?))).filter(|value| *value > 0xffff),
             27 => Some(u64::from_be_bytes(self.take()?)).filter(|value| *value > 0xffff_ffff),
             _ => None,
         }

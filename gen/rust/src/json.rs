@@ -49,7 +49,10 @@ macro_rules! safe_integer {
                 d: D,
             ) -> Result<Vec<$type>, D::Error> {
                 let values = Vec::<$type>::deserialize(d)?;
-                if values.iter().any(|value| super::$module::safe(value).is_none()) {
+                if values
+                    .iter()
+                    .any(|value| super::$module::safe(value).is_none())
+                {
                     return Err(de::Error::custom("unsafe integer"));
                 }
                 Ok(values)
@@ -106,7 +109,10 @@ pub(crate) mod base64_list {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Vec<u8>>, D::Error> {
         let texts = Vec::<String>::deserialize(d)?;
-        texts.iter().map(|text| super::base64::decode(text)).collect()
+        texts
+            .iter()
+            .map(|text| super::base64::decode(text))
+            .collect()
     }
 }
 
@@ -157,7 +163,10 @@ impl<'de, T: Union> Visitor<'de> for UnionVisitor<T> {
         while let Some(key) = map.next_key::<String>()? {
             match T::member(&key, &mut map)? {
                 Some(_) if value.is_some() => {
-                    return Err(de::Error::custom(format_args!("two members of {}", T::NAME)));
+                    return Err(de::Error::custom(format_args!(
+                        "two members of {}",
+                        T::NAME
+                    )));
                 }
                 Some(member) => value = Some(member),
                 None => {

@@ -262,7 +262,9 @@ impl Element for bool {
 
     fn parse_list(pointer: PointerReader<'_>) -> Result<Vec<Self>, DecodeError> {
         let (bytes, count) = pointer.bits()?;
-        let bits = bytes.iter().flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1 == 1));
+        let bits = bytes
+            .iter()
+            .flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1 == 1));
         Ok(bits.take(count).collect())
     }
 }
@@ -280,7 +282,10 @@ impl<T: Enumerant> Element for Enum<T> {
     }
 
     fn parse_list(pointer: PointerReader<'_>) -> Result<Vec<T>, DecodeError> {
-        u16::parse_list(pointer)?.into_iter().map(enumerant).collect()
+        u16::parse_list(pointer)?
+            .into_iter()
+            .map(enumerant)
+            .collect()
     }
 }
 
@@ -306,5 +311,8 @@ impl<T: Record> Element for Struct<T> {
 /// # Errors
 /// [`DecodeError::UnknownEnumerant`]: what a value nobody here knows means must not be guessed.
 pub fn enumerant<T: Enumerant>(ordinal: u16) -> Result<T, DecodeError> {
-    T::from_ordinal(ordinal).ok_or(DecodeError::UnknownEnumerant { name: T::NAME, ordinal })
+    T::from_ordinal(ordinal).ok_or(DecodeError::UnknownEnumerant {
+        name: T::NAME,
+        ordinal,
+    })
 }

@@ -1,7 +1,11 @@
 //! The vectors of `schema/fixtures/`, whose expected bytes come from foreign tools: every value is
 //! encoded and compared, and every encoding is decoded and compared.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::fmt::Debug;
 
@@ -19,7 +23,10 @@ struct Fixture<V> {
 }
 
 fn fixture<V: DeserializeOwned>(name: &str) -> Vec<V> {
-    let path = format!("{}/../../schema/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/../../schema/fixtures/{name}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
     let text = std::fs::read_to_string(path).unwrap();
     let fixture: Fixture<V> = serde_json::from_str(&text).unwrap();
     assert!(!fixture.vectors.is_empty());
@@ -27,7 +34,10 @@ fn fixture<V: DeserializeOwned>(name: &str) -> Vec<V> {
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
-    let digits: Vec<_> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let digits: Vec<_> = hex
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
     let (pairs, rest) = digits.as_chunks::<2>();
     assert!(rest.is_empty(), "{hex}");
     let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
@@ -94,11 +104,18 @@ where
         assert_eq!(serde_json::to_value(&value).unwrap(), *json, "{name}");
         value
     } else {
-        assert!(serde_json::to_value(&decoded).is_err(), "{name}: JSON would lose digits");
+        assert!(
+            serde_json::to_value(&decoded).is_err(),
+            "{name}: JSON would lose digits"
+        );
         let value: Box<dyn std::any::Any> = largest(name);
         *value.downcast().unwrap()
     };
-    assert_eq!(hex(&value.to_canonical_capnp().unwrap()), hex(&expected), "{name}");
+    assert_eq!(
+        hex(&value.to_canonical_capnp().unwrap()),
+        hex(&expected),
+        "{name}"
+    );
     assert_eq!(decoded, value, "{name}");
 }
 
@@ -146,7 +163,10 @@ fn largest(name: &str) -> Box<dyn std::any::Any> {
 
 fn empty_lists() -> Lists {
     let vectors = fixture::<Vector>("conformance");
-    let vector = vectors.into_iter().find(|vector| vector.name == "lists-empty").unwrap();
+    let vector = vectors
+        .into_iter()
+        .find(|vector| vector.name == "lists-empty")
+        .unwrap();
     serde_json::from_value(vector.json.unwrap()).unwrap()
 }
 
@@ -175,8 +195,16 @@ fn is_refused<T: Message + Debug>(vector: &Malformed) {
     let bytes = unhex(&vector.capnp);
     match (&vector.error, &vector.canonical) {
         (Some(error), None) => {
-            assert_eq!(error_name(T::from_capnp(&bytes).unwrap_err()), error, "{name}");
-            assert_eq!(error_name(T::from_canonical_capnp(&bytes).unwrap_err()), error, "{name}");
+            assert_eq!(
+                error_name(T::from_capnp(&bytes).unwrap_err()),
+                error,
+                "{name}"
+            );
+            assert_eq!(
+                error_name(T::from_canonical_capnp(&bytes).unwrap_err()),
+                error,
+                "{name}"
+            );
         }
         (None, Some(canonical)) => {
             let value = T::from_capnp(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -225,7 +253,13 @@ struct Integers {
 /// `notme-protocol` §13.3 and §21.1.
 #[test]
 fn bundle_vectors() {
-    for BundleVector { name, document, integers, cbor } in fixture("bundle") {
+    for BundleVector {
+        name,
+        document,
+        integers,
+        cbor,
+    } in fixture("bundle")
+    {
         let document: BundleDocument = serde_json::from_value(document).unwrap();
         let mut bundle = CABundle::try_from(document.clone()).unwrap();
         assert_eq!(BundleDocument::from(&bundle), document, "{name}");
@@ -272,8 +306,15 @@ fn a_bundle_with_two_keys_of_one_id_has_no_cbor() {
         "keyId":"a","issuedAt":1,"signature":""}"#;
     let bundle: CABundle = serde_json::from_str(document).unwrap();
     assert_eq!(bundle.to_canonical_cbor(), Err(BundleError::DuplicateKeyId));
-    let before_1970 = CABundle { issued_at: -1, keys: vec![], ..bundle };
-    assert_eq!(before_1970.to_canonical_cbor(), Err(BundleError::InvalidTime));
+    let before_1970 = CABundle {
+        issued_at: -1,
+        keys: vec![],
+        ..bundle
+    };
+    assert_eq!(
+        before_1970.to_canonical_cbor(),
+        Err(BundleError::InvalidTime)
+    );
 }
 
 #[derive(Deserialize)]

@@ -1,9 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use capnp::message::{Reader, ReaderOptions};
-use capnp::schema_capnp::{
-    annotation, brand, code_generator_request, field, node, type_, value,
-};
+use capnp::schema_capnp::{annotation, brand, code_generator_request, field, node, type_, value};
 use capnp::serialize::OwnedSegments;
 
 use super::{
@@ -20,8 +18,17 @@ const JSON_BASE64: u64 = 0xd7d8_7945_0a25_3e4b;
 const OPTIONAL: u64 = 0xe4fb_d1bb_d9a7_d1c4;
 
 /// Names that generated code uses for something else.
-const RESERVED: [&str; 9] =
-    ["Array", "BigInt", "None", "Option", "Result", "Some", "String", "Uint8Array", "Vec"];
+const RESERVED: [&str; 9] = [
+    "Array",
+    "BigInt",
+    "None",
+    "Option",
+    "Result",
+    "Some",
+    "String",
+    "Uint8Array",
+    "Vec",
+];
 
 /// Reads a request as `capnp compile -o-` writes it.
 ///
@@ -55,8 +62,9 @@ impl<'a> Request<'a> {
         for info in request.get_source_info()? {
             docs.insert(info.get_id(), info.get_doc_comment()?.to_str()?);
             let members = info.get_members()?.into_iter();
-            let members: Result<Vec<_>, Error> =
-                members.map(|member| Ok(member.get_doc_comment()?.to_str()?)).collect();
+            let members: Result<Vec<_>, Error> = members
+                .map(|member| Ok(member.get_doc_comment()?.to_str()?))
+                .collect();
             member_docs.insert(info.get_id(), members?);
         }
         let nodes = request.get_nodes()?.into_iter().map(|reader| {
@@ -65,10 +73,16 @@ impl<'a> Request<'a> {
         });
         let nodes = nodes.collect();
         let files = request.get_requested_files()?.into_iter();
-        let files: Result<Vec<_>, Error> =
-            files.map(|file| Ok((file.get_id(), file.get_filename()?.to_string()?))).collect();
+        let files: Result<Vec<_>, Error> = files
+            .map(|file| Ok((file.get_id(), file.get_filename()?.to_string()?)))
+            .collect();
         let files = files?;
-        let mut request = Self { files, nodes, member_docs, refs: HashMap::new() };
+        let mut request = Self {
+            files,
+            nodes,
+            member_docs,
+            refs: HashMap::new(),
+        };
         for (id, filename) in request.files.clone() {
             request.name_types(&module(&filename), &Name(Vec::new()), request.node(id)?)?;
         }
@@ -76,10 +90,13 @@ impl<'a> Request<'a> {
     }
 
     fn node(&self, id: u64) -> Result<Node<'a>, Error> {
-        self.nodes.get(&id).copied().ok_or_else(|| Error::Unsupported {
-            what: format!("@{id:#x}"),
-            why: "the request does not contain this node".to_owned(),
-        })
+        self.nodes
+            .get(&id)
+            .copied()
+            .ok_or_else(|| Error::Unsupported {
+                what: format!("@{id:#x}"),
+                why: "the request does not contain this node".to_owned(),
+            })
     }
 
     /// Records the names of all structs and enums below a node.
@@ -87,7 +104,10 @@ impl<'a> Request<'a> {
         for nested in node.reader.get_nested_nodes()? {
             let name = name.child(nested.get_name()?.to_str()?);
             let node = self.node(nested.get_id())?;
-            let of = TypeRef { module: module.to_owned(), name: name.clone() };
+            let of = TypeRef {
+                module: module.to_owned(),
+                name: name.clone(),
+            };
             self.refs.insert(nested.get_id(), of);
             self.name_types(module, &name, node)?;
         }
@@ -95,8 +115,11 @@ impl<'a> Request<'a> {
     }
 
     fn schema(&self) -> Result<Schema, Error> {
-        let files: Result<Vec<_>, Error> =
-            self.files.iter().map(|(id, filename)| self.file(*id, filename)).collect();
+        let files: Result<Vec<_>, Error> = self
+            .files
+            .iter()
+            .map(|(id, filename)| self.file(*id, filename))
+            .collect();
         let mut schema = Schema { files: files? };
         super::recursion::mark(&mut schema)?;
         Ok(schema)
@@ -116,7 +139,11 @@ impl<'a> Request<'a> {
             }
         }
         let go_import = go_import.ok_or_else(|| unsupported(what, "has no $Go.import"))?;
-        let mut file = File { module: module(filename), go_import, types: Vec::new() };
+        let mut file = File {
+            module: module(filename),
+            go_import,
+            types: Vec::new(),
+        };
         self.collect_types(node, &mut file.types)?;
         check_names(what, &file.types)?;
         Ok(file)
@@ -134,11 +161,15 @@ impl<'a> Request<'a> {
             }
             check_annotations(what, node.reader.get_annotations()?.into_iter(), &[])?;
             let of = self.refs.get(&nested.get_id());
-            let name = of.map(|of| of.name.clone()).ok_or_else(|| unsupported(what, "no name"))?;
+            let name = of
+                .map(|of| of.name.clone())
+                .ok_or_else(|| unsupported(what, "no name"))?;
             match node.reader.which()? {
                 node::Struct(_) => types.push(Type::Struct(self.record(name, node, node.doc)?)),
                 node::Enum(_) => types.push(Type::Enum(self.enumeration(name, node)?)),
-                node::Interface(_) => return Err(unsupported(what, "interfaces are not supported")),
+                node::Interface(_) => {
+                    return Err(unsupported(what, "interfaces are not supported"));
+                }
                 node::Const(_) => return Err(unsupported(what, "constants are not supported")),
                 node::Annotation(_) => {
                     let why = "annotations are declared in files of their own, under include/";
@@ -162,13 +193,23 @@ impl<'a> Request<'a> {
             let name = enumerant.get_name()?.to_string()?;
             let what = format!("{what}.{name}");
             check_annotations(&what, enumerant.get_annotations()?.into_iter(), &[])?;
-            let doc = docs.and_then(|docs| docs.get(index)).copied().unwrap_or_default();
+            let doc = docs
+                .and_then(|docs| docs.get(index))
+                .copied()
+                .unwrap_or_default();
             if doc.is_empty() {
                 return Err(unsupported(&what, "has no doc comment"));
             }
-            enumerants.push(Enumerant { name, doc: doc.to_owned() });
+            enumerants.push(Enumerant {
+                name,
+                doc: doc.to_owned(),
+            });
         }
-        Ok(Enum { name, doc: node.doc.to_owned(), enumerants })
+        Ok(Enum {
+            name,
+            doc: node.doc.to_owned(),
+            enumerants,
+        })
     }
 
     /// A struct or a group.
@@ -180,15 +221,26 @@ impl<'a> Request<'a> {
         let docs = self.member_docs.get(&node.reader.get_id());
         let mut fields: Vec<_> = reader.get_fields()?.into_iter().enumerate().collect();
         fields.sort_by_key(|(_, field)| field.get_code_order());
-        let mut record = Struct { name, doc: doc.to_owned(), fields: Vec::new(), union: None };
+        let mut record = Struct {
+            name,
+            doc: doc.to_owned(),
+            fields: Vec::new(),
+            union: None,
+        };
         let mut members = Vec::new();
         for (index, reader) in fields {
-            let doc = docs.and_then(|docs| docs.get(index)).copied().unwrap_or_default();
+            let doc = docs
+                .and_then(|docs| docs.get(index))
+                .copied()
+                .unwrap_or_default();
             let discriminant = reader.get_discriminant_value();
             let in_union = discriminant != field::NO_DISCRIMINANT;
             let field = self.field(&record.name, what, reader, doc, in_union)?;
             if in_union {
-                members.push(Member { discriminant, field });
+                members.push(Member {
+                    discriminant,
+                    field,
+                });
             } else {
                 record.fields.push(field);
             }
@@ -199,7 +251,10 @@ impl<'a> Request<'a> {
                 let why = "the name is taken by the union beside it";
                 return Err(unsupported(&format!("{what}.which"), why));
             }
-            record.union = Some(Union { discriminant_offset, members });
+            record.union = Some(Union {
+                discriminant_offset,
+                members,
+            });
         }
         Ok(record)
     }
@@ -217,7 +272,11 @@ impl<'a> Request<'a> {
         let annotations = reader.get_annotations()?;
         let known = [OPTIONAL, JSON_BASE64];
         check_annotations(&what, annotations.into_iter(), &known)?;
-        let has = |id| annotations.into_iter().any(|annotation| annotation.get_id() == id);
+        let has = |id| {
+            annotations
+                .into_iter()
+                .any(|annotation| annotation.get_id() == id)
+        };
         let (optional, base64) = (has(OPTIONAL), has(JSON_BASE64));
         let mut doc = doc.to_owned();
         let kind = match reader.which()? {
@@ -233,7 +292,13 @@ impl<'a> Request<'a> {
         if doc.is_empty() {
             return Err(unsupported(&what, "has no doc comment"));
         }
-        let is_data = matches!(kind, FieldKind::Pointer { to: Pointed::Data, .. });
+        let is_data = matches!(
+            kind,
+            FieldKind::Pointer {
+                to: Pointed::Data,
+                ..
+            }
+        );
         if is_data != base64 {
             let why = "$Json.base64 belongs on every field of type Data and on no other";
             return Err(unsupported(&what, why));
@@ -243,7 +308,13 @@ impl<'a> Request<'a> {
             let why = "$Notme.optional is for pointers outside unions";
             return Err(unsupported(&what, why));
         }
-        Ok(Field { name, doc, optional, recursive: false, kind })
+        Ok(Field {
+            name,
+            doc,
+            optional,
+            recursive: false,
+            kind,
+        })
     }
 
     fn slot(
@@ -256,7 +327,11 @@ impl<'a> Request<'a> {
         let default = slot.get_default_value()?.which()?;
         let integer = |bits, signed, default| {
             let integer = Integer { bits, signed };
-            Ok(FieldKind::Integer { integer, offset: offset * integer.bytes(), default })
+            Ok(FieldKind::Integer {
+                integer,
+                offset: offset * integer.bytes(),
+                default,
+            })
         };
         let ty = slot.get_type()?;
         let kind = match (ty.which()?, default) {
@@ -273,17 +348,27 @@ impl<'a> Request<'a> {
             (type_::Uint64(()), value::Uint64(default)) => integer(64, false, default.into()),
             (type_::Enum(of), value::Enum(default)) => {
                 let of = self.type_ref(what, of.get_type_id(), of.get_brand()?)?;
-                Ok(FieldKind::Enum { of, offset: offset * 2, default })
+                Ok(FieldKind::Enum {
+                    of,
+                    offset: offset * 2,
+                    default,
+                })
             }
             (type_::Struct(of), _) => {
                 let of = self.type_ref(what, of.get_type_id(), of.get_brand()?)?;
                 Ok(FieldKind::Struct { of, index: offset })
             }
-            _ => Ok(FieldKind::Pointer { to: self.pointed(what, ty, 0)?, index: offset }),
+            _ => Ok(FieldKind::Pointer {
+                to: self.pointed(what, ty, 0)?,
+                index: offset,
+            }),
         }?;
         let is_pointer = matches!(kind, FieldKind::Pointer { .. } | FieldKind::Struct { .. });
         if is_pointer && slot.get_had_explicit_default() {
-            return Err(unsupported(what, "default values of pointers are not supported"));
+            return Err(unsupported(
+                what,
+                "default values of pointers are not supported",
+            ));
         }
         Ok(kind)
     }
@@ -326,15 +411,20 @@ impl<'a> Request<'a> {
             type_::Uint16(()) => integer(16, false),
             type_::Uint32(()) => integer(32, false),
             type_::Uint64(()) => integer(64, false),
-            type_::Enum(of) => {
-                Ok(Element::Enum(self.type_ref(what, of.get_type_id(), of.get_brand()?)?))
-            }
-            type_::Struct(of) => {
-                Ok(Element::Struct(self.type_ref(what, of.get_type_id(), of.get_brand()?)?))
-            }
-            type_::Data(()) if depth > 1 => {
-                Err(unsupported(what, "lists of lists of Data are not supported"))
-            }
+            type_::Enum(of) => Ok(Element::Enum(self.type_ref(
+                what,
+                of.get_type_id(),
+                of.get_brand()?,
+            )?)),
+            type_::Struct(of) => Ok(Element::Struct(self.type_ref(
+                what,
+                of.get_type_id(),
+                of.get_brand()?,
+            )?)),
+            type_::Data(()) if depth > 1 => Err(unsupported(
+                what,
+                "lists of lists of Data are not supported",
+            )),
             _ => Ok(Element::Pointer(self.pointed(what, ty, depth)?)),
         }
     }
@@ -344,7 +434,10 @@ impl<'a> Request<'a> {
             return Err(unsupported(what, "generic types are not supported"));
         }
         self.refs.get(&id).cloned().ok_or_else(|| {
-            unsupported(what, "its type is in a file that is not generated with this one")
+            unsupported(
+                what,
+                "its type is in a file that is not generated with this one",
+            )
         })
     }
 }
@@ -352,16 +445,26 @@ impl<'a> Request<'a> {
 /// The module of a schema file: its name without folder and extension.
 fn module(filename: &str) -> String {
     let name = filename.rsplit('/').next().unwrap_or(filename);
-    name.strip_suffix(".capnp").unwrap_or(name).replace('-', "_")
+    name.strip_suffix(".capnp")
+        .unwrap_or(name)
+        .replace('-', "_")
 }
 
 fn capitalised(name: &str) -> String {
     let mut letters = name.chars();
-    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+    letters
+        .next()
+        .map(|first| first.to_ascii_uppercase())
+        .into_iter()
+        .chain(letters)
+        .collect()
 }
 
 fn unsupported(what: &str, why: &str) -> Error {
-    Error::Unsupported { what: what.to_owned(), why: why.to_owned() }
+    Error::Unsupported {
+        what: what.to_owned(),
+        why: why.to_owned(),
+    }
 }
 
 /// An annotation that nobody here knows may change what a field means, so it is refused.
@@ -372,7 +475,10 @@ fn check_annotations<'a>(
 ) -> Result<(), Error> {
     for annotation in annotations {
         if !known.contains(&annotation.get_id()) {
-            let why = format!("the annotation @{:#x} is not supported here", annotation.get_id());
+            let why = format!(
+                "the annotation @{:#x} is not supported here",
+                annotation.get_id()
+            );
             return Err(unsupported(what, &why));
         }
     }
@@ -387,7 +493,11 @@ fn check_names(what: &str, types: &[Type]) -> Result<(), Error> {
             all.push(record.union_name());
         }
         let members = record.union.iter().flat_map(|union| &union.members);
-        for field in record.fields.iter().chain(members.map(|member| &member.field)) {
+        for field in record
+            .fields
+            .iter()
+            .chain(members.map(|member| &member.field))
+        {
             if let FieldKind::Group(group) = &field.kind {
                 names(group, all);
             }
@@ -404,7 +514,10 @@ fn check_names(what: &str, types: &[Type]) -> Result<(), Error> {
     for name in all {
         let joined = name.joined();
         if RESERVED.contains(&joined.as_str()) {
-            return Err(unsupported(&format!("{what}:{}", name.dotted()), "the name is reserved"));
+            return Err(unsupported(
+                &format!("{what}:{}", name.dotted()),
+                "the name is reserved",
+            ));
         }
         if !seen.insert(joined.clone()) {
             let why = format!("two types would be named {joined}");

@@ -23,10 +23,18 @@ pub(super) fn mark(schema: &mut Schema) -> Result<(), Error> {
     for (module, record) in records(schema) {
         let start = key(module, &record.name.joined());
         if reachable(&edges, &start, true).contains(&start) {
-            let fields = edges.get(&start).into_iter().flatten().filter(|edge| edge.required);
+            let fields = edges
+                .get(&start)
+                .into_iter()
+                .flatten()
+                .filter(|edge| edge.required);
             let fields: Vec<_> = fields.map(|edge| edge.field.as_str()).collect();
             return Err(Error::Unsupported {
-                what: format!("{module}.capnp:{}.{}", record.name.dotted(), fields.join(", ")),
+                what: format!(
+                    "{module}.capnp:{}.{}",
+                    record.name.dotted(),
+                    fields.join(", ")
+                ),
                 why: "a struct that always holds itself has no value; use $Notme.optional".into(),
             });
         }
@@ -92,7 +100,11 @@ fn reachable(edges: &Edges, start: &str, required: bool) -> HashSet<String> {
 
 fn mark_fields(record: &mut Struct, edges: &Edges, start: &str) {
     let members = record.union.iter_mut().flat_map(|union| &mut union.members);
-    for field in record.fields.iter_mut().chain(members.map(|member| &mut member.field)) {
+    for field in record
+        .fields
+        .iter_mut()
+        .chain(members.map(|member| &mut member.field))
+    {
         match &mut field.kind {
             FieldKind::Struct { of, .. } => {
                 let target = ref_key(of);

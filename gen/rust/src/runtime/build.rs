@@ -51,7 +51,11 @@ impl StructBuilder {
         index: usize,
         value: &P::Value,
     ) -> Result<(), EncodeError> {
-        if P::is_empty(value) { Ok(()) } else { self.put_value::<P>(index, value) }
+        if P::is_empty(value) {
+            Ok(())
+        } else {
+            self.put_value::<P>(index, value)
+        }
     }
 
     /// Puts text, data or a list at an index of the pointer section, even if it is empty.
@@ -87,8 +91,15 @@ impl StructBuilder {
 
     /// Words of data and pointers that remain when trailing zeroes are cut off.
     fn trimmed(&self) -> (usize, usize) {
-        let bytes = self.data.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let pointers = self.pointers.iter().rposition(|pointer| !matches!(pointer, Pointer::Null));
+        let bytes = self
+            .data
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        let pointers = self
+            .pointers
+            .iter()
+            .rposition(|pointer| !matches!(pointer, Pointer::Null));
         (bytes.div_ceil(WORD), pointers.map_or(0, |last| last + 1))
     }
 }
@@ -124,12 +135,20 @@ impl Pointer {
     /// A list of integers of `N` bytes each, which is 1, 2, 4 or 8.
     pub(super) fn scalars<const N: usize>(bytes: Vec<u8>) -> Result<Self, EncodeError> {
         let count = bytes.len() / N;
-        Ok(Self::Scalars(ScalarList { element_size: element_size(N), count, bytes }))
+        Ok(Self::Scalars(ScalarList {
+            element_size: element_size(N),
+            count,
+            bytes,
+        }))
     }
 
     /// A list of `count` bits, the first in the lowest bit of the first byte.
     pub(super) fn bits(bytes: Vec<u8>, count: usize) -> Result<Self, EncodeError> {
-        Ok(Self::Scalars(ScalarList { element_size: 1, count, bytes }))
+        Ok(Self::Scalars(ScalarList {
+            element_size: 1,
+            count,
+            bytes,
+        }))
     }
 }
 
@@ -145,7 +164,10 @@ pub(super) fn element_size(bytes: usize) -> u8 {
 
 /// The message whose root pointer leads to `root`.
 pub(super) fn lay_out(root: &Pointer) -> Result<Vec<u8>, EncodeError> {
-    let mut segment = Segment { bytes: vec![0; WORD], empty_elements: 0 };
+    let mut segment = Segment {
+        bytes: vec![0; WORD],
+        empty_elements: 0,
+    };
     segment.place(0, root, 0)?;
     Ok(segment.bytes)
 }
@@ -185,7 +207,10 @@ impl Segment {
             }
             Pointer::Structs(builders) => self.place_structs(at, builders, depth),
             Pointer::Scalars(scalars) => {
-                self.set(at, offset(at, start)? | list(scalars.element_size, scalars.count)?)?;
+                self.set(
+                    at,
+                    offset(at, start)? | list(scalars.element_size, scalars.count)?,
+                )?;
                 self.bytes.extend_from_slice(&scalars.bytes);
                 self.pad();
                 Ok(())
@@ -213,7 +238,10 @@ impl Segment {
             }
         }
         let start = self.words();
-        let words = builders.len().checked_mul(step).ok_or(EncodeError::TooLarge)?;
+        let words = builders
+            .len()
+            .checked_mul(step)
+            .ok_or(EncodeError::TooLarge)?;
         self.set(at, offset(at, start)? | list(7, words)?)?;
         let count = u64::try_from(builders.len()).map_err(|_| EncodeError::TooLarge)?;
         self.grow(1);
@@ -256,12 +284,14 @@ impl Segment {
     }
 
     fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(WORD), 0);
+        self.bytes
+            .resize(self.bytes.len().next_multiple_of(WORD), 0);
     }
 
     fn set(&mut self, at: usize, word: u64) -> Result<(), EncodeError> {
         let slot = self.bytes.get_mut(at * WORD..(at + 1) * WORD);
-        slot.ok_or(EncodeError::TooLarge)?.copy_from_slice(&word.to_le_bytes());
+        slot.ok_or(EncodeError::TooLarge)?
+            .copy_from_slice(&word.to_le_bytes());
         Ok(())
     }
 }
@@ -272,7 +302,9 @@ fn offset(at: usize, start: usize) -> Result<u64, EncodeError> {
     if offset >= LIMIT {
         return Err(EncodeError::TooLarge);
     }
-    u64::try_from(offset).map(|offset| offset << 2).map_err(|_| EncodeError::TooLarge)
+    u64::try_from(offset)
+        .map(|offset| offset << 2)
+        .map_err(|_| EncodeError::TooLarge)
 }
 
 fn struct_size((data, pointers): (usize, usize)) -> Result<u64, EncodeError> {

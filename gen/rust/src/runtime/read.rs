@@ -33,13 +33,18 @@ pub(super) fn root(bytes: &[u8]) -> Result<Root<'_>, DecodeError> {
 
 impl Root<'_> {
     pub(super) fn record<T: Record>(&self, name: &'static str) -> Result<T, DecodeError> {
-        PointerReader::at(&self.0, 0, 0).record()?.ok_or(DecodeError::MissingStruct { field: name })
+        PointerReader::at(&self.0, 0, 0)
+            .record()?
+            .ok_or(DecodeError::MissingStruct { field: name })
     }
 }
 
 impl<'a> Segment<'a> {
     fn word(&self, at: usize) -> Option<u64> {
-        let (word, _) = self.bytes.get(at.checked_mul(WORD)?..)?.split_first_chunk()?;
+        let (word, _) = self
+            .bytes
+            .get(at.checked_mul(WORD)?..)?
+            .split_first_chunk()?;
         Some(u64::from_le_bytes(*word))
     }
 
@@ -49,7 +54,11 @@ impl<'a> Segment<'a> {
         let range = start.checked_mul(WORD).zip(end.checked_mul(WORD));
         let (start, end) = range.ok_or(DecodeError::OutOfBounds)?;
         let words = self.bytes.get(start..end).ok_or(DecodeError::OutOfBounds)?;
-        let left = self.words_left.get().checked_sub(count).ok_or(DecodeError::TooMuch)?;
+        let left = self
+            .words_left
+            .get()
+            .checked_sub(count)
+            .ok_or(DecodeError::TooMuch)?;
         self.words_left.set(left);
         Ok(words)
     }
@@ -75,7 +84,9 @@ impl<'a> StructReader<'a> {
 
     /// The bit at a bit offset of the data section.
     pub fn bit(&self, offset: usize) -> bool {
-        self.data.get(offset / 8).is_some_and(|byte| byte >> (offset % 8) & 1 == 1)
+        self.data
+            .get(offset / 8)
+            .is_some_and(|byte| byte >> (offset % 8) & 1 == 1)
     }
 
     /// The enumerant whose ordinal is at a byte offset, after XOR with the default's ordinal.
@@ -91,7 +102,8 @@ impl<'a> StructReader<'a> {
     /// # Errors
     /// [`DecodeError`] as said there.
     pub fn value<P: Pointed>(&self, index: usize) -> Result<P::Value, DecodeError> {
-        self.pointer(index).map_or_else(|| Ok(P::Value::default()), P::parse)
+        self.pointer(index)
+            .map_or_else(|| Ok(P::Value::default()), P::parse)
     }
 
     /// The struct at an index of the pointer section, or `None` if it is absent.
@@ -99,7 +111,8 @@ impl<'a> StructReader<'a> {
     /// # Errors
     /// [`DecodeError`] as said there.
     pub fn optional<T: Record>(&self, index: usize) -> Result<Option<T>, DecodeError> {
-        self.pointer(index).map_or(Ok(None), |pointer| pointer.record())
+        self.pointer(index)
+            .map_or(Ok(None), |pointer| pointer.record())
     }
 
     /// The struct at an index of the pointer section.
@@ -107,7 +120,8 @@ impl<'a> StructReader<'a> {
     /// # Errors
     /// [`DecodeError::MissingStruct`] with `field` if it is absent, and others as said there.
     pub fn required<T: Record>(&self, index: usize, field: &'static str) -> Result<T, DecodeError> {
-        self.optional(index)?.ok_or(DecodeError::MissingStruct { field })
+        self.optional(index)?
+            .ok_or(DecodeError::MissingStruct { field })
     }
 
     fn pointer(&self, index: usize) -> Option<PointerReader<'a>> {
@@ -153,7 +167,9 @@ impl<'a> PointerReader<'a> {
         // The offset is the upper 30 bits of the lower half, signed, from the end of this word.
         let low = i32::from_le_bytes(first_four(word)) >> 2;
         let offset = isize::try_from(low).map_err(|_| DecodeError::OutOfBounds)?;
-        let start = (self.at + 1).checked_add_signed(offset).ok_or(DecodeError::OutOfBounds)?;
+        let start = (self.at + 1)
+            .checked_add_signed(offset)
+            .ok_or(DecodeError::OutOfBounds)?;
         Ok(Some((word, start)))
     }
 
@@ -195,7 +211,11 @@ impl<'a> PointerReader<'a> {
         }
         let [low, ..] = (word >> 32).to_le_bytes();
         let count = usize::try_from(word >> 35).map_err(|_| DecodeError::OutOfBounds)?;
-        Ok(Some(ListPointer { start, element_size: low & 7, count }))
+        Ok(Some(ListPointer {
+            start,
+            element_size: low & 7,
+            count,
+        }))
     }
 
     /// The bytes of a list of integers of `N` bytes each; `None` if the pointer is null.
@@ -219,14 +239,20 @@ impl<'a> PointerReader<'a> {
         if list.element_size != 1 {
             return Err(DecodeError::WrongKind);
         }
-        let words = self.segment.take(list.start, list.count.div_ceil(8 * WORD))?;
+        let words = self
+            .segment
+            .take(list.start, list.count.div_ceil(8 * WORD))?;
         Ok((words, list.count))
     }
 
     /// The elements of a list of pointers.
     pub(super) fn pointers(&self) -> Result<impl Iterator<Item = Self> + use<'a>, DecodeError> {
         let list = self.list()?;
-        let list = list.unwrap_or(ListPointer { start: 0, element_size: 6, count: 0 });
+        let list = list.unwrap_or(ListPointer {
+            start: 0,
+            element_size: 6,
+            count: 0,
+        });
         if list.element_size != 6 {
             return Err(DecodeError::WrongKind);
         }
@@ -246,14 +272,20 @@ impl<'a> PointerReader<'a> {
             }
             // The tag has the form of a struct pointer whose offset is the number of elements.
             self.segment.take(list.start, 1)?;
-            let tag = self.segment.word(list.start).ok_or(DecodeError::OutOfBounds)?;
+            let tag = self
+                .segment
+                .word(list.start)
+                .ok_or(DecodeError::OutOfBounds)?;
             if tag & 3 != 0 {
                 return Err(DecodeError::WrongKind);
             }
-            count = usize::try_from(tag >> 2 & 0x3fff_ffff).map_err(|_| DecodeError::OutOfBounds)?;
+            count =
+                usize::try_from(tag >> 2 & 0x3fff_ffff).map_err(|_| DecodeError::OutOfBounds)?;
             size = struct_size(tag);
             start = list.start + 1;
-            let words = count.checked_mul(size.0 + size.1).ok_or(DecodeError::OutOfBounds)?;
+            let words = count
+                .checked_mul(size.0 + size.1)
+                .ok_or(DecodeError::OutOfBounds)?;
             if words > list.count {
                 return Err(DecodeError::OutOfBounds);
             }
@@ -274,7 +306,9 @@ impl<'a> PointerReader<'a> {
     fn pay_for_empty(&self, count: usize) -> Result<(), DecodeError> {
         let count = u32::try_from(count).map_err(|_| DecodeError::TooMuch)?;
         let left = self.segment.empty_elements_left.get().checked_sub(count);
-        self.segment.empty_elements_left.set(left.ok_or(DecodeError::TooMuch)?);
+        self.segment
+            .empty_elements_left
+            .set(left.ok_or(DecodeError::TooMuch)?);
         Ok(())
     }
 }
@@ -287,5 +321,8 @@ fn first_four(word: u64) -> [u8; 4] {
 /// Words of data and number of pointers, from the upper half of a struct pointer.
 fn struct_size(word: u64) -> (usize, usize) {
     let [_, _, _, _, a, b, c, d] = word.to_le_bytes();
-    (usize::from(u16::from_le_bytes([a, b])), usize::from(u16::from_le_bytes([c, d])))
+    (
+        usize::from(u16::from_le_bytes([a, b])),
+        usize::from(u16::from_le_bytes([c, d])),
+    )
 }
