@@ -16,7 +16,12 @@ fn every_unsupported_construct_is_refused_by_name() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
-        let expected = text.lines().next().unwrap().strip_prefix("# expect: ").unwrap();
+        let expected = text
+            .lines()
+            .next()
+            .unwrap()
+            .strip_prefix("# expect: ")
+            .unwrap();
         let file = path.strip_prefix(root()).unwrap();
         let Some(request) = compile(&[file.to_owned()]) else {
             return;
@@ -26,7 +31,9 @@ fn every_unsupported_construct_is_refused_by_name() {
             Err(error) => error.to_string(),
         };
         // The compiler names files by their path.
-        let error = error.rsplit_once("fixtures/").map_or(error.as_str(), |(_, rest)| rest);
+        let error = error
+            .rsplit_once("fixtures/")
+            .map_or(error.as_str(), |(_, rest)| rest);
         if !error.starts_with(expected) {
             failures.push(format!("{}: {error}", path.display()));
         }

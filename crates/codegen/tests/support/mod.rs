@@ -1,6 +1,5 @@
 //! What the tests share.
 
-#![expect(clippy::mod_module_files, reason = "a file beside the tests would be one")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
