@@ -115,7 +115,7 @@ pub enum Pointer {
     Pointers(Vec<Self>),
     /// A list of structs, laid out inline.
     Structs(Vec<StructBuilder>),
-    /// A list of bits or integers. Only [`scalars`](Self::scalars) and [`bits`](Self::bits) make it.
+    /// A list of bits or integers.
     Scalars(ScalarList),
 }
 
