@@ -13,4 +13,4 @@ pub mod bundle;
 pub mod runtime;
 
 pub use runtime::{DecodeError, EncodeError, Message};
-pub use schema::{conformance, identity};
+pub use schema::*;
