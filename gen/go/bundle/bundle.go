@@ -5,7 +5,6 @@ package bundle
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"math"
 	"slices"
@@ -80,13 +79,6 @@ func order(a, b identityjson.KeyEntry) int {
 	return cmp.Or(cmp.Compare(len(a.Kid), len(b.Kid)), strings.Compare(a.Kid, b.Kid))
 }
 
-const (
-	majorUnsigned = 0
-	majorBytes    = 2
-	majorText     = 3
-	majorMap      = 5
-)
-
 // MarshalCBOR gives the bytes that are signed. The signature is not among them.
 func MarshalCBOR(bundle *identityjson.CABundle) ([]byte, error) {
 	if bundle.IssuedAt < 0 {
@@ -105,64 +97,42 @@ func MarshalCBOR(bundle *identityjson.CABundle) ([]byte, error) {
 	if !utf8.ValidString(bundle.KeyId) || !utf8.ValidString(bundle.PrevKeyId) {
 		return nil, ErrInvalidText
 	}
-	b := head(nil, majorMap, 6)
-	b = head(head(b, majorUnsigned, 1), majorUnsigned, bundle.Epoch)
-	b = head(head(b, majorUnsigned, 2), majorUnsigned, bundle.Seqno)
-	b = head(head(b, majorUnsigned, 3), majorMap, uint64(len(keys)))
+	b := wire.AppendMap(nil, 6)
+	b = wire.AppendUint(wire.AppendUint(b, 1), bundle.Epoch)
+	b = wire.AppendUint(wire.AppendUint(b, 2), bundle.Seqno)
+	b = wire.AppendMap(wire.AppendUint(b, 3), len(keys))
 	for _, key := range keys {
-		b = str(b, majorText, key.Kid)
-		b = str(b, majorBytes, string(key.PublicKey))
+		b = wire.AppendBytes(wire.AppendText(b, key.Kid), key.PublicKey)
 	}
-	b = str(head(b, majorUnsigned, 4), majorText, bundle.KeyId)
-	b = str(head(b, majorUnsigned, 5), majorText, bundle.PrevKeyId)
-	return head(head(b, majorUnsigned, 6), majorUnsigned, uint64(bundle.IssuedAt)), nil
-}
-
-func head(b []byte, major byte, value uint64) []byte {
-	major <<= 5
-	switch {
-	case value < 24:
-		return append(b, major|byte(value))
-	case value <= math.MaxUint8:
-		return append(b, major|24, byte(value))
-	case value <= math.MaxUint16:
-		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(value))
-	case value <= math.MaxUint32:
-		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(value))
-	default:
-		return binary.BigEndian.AppendUint64(append(b, major|27), value)
-	}
-}
-
-func str(b []byte, major byte, value string) []byte {
-	return append(head(b, major, uint64(len(value))), value...)
+	b = wire.AppendText(wire.AppendUint(b, 4), bundle.KeyId)
+	b = wire.AppendText(wire.AppendUint(b, 5), bundle.PrevKeyId)
+	return wire.AppendUint(wire.AppendUint(b, 6), uint64(bundle.IssuedAt)), nil
 }
 
 // UnmarshalCBOR reads what MarshalCBOR writes and nothing else. The signature is empty.
 func UnmarshalCBOR(b []byte) (*identityjson.CABundle, error) {
-	r := reader{rest: b}
+	r := wire.NewCBORReader(b)
 	bundle := &identityjson.CABundle{}
-	r.expect(majorMap, 6)
-	r.expect(majorUnsigned, 1)
-	bundle.Epoch = r.head(majorUnsigned)
-	r.expect(majorUnsigned, 2)
-	bundle.Seqno = r.head(majorUnsigned)
-	r.expect(majorUnsigned, 3)
-	for left := r.head(majorMap); left > 0 && !r.failed; left-- {
-		key := identityjson.KeyEntry{Kid: r.text(), PublicKey: r.string(majorBytes)}
+	r.Expect(r.Map() == 6)
+	r.Expect(r.Uint() == 1)
+	bundle.Epoch = r.Uint()
+	r.Expect(r.Uint() == 2)
+	bundle.Seqno = r.Uint()
+	r.Expect(r.Uint() == 3)
+	for left := r.Map(); left > 0 && r.OK(); left-- {
+		key := identityjson.KeyEntry{Kid: r.Text(), PublicKey: r.Bytes()}
 		// Strictly ascending, so that no id occurs twice.
-		if n := len(bundle.Keys); n > 0 && order(bundle.Keys[n-1], key) >= 0 {
-			r.failed = true
-		}
+		n := len(bundle.Keys)
+		r.Expect(n == 0 || order(bundle.Keys[n-1], key) < 0)
 		bundle.Keys = append(bundle.Keys, key)
 	}
-	r.expect(majorUnsigned, 4)
-	bundle.KeyId = r.text()
-	r.expect(majorUnsigned, 5)
-	bundle.PrevKeyId = r.text()
-	r.expect(majorUnsigned, 6)
-	issuedAt := r.head(majorUnsigned)
-	if r.failed || len(r.rest) > 0 {
+	r.Expect(r.Uint() == 4)
+	bundle.KeyId = r.Text()
+	r.Expect(r.Uint() == 5)
+	bundle.PrevKeyId = r.Text()
+	r.Expect(r.Uint() == 6)
+	issuedAt := r.Uint()
+	if !r.Finish() {
 		return nil, ErrInvalidCBOR
 	}
 	if issuedAt > math.MaxInt64 {
@@ -170,64 +140,4 @@ func UnmarshalCBOR(b []byte) (*identityjson.CABundle, error) {
 	}
 	bundle.IssuedAt = int64(issuedAt)
 	return bundle, nil
-}
-
-// reader reads items one after the other. Once it failed, it gives nothing but zeroes.
-type reader struct {
-	rest   []byte
-	failed bool
-}
-
-func (r *reader) take(n uint64) []byte {
-	if r.failed || n > uint64(len(r.rest)) {
-		r.failed = true
-		return nil
-	}
-	b := r.rest[:n]
-	r.rest = r.rest[n:]
-	return b
-}
-
-func (r *reader) expect(major byte, value uint64) {
-	if r.head(major) != value {
-		r.failed = true
-	}
-}
-
-// head gives the argument of an item's head, which must be the shortest for its value.
-func (r *reader) head(major byte) uint64 {
-	first := r.take(1)
-	if r.failed || first[0]>>5 != major || first[0]&31 > 27 {
-		r.failed = true
-		return 0
-	}
-	code := first[0] & 31
-	if code < 24 {
-		return uint64(code)
-	}
-	var value uint64
-	for _, digit := range r.take(1 << (code - 24)) {
-		value = value<<8 | uint64(digit)
-	}
-	least := [...]uint64{24, 1 << 8, 1 << 16, 1 << 32}[code-24]
-	if value < least {
-		r.failed = true
-	}
-	return value
-}
-
-func (r *reader) string(major byte) []byte {
-	b := r.take(r.head(major))
-	if len(b) == 0 {
-		return nil
-	}
-	return slices.Clone(b)
-}
-
-func (r *reader) text() string {
-	b := r.string(majorText)
-	if !utf8.Valid(b) {
-		r.failed = true
-	}
-	return string(b)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/notme/notme/gen/go/conformancejson"
 	"github.com/notme/notme/gen/go/identity"
 	"github.com/notme/notme/gen/go/identityjson"
+	"github.com/notme/notme/gen/go/receipt"
 	"github.com/notme/notme/gen/go/wire"
 )
 
@@ -341,5 +342,51 @@ func TestGeneratedAccessors(t *testing.T) {
 	canonical, err := capnp.Canonicalize(capnp.Struct(root))
 	if err != nil || !slices.Equal(canonical, encoded) {
 		t.Errorf("%x, %v", canonical, err)
+	}
+}
+
+func TestReceipts(t *testing.T) {
+	type vector struct {
+		Name       string
+		Commitment struct {
+			Epoch, Status, TimestampMs                         uint64
+			Nonce, ActorFp, BodyHash, HeadersHash, RequestHash string
+			Delegation                                         *string
+		}
+		CBOR string
+	}
+	for _, v := range fixture[vector](t, "receipt") {
+		t.Run(v.Name, func(t *testing.T) {
+			in := v.Commitment
+			value := receipt.Commitment{
+				Epoch: in.Epoch, Nonce: unhex(t, in.Nonce), Status: in.Status, TimestampMS: in.TimestampMs,
+				ActorFP: [32]byte(unhex(t, in.ActorFp)), BodyHash: [32]byte(unhex(t, in.BodyHash)),
+				HeadersHash: [32]byte(unhex(t, in.HeadersHash)), RequestHash: [32]byte(unhex(t, in.RequestHash)),
+			}
+			if in.Delegation != nil {
+				value.Delegation = unhex(t, *in.Delegation)
+			}
+			encoded, err := value.MarshalCBOR()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := hex.EncodeToString(encoded); got != v.CBOR {
+				t.Errorf("CBOR\n%s\nwant\n%s", got, v.CBOR)
+			}
+			var decoded receipt.Commitment
+			if err := decoded.UnmarshalCBOR(encoded); err != nil || !reflect.DeepEqual(decoded, value) {
+				t.Errorf("decoded\n%+v, %v\nwant\n%+v", decoded, err, value)
+			}
+			// No shorter and no longer message is one, and none with another key.
+			refused := [][]byte{append(slices.Clone(encoded), 0), unhex(t, strings.Replace(v.CBOR, "6e6f6e6365", "6e6f6e6366", 1))}
+			for length := range encoded {
+				refused = append(refused, encoded[:length])
+			}
+			for _, b := range refused {
+				if err := decoded.UnmarshalCBOR(b); !errors.Is(err, receipt.ErrInvalid) {
+					t.Errorf("%x: %v", b, err)
+				}
+			}
+		})
 	}
 }

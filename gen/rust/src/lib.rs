@@ -1,6 +1,6 @@
 //! The identity authority's wire types: plain Rust types for every struct of `schema/*.capnp`, with
-//! their canonical Cap'n Proto ([`Message`]), their JSON (serde), and the revocation bundle's
-//! canonical CBOR ([`bundle`]).
+//! their canonical Cap'n Proto ([`Message`]), their JSON (serde), and the canonical CBOR of the
+//! revocation bundle ([`bundle`]) and the receipt commitment ([`receipt`]).
 //!
 //! `schema/` below is generated, the rest is written by hand. No logic beyond encodings: what a
 //! message means is not known here.
@@ -10,6 +10,7 @@ mod json;
 mod schema;
 
 pub mod bundle;
+pub mod receipt;
 pub mod runtime;
 
 pub use runtime::{DecodeError, EncodeError, Message};

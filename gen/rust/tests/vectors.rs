@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use notme_wire::bundle::{BundleDocument, BundleError};
 use notme_wire::conformance::*;
 use notme_wire::identity::*;
+use notme_wire::receipt::ReceiptCommitment;
 use notme_wire::{DecodeError, Message};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -334,5 +335,77 @@ fn malformed_json_vectors() {
     }
     for vector in fixture::<MalformedJson>("malformed-json") {
         with_struct!(vector.of.as_str(), refuses(&vector));
+    }
+}
+
+#[derive(Deserialize)]
+struct ReceiptVector {
+    name: String,
+    commitment: Commitment,
+    cbor: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Commitment {
+    epoch: u64,
+    nonce: String,
+    status: u64,
+    actor_fp: String,
+    body_hash: String,
+    delegation: Option<String>,
+    headers_hash: String,
+    request_hash: String,
+    timestamp_ms: u64,
+}
+
+/// `notme-protocol` §16.1 and §21.2.
+#[test]
+fn receipt_vectors() {
+    let hash = |digits: &str| unhex(digits).try_into().unwrap();
+    for ReceiptVector {
+        name,
+        commitment,
+        cbor,
+    } in fixture("receipt")
+    {
+        let value = ReceiptCommitment {
+            epoch: commitment.epoch,
+            nonce: unhex(&commitment.nonce),
+            status: commitment.status,
+            actor_fp: hash(&commitment.actor_fp),
+            body_hash: hash(&commitment.body_hash),
+            delegation: commitment.delegation.as_deref().map(unhex),
+            headers_hash: hash(&commitment.headers_hash),
+            request_hash: hash(&commitment.request_hash),
+            timestamp_ms: commitment.timestamp_ms,
+        };
+        let bytes = value.to_canonical_cbor().unwrap();
+        assert_eq!(hex(&bytes), cbor, "{name}");
+        let short = ReceiptCommitment {
+            nonce: vec![0; 15],
+            ..value.clone()
+        };
+        assert_eq!(short.to_canonical_cbor(), None, "{name}");
+        assert_eq!(
+            ReceiptCommitment::from_canonical_cbor(&bytes),
+            Some(value),
+            "{name}"
+        );
+        // No shorter and no longer message is one, and none with another head.
+        for length in 0..bytes.len() {
+            let cut = bytes.get(..length).unwrap();
+            assert_eq!(ReceiptCommitment::from_canonical_cbor(cut), None, "{name}");
+        }
+        assert_eq!(
+            ReceiptCommitment::from_canonical_cbor(&[&bytes[..], &[0]].concat()),
+            None
+        );
+        let renamed = cbor.replacen("6e6f6e6365", "6e6f6e6366", 1);
+        assert_eq!(
+            ReceiptCommitment::from_canonical_cbor(&unhex(&renamed)),
+            None,
+            "{name}"
+        );
     }
 }

@@ -9,7 +9,9 @@ import * as z from "zod";
 import { BundleDocumentSchema, BundleError, decodeBundleCbor, encodeBundleCbor } from "../bundle.ts";
 import * as conformance from "../conformance.ts";
 import * as identity from "../identity.ts";
+import { decodeReceiptCommitment, encodeReceiptCommitment } from "../receipt.ts";
 import { decode, decodeCanonical, DecodeError, encode, EncodeError, type Codec } from "../runtime/capnp.ts";
+import { CborError } from "../runtime/cbor.ts";
 
 function fixture<V>(name: string): V[] {
   // Compiled, this file is build/ts/tests/vectors.test.js.
@@ -175,6 +177,37 @@ for (const { name, cbor, error } of fixture<{ name: string; cbor: string; error:
       () => decodeBundleCbor(unhex(cbor)),
       (thrown) => thrown instanceof BundleError && thrown.code === error,
     );
+  });
+}
+
+interface ReceiptVector {
+  name: string;
+  commitment: Record<"nonce" | "actorFp" | "bodyHash" | "headersHash" | "requestHash", string> &
+    Record<"epoch" | "status" | "timestampMs", number> & { delegation?: string };
+  cbor: string;
+}
+
+for (const { name, commitment, cbor } of fixture<ReceiptVector>("receipt")) {
+  test(`receipt: ${name}`, () => {
+    const value = {
+      epoch: BigInt(commitment.epoch),
+      nonce: unhex(commitment.nonce),
+      status: BigInt(commitment.status),
+      actorFp: unhex(commitment.actorFp),
+      bodyHash: unhex(commitment.bodyHash),
+      ...(commitment.delegation === undefined ? {} : { delegation: unhex(commitment.delegation) }),
+      headersHash: unhex(commitment.headersHash),
+      requestHash: unhex(commitment.requestHash),
+      timestampMs: BigInt(commitment.timestampMs),
+    };
+    const bytes = encodeReceiptCommitment(value);
+    assert.equal(hex(bytes), cbor);
+    assert.deepEqual(decodeReceiptCommitment(bytes), value);
+    // No shorter and no longer message is one, and none with another key.
+    const refuses = (bytes: Uint8Array) => assert.throws(() => decodeReceiptCommitment(bytes), CborError);
+    for (let length = 0; length < bytes.length; length += 1) refuses(bytes.subarray(0, length));
+    refuses(Uint8Array.from([...bytes, 0]));
+    refuses(unhex(cbor.replace("6e6f6e6365", "6e6f6e6366")));
   });
 }
 
