@@ -278,3 +278,28 @@ fn braces_in_comments_do_no_harm() {
         }
     }
 }
+
+/// A struct without a vector would be encoded by nobody's test.
+#[test]
+fn every_struct_has_a_vector() {
+    let Some(bytes) = request() else {
+        return;
+    };
+    for file in model::read(&bytes).unwrap().files {
+        let path = support::root().join(format!("schema/fixtures/{}.json", file.module));
+        let vectors = std::fs::read_to_string(path).unwrap();
+        for ty in &file.types {
+            // One that is nested in another is in the vectors of that.
+            if let model::Type::Struct(of) = ty
+                && of.name.0.len() == 1
+            {
+                let needle = format!("\"struct\":\"{}\"", of.name.joined());
+                assert!(
+                    vectors.contains(&needle),
+                    "{} has no vector",
+                    of.name.dotted()
+                );
+            }
+        }
+    }
+}
