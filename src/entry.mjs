@@ -9,8 +9,12 @@ import Worker, * as wasm from "../build/index.js";
 
 const pending = new Set();
 
+/** What a dying instance throws: its trap, the wrapping of one by the glue, or a full stack. */
+const isDeath = (error) =>
+  error instanceof WebAssembly.RuntimeError || error instanceof RangeError || error?.message === "Critical error";
+
 addEventListener("error", ({ error }) => {
-  if (!(error instanceof WebAssembly.RuntimeError)) return;
+  if (!isDeath(error)) return;
   for (const reject of pending) reject(new Error("the wasm instance was reset by a panic"));
   pending.clear();
 });
@@ -26,6 +30,16 @@ async function guarded(f) {
   }
 }
 
+/** The headers of `http::secure`, where there is no wasm to ask. */
+const headers = (id) => ({
+  "cache-control": "no-store",
+  "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+  "x-request-id": id,
+});
+
 export default class extends WorkerEntrypoint {
   #worker = new Worker(this.ctx, this.env);
 
@@ -33,11 +47,10 @@ export default class extends WorkerEntrypoint {
     try {
       return await guarded(() => this.#worker.fetch(request));
     } catch (error) {
-      console.error(JSON.stringify({ level: "error", event: "panic", reason: String(error) }));
-      return Response.json(
-        { error: "internal error", code: "internal" },
-        { status: 500, headers: { "cache-control": "no-store", "x-content-type-options": "nosniff" } },
-      );
+      const id = crypto.randomUUID().replaceAll("-", "");
+      const line = { time: Date.now(), level: "error", event: "panic", request_id: id, reason: String(error) };
+      console.log(JSON.stringify(line));
+      return Response.json({ error: "internal error", code: "internal" }, { status: 500, headers: headers(id) });
     }
   }
 }

@@ -52,12 +52,15 @@ pub(crate) async fn run(operation: Operation, call: &Call, body: &[u8]) -> Resul
 /// Reads a request's body.
 ///
 /// # Errors
-/// [`Error::BodyTooLarge`]; [`Fault::Internal`] if the connection breaks.
+/// [`Error::BodyTooLarge`], [`Error::BodyTimeout`] and [`Error::BodyIncomplete`].
 pub(crate) async fn read_body(request: &web_sys::Request) -> Result<Vec<u8>, Error> {
-    match read_body_up_to(request, MAX_BODY_BYTES).await {
-        Ok(body) if body.is_undefined() => Err(Error::BodyTooLarge),
-        Ok(body) => Ok(Uint8Array::new(&body).to_vec()),
-        Err(error) => Err(Fault::Internal(format!("reading the body: {error:?}")).into()),
+    let body = read_body_up_to(request, MAX_BODY_BYTES).await;
+    let body = body.map_err(|error| Fault::Internal(format!("reading the body: {error:?}")))?;
+    match body.as_string().as_deref() {
+        None => Ok(Uint8Array::new(&body).to_vec()),
+        Some("too large") => Err(Error::BodyTooLarge),
+        Some("too slow") => Err(Error::BodyTimeout),
+        Some(_) => Err(Error::BodyIncomplete),
     }
 }
 
@@ -89,9 +92,7 @@ async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     match signing_authority(&call.env, &command).await? {
         // (5)
         protocol::Reply::Issued(body) => {
-            if call.config.log_level >= LogLevel::Info {
-                log(LogLevel::Info, "issued", [("identity", identity.into())]);
-            }
+            log(LogLevel::Info, "issued", [("identity", identity.into())]);
             Ok(Reply::json(body))
         }
         other => Err(unexpected(&other)),

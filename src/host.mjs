@@ -88,21 +88,42 @@ function unpack(packed) {
   return checks;
 }
 
+/** How long a body may take to arrive, in milliseconds. workerd itself would wait for ever. */
+const BODY_TIMEOUT = 10_000;
+
 /**
  * Reads a request's body.
- * @returns {Promise<Uint8Array | undefined>} nothing if it is longer than `maxBytes`
+ * @returns {Promise<Uint8Array | "too large" | "too slow" | "incomplete">}
  */
 export async function readBody(request, maxBytes) {
   if (!request.body) return new Uint8Array();
-  // HTTP holds a sender to the length that it announces; the caller has looked at it.
-  if (request.headers.has("content-length")) return new Uint8Array(await request.arrayBuffer());
+  const reader = request.body.getReader();
+  let timer;
+  const tooSlow = new Promise((resolve) => {
+    timer = setTimeout(() => resolve("too slow"), BODY_TIMEOUT);
+  });
+  try {
+    const body = await Promise.race([readAll(reader, maxBytes), tooSlow]);
+    if (typeof body === "string") reader.cancel().catch(() => {});
+    return body;
+  } catch {
+    return "incomplete";
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function readAll(reader, maxBytes) {
   const chunks = [];
   let length = 0;
-  for await (const chunk of request.body) {
-    length += chunk.length;
-    if (length > maxBytes) return undefined;
-    chunks.push(chunk);
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    length += value.length;
+    if (length > maxBytes) return "too large";
+    chunks.push(value);
   }
+  if (chunks.length === 1) return chunks[0];
   const body = new Uint8Array(length);
   let at = 0;
   for (const chunk of chunks) {

@@ -81,8 +81,11 @@ async fn fetch(
 async fn handle(call: &Call, method: &str, path: &str) -> Result<Reply, Error> {
     #[cfg(feature = "panic-probe")]
     probe::panic_if_asked(call).await;
-    let path = authority_path(&call.config, path);
-    let route = match dispatch(method, path) {
+    let route = match dispatch(method, authority_path(&call.config, path)) {
+        Dispatch::NotFound => dispatch(method, path), // a proxy stripped what looks like our prefix
+        found => found,
+    };
+    let route = match route {
         Dispatch::Route { route, .. } => route,
         Dispatch::Preflight => return Ok(preflight(&call.config, &call.head)),
         Dispatch::MethodNotAllowed(allow) => return Err(Error::MethodNotAllowed(allow)),
@@ -112,7 +115,8 @@ fn refuse(error: &Error, head: &RequestHead, id: &str, path: &str) -> Reply {
 }
 
 fn log_problem(problem: &Problem, id: &str, path: &str) {
-    let level = if problem.status >= 500 {
+    // A fault has a reason of ours; anything else is a stranger's doing, whatever its status.
+    let level = if problem.reason.is_some() {
         LogLevel::Error
     } else {
         LogLevel::Info

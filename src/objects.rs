@@ -70,8 +70,8 @@ pub(crate) async fn issuer_key(
     config: &GhaConfig,
     kid: &str,
 ) -> Result<Option<VerifyingKey>, Error> {
-    let plan = || KEYS.with_borrow(|keys| keys.plan(kid, now_millis()));
-    if plan() != Plan::Use {
+    let now = now_millis();
+    if KEYS.with_borrow(|keys| keys.plan(kid, now)) != Plan::Use {
         let wanted = KeysWanted {
             issuer: config.issuer.clone(),
             kid: kid.to_owned(),
@@ -82,20 +82,20 @@ pub(crate) async fn issuer_key(
             &config.issuer,
             &protocol::encode(&wanted)?,
         )
-        .await?;
-        match protocol::decode(&answer)? {
+        .await;
+        match protocol::decode(&answer?)? {
             KeysReply::Keys(answer) => {
                 let set = JwkSet::parse(&answer.json)
                     .map_err(|error| Fault::Internal(format!("the object's key set: {error}")))?;
                 KEYS.with_borrow_mut(|keys| {
-                    // The object keeps to the back-off, so this copy may ask again whenever its
-                    // own is over.
-                    keys.attempt(answer.fetched_at);
+                    keys.copied(now);
                     keys.store(set, answer.fetched_at);
                 });
             }
+            // The object may have lost what this copy still has.
+            KeysReply::Refused(_) if KEYS.with_borrow(|keys| keys.can_serve(kid, now)) => {}
             KeysReply::Refused(refusal) => return Err(refusal.into()),
         }
     }
-    Ok(KEYS.with_borrow(|keys| Some(keys.keys()?.find(kid)?.key.clone())))
+    Ok(KEYS.with_borrow(|keys| Some(keys.keys()?.find_rs256(kid)?.key.clone())))
 }

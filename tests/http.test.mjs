@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
 
@@ -135,6 +136,35 @@ describe("bodies", () => {
   });
 });
 
+describe("a body that doesn't arrive", () => {
+  const partial = (end) =>
+    new Promise((resolve) => {
+      const socket = connect(authority.port, "127.0.0.1", () => {
+        socket.write("POST /cert/gha HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{");
+        if (end) setTimeout(() => socket.end(), 50);
+      });
+      let text = "";
+      socket.on("data", (chunk) => {
+        text += chunk;
+        socket.destroy();
+        resolve(text);
+      });
+      socket.on("error", () => resolve(text));
+      socket.on("close", () => resolve(text));
+    });
+
+  test("is waited for ten seconds", async () => {
+    const began = Date.now();
+    assert.match(await partial(false), /^HTTP\/1.1 408 /);
+    assert.ok(Date.now() - began < 15_000);
+  });
+
+  test("because its sender went away is no fault of ours", async () => {
+    await partial(true);
+    assert.doesNotMatch(authority.logs(), /"level":"error"/);
+  });
+});
+
 describe("CORS", () => {
   test("a preflight works on any path, for configured origins", async () => {
     for (const path of ["/token", "/nope", "/"]) {
@@ -184,6 +214,17 @@ describe("names and places", () => {
       assert.equal(await answer.text(), "ok");
       assert.match(answer.headers.get("strict-transport-security"), /max-age=\d+/);
       assert.equal((await fetch(`${other.url}/identityx/health`)).status, 404);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test("a prefix may look like a route", async () => {
+    const other = await start("https://id.example.com/cert");
+    try {
+      for (const path of ["/cert/gha", "/cert/cert/gha"]) {
+        assert.equal((await fetch(other.url + path, { method: "POST" })).status, 401, path);
+      }
     } finally {
       await other.stop();
     }

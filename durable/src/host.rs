@@ -1,5 +1,7 @@
 //! What the platform gives: configuration, time, randomness, a log.
 
+use std::cell::Cell;
+
 use notme_authority::Fault;
 use notme_authority::config::{Config, LogLevel};
 use serde_json::{Map, Value};
@@ -18,10 +20,12 @@ extern "C" {
 /// [`Fault::Configuration`] with every problem there is.
 pub fn config(env: &Env) -> Result<Config, Fault> {
     let lookup = |name: &str| js_sys::Reflect::get(env, &name.into()).ok()?.as_string();
-    Config::read(lookup).map_err(|errors| {
+    let config = Config::read(lookup).map_err(|errors| {
         let problems: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Fault::Configuration(problems.join("; "))
-    })
+    })?;
+    LEVEL.set(config.log_level);
+    Ok(config)
 }
 
 /// Unix milliseconds.
@@ -44,8 +48,16 @@ pub fn random<const N: usize>() -> Result<[u8; N], Fault> {
     Ok(bytes)
 }
 
-/// Writes one log line: a JSON object with `level`, `event` and `fields`.
+thread_local! {
+    static LEVEL: Cell<LogLevel> = Cell::default();
+}
+
+/// Writes one log line, a JSON object with `time` (Unix milliseconds), `level`, `event` and `fields`,
+/// unless the configuration asks for less.
 pub fn log<const N: usize>(level: LogLevel, event: &str, fields: [(&str, Value); N]) {
+    if level > LEVEL.get() {
+        return;
+    }
     let mut line = Map::new();
     line.insert("time".into(), now_millis().into());
     line.insert("level".into(), level.name().into());

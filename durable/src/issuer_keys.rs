@@ -5,6 +5,7 @@
 //! It holds nothing that couldn't be fetched again, so it stores nothing.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use futures_util::lock::Mutex;
 use js_sys::Uint8Array;
@@ -33,6 +34,12 @@ extern "C" {
 /// The object; see the module's documentation.
 #[durable_object]
 pub struct IssuerKeys {
+    state: State,
+    keys: Rc<Keys>,
+}
+
+#[derive(Default)]
+struct Keys {
     cache: RefCell<KeyCache>,
     answer: RefCell<Option<KeySetAnswer>>,
     /// Held while the issuer is asked: who comes meanwhile waits for that answer.
@@ -40,11 +47,10 @@ pub struct IssuerKeys {
 }
 
 impl DurableObject for IssuerKeys {
-    fn new(_state: State, _env: Env) -> Self {
+    fn new(state: State, _env: Env) -> Self {
         Self {
-            cache: RefCell::default(),
-            answer: RefCell::default(),
-            fetching: Mutex::default(),
+            state,
+            keys: Rc::default(),
         }
     }
 
@@ -60,7 +66,7 @@ impl IssuerKeys {
     /// # Errors
     /// Only if the answer can't be encoded; a refusal is an answer.
     pub async fn call(&self, wanted: Uint8Array) -> Result<Uint8Array, JsValue> {
-        let reply = match self.keys(&wanted.to_vec()).await {
+        let reply = match self.answer(&wanted.to_vec()).await {
             Ok(answer) => KeysReply::Keys(answer),
             Err(error) => KeysReply::Refused(error.into()),
         };
@@ -70,50 +76,57 @@ impl IssuerKeys {
 }
 
 impl IssuerKeys {
-    async fn keys(&self, wanted: &[u8]) -> Result<KeySetAnswer, Error> {
-        let wanted: KeysWanted = protocol::decode(wanted)?;
-        // While somebody asks, a key that is at hand is good enough; any other is waited for.
-        if self.plan(&wanted.kid) == Plan::Fetch
-            && !(self.fetching.try_lock().is_none()
-                && self.cache.borrow().can_serve(&wanted.kid, now_millis()))
-        {
-            let _guard = self.fetching.lock().await;
-            if self.plan(&wanted.kid) == Plan::Fetch {
-                self.refresh(&wanted.issuer).await?;
+    async fn answer(&self, wanted: &[u8]) -> Result<KeySetAnswer, Error> {
+        let KeysWanted { issuer, kid } = protocol::decode(wanted)?;
+        if self.keys.plan(&kid) == Plan::Fetch {
+            let refresh = {
+                let (keys, issuer, kid) = (Rc::clone(&self.keys), issuer.clone(), kid.clone());
+                async move { keys.refresh(&issuer, &kid).await }
+            };
+            if self.keys.cache.borrow().can_serve(&kid, now_millis()) {
+                // Nobody waits for an issuer whose key is at hand.
+                self.state.wait_until(refresh);
+            } else {
+                refresh.await;
             }
         }
-        let unavailable =
-            || Fault::IssuerUnavailable(format!("{} could not be reached lately", wanted.issuer));
-        match (self.plan(&wanted.kid), self.answer.borrow().clone()) {
+        match (self.keys.plan(&kid), self.keys.answer.borrow().clone()) {
             (Plan::Use | Plan::Fetch, Some(answer)) => Ok(answer),
-            _ => Err(unavailable().into()),
+            _ => Err(Fault::IssuerUnavailable(format!("{issuer} could not be reached")).into()),
         }
     }
+}
 
+impl Keys {
     fn plan(&self, kid: &str) -> Plan {
         self.cache.borrow().plan(kid, now_millis())
     }
 
-    /// Asks the issuer. If that fails, what is at hand stays, and its age decides.
-    async fn refresh(&self, issuer: &str) -> Result<(), Error> {
+    /// Asks the issuer, unless somebody did so meanwhile. If that fails, what is at hand stays, and
+    /// its age decides.
+    async fn refresh(&self, issuer: &str, kid: &str) {
+        let _guard = self.fetching.lock().await;
+        if self.plan(kid) != Plan::Fetch {
+            return;
+        }
+        let asked_at = now_millis();
         let fetched = fetch_keys(issuer).await;
-        self.cache.borrow_mut().attempt(now_millis());
+        self.cache.borrow_mut().attempt(asked_at);
         match fetched {
             Ok((json, set)) => {
                 let fetched_at = now_millis();
                 self.cache.borrow_mut().store(set, fetched_at);
                 self.answer.replace(Some(KeySetAnswer { json, fetched_at }));
             }
-            Err(Fault::IssuerUnavailable(reason)) => {
+            Err(fault) => {
+                let reason = format!("{fault:?}");
                 log(
                     LogLevel::Warn,
                     "issuer_unavailable",
                     [("reason", reason.into())],
                 );
             }
-            Err(fault) => return Err(fault.into()),
         }
-        Ok(())
     }
 }
 

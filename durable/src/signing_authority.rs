@@ -37,6 +37,8 @@ const MIGRATIONS: [&str; 1] = [include_str!(
 )];
 /// What the CA key is sealed for.
 const PURPOSE: &str = "ca";
+/// What an operator has to know who seals a key that was stored in clear.
+const CLEAR_COPIES: &str = "the database file, its backups and the platform's recovery points may hold the key in clear: start a new state if they are in anybody's reach";
 /// How often used proofs that have expired are deleted, in seconds.
 const SWEEP_SECS: u64 = 60;
 /// DER of a PKCS #8 Ed25519 private key up to the seed (RFC 8410 §7).
@@ -76,6 +78,7 @@ pub struct SigningAuthority {
     loaded: RefCell<Option<Rc<Loaded>>>,
     /// Held while the key is loaded, so that two first requests make one key.
     loading: Mutex<()>,
+    /// When used proofs were last deleted, in Unix seconds.
     swept_at: Cell<u64>,
 }
 
@@ -143,27 +146,18 @@ impl SigningAuthority {
         let [mtls, signing] = signatures;
         let signatures = [signature(mtls).await?, signature(signing).await?];
         let body = prepared.into_answer(request, signatures)?;
+        let now = now / 1000;
+        let sweep = now >= self.swept_at.get().saturating_add(SWEEP_SECS);
         self.db.transact(|db| {
-            self.sweep(db, now / 1000)?;
-            request
-                .evidence
-                .burns
-                .iter()
-                .try_for_each(|proof| burn(db, proof))
+            if sweep {
+                forget(db, now)?;
+            }
+            burn(db, &request.evidence.burns)
         })?;
-        Ok(body)
-    }
-
-    /// Deletes used proofs that have expired, once in a while.
-    fn sweep(&self, db: &Database, now: u64) -> Result<(), Error> {
-        if now >= self.swept_at.get().saturating_add(SWEEP_SECS) {
-            db.execute(
-                "DELETE FROM burned WHERE expires_at < ?",
-                vec![integer(now)?],
-            )?;
+        if sweep {
             self.swept_at.set(now);
         }
-        Ok(())
+        Ok(body)
     }
 
     /// The revocation bundle as JSON, made anew if it is due.
@@ -212,8 +206,12 @@ impl SigningAuthority {
         let config = config(&self.env)?;
         self.db.migrate(&MIGRATIONS)?;
         let (seed, archive) = self.db.transact(|db| {
-            claim(db, &config)?;
-            let seed = unlock(db, &config)?;
+            let is_new = claim(db, &config)?;
+            let seed = if is_new {
+                create(db, &config)?
+            } else {
+                unlock(db, &config)?
+            };
             Ok((seed, archive(db)?))
         })?;
         let lost = || Fault::Internal("there is no current key".into());
@@ -268,64 +266,91 @@ async fn import(seed: &[u8; 32]) -> Result<JsValue, Fault> {
     key.map_err(internal)
 }
 
-/// Burns one proof.
-fn burn(db: &Database, burn: &Burn) -> Result<(), Error> {
-    let arguments = vec![
-        SqlStorageValue::Blob(burn.digest.to_vec()),
-        integer(burn.expires_at)?,
-    ];
-    let statement = "INSERT INTO burned VALUES (?, ?) ON CONFLICT DO NOTHING";
-    match db.execute(statement, arguments)? {
-        0 => Err(Error::ProofUsed),
-        _ => Ok(()),
+/// Burns what makes a proof single.
+fn burn(db: &Database, burns: &[Burn]) -> Result<(), Error> {
+    if burns.is_empty() {
+        return Err(Fault::Internal("a proof without a single-use value".into()).into());
     }
+    for burn in burns {
+        // A proof that expired before what was forgotten may have been used, and its row be gone:
+        // clocks go back. The condition is part of the insert, so it costs no statement of its own.
+        let statement = "INSERT INTO burned SELECT ?1, ?2 FROM authority WHERE forgotten_before <= ?2 \
+                         ON CONFLICT DO NOTHING";
+        let expires_at = integer(burn.expires_at)?;
+        let arguments = vec![SqlStorageValue::Blob(burn.digest.to_vec()), expires_at];
+        if db.execute(statement, arguments)? == 0 {
+            return Err(Error::ProofUsed);
+        }
+    }
+    Ok(())
 }
 
-/// Makes sure that the state is this authority's: its URL stands in what it signed.
-fn claim(db: &Database, config: &Config) -> Result<(), Error> {
-    let url = config.authority_url.to_string();
+/// Deletes used proofs that have expired.
+fn forget(db: &Database, now: u64) -> Result<(), Error> {
+    db.execute(
+        "DELETE FROM burned WHERE expires_at < ?",
+        vec![integer(now)?],
+    )?;
+    let statement = "UPDATE authority SET forgotten_before = MAX(forgotten_before, ?)";
+    db.execute(statement, vec![integer(now)?])?;
+    Ok(())
+}
+
+/// Makes sure that the state is this authority's: its URL and trust domain stand in what it signed.
+/// Tells whether the state is new.
+fn claim(db: &Database, config: &Config) -> Result<bool, Error> {
+    let names = [config.authority_url.to_string(), config.trust_domain()];
     let stored = db
-        .rows("SELECT url FROM authority", vec![])?
+        .rows("SELECT url, trust_domain FROM authority", vec![])?
         .into_iter()
         .next();
-    let Some(stored) = stored.map(|mut row| row.text()).transpose()? else {
-        let arguments = vec![url.into(), integer(now_millis() / 1000)?];
-        db.execute("INSERT INTO authority VALUES (1, ?, ?)", arguments)?;
-        return Ok(());
+    let Some(mut stored) = stored else {
+        let [url, trust_domain] = names;
+        let arguments = vec![
+            url.into(),
+            trust_domain.into(),
+            integer(now_millis() / 1000)?,
+        ];
+        db.execute("INSERT INTO authority VALUES (1, ?, ?, ?, 0)", arguments)?;
+        return Ok(true);
     };
-    if stored == url {
-        return Ok(());
+    let stored = [stored.text()?, stored.text()?];
+    if stored == names {
+        return Ok(false);
     }
+    let ([stored_url, stored_domain], [url, trust_domain]) = (stored, names);
     if !config.allow_url_change {
         let reason = format!(
-            "SIGNET_AUTHORITY_URL is {url}, and this state belongs to {stored}: set it back, or set NOTME_ALLOW_URL_CHANGE=on to take the state over (verifiers must then fetch the new root)"
+            "SIGNET_AUTHORITY_URL is {url} with the trust domain {trust_domain} (SITE_URL), and this state belongs to {stored_url} with {stored_domain}: set them back, or set NOTME_ALLOW_URL_CHANGE=on to take the state over (verifiers must then fetch the new root)"
         );
         return Err(Fault::Configuration(reason).into());
     }
     log(
         LogLevel::Warn,
         "url_changed",
-        [("from", stored.into()), ("to", url.as_str().into())],
+        [("from", stored_url.into()), ("to", url.as_str().into())],
     );
-    db.execute("UPDATE authority SET url = ?", vec![url.into()])?;
+    let arguments = vec![url.into(), trust_domain.into()];
+    db.execute("UPDATE authority SET url = ?, trust_domain = ?", arguments)?;
     // The name in the root is the URL's host: the root is made anew when the key is next in hand.
     db.execute(
         "UPDATE signing_keys SET root = x'' WHERE retired_at IS NULL",
         vec![],
     )?;
-    Ok(())
+    Ok(false)
 }
 
-/// The seed of the current key, made if there is none.
+/// The seed of the current key, or of a new one if it was in memory only.
 fn unlock(db: &Database, config: &Config) -> Result<Zeroizing<[u8; 32]>, Error> {
-    let query = "SELECT epoch, key_id, storage, private_key, root FROM signing_keys WHERE retired_at IS NULL";
+    let refuse = |reason: &str| Err(Fault::KeyStorage(reason.to_owned()).into());
+    let query = "SELECT epoch, key_id, storage, private_key, public_key, root \
+                 FROM signing_keys WHERE retired_at IS NULL";
     let Some(mut row) = db.rows(query, vec![])?.into_iter().next() else {
-        return create(db, config, 1);
+        return refuse("the CA key's row is gone: restore the state from a backup");
     };
     let (epoch, key_id, storage) = (row.integer()?, row.text()?, row.text()?);
     let private_key = row.optional_blob()?.map(Zeroizing::new);
-    let root = row.blob()?;
-    let refuse = |reason: &str| Err(Fault::KeyStorage(reason.to_owned()).into());
+    let (stored_public_key, root) = (row.blob()?, row.blob()?);
     let seed = match (storage.as_str(), &config.key_storage, private_key) {
         ("memory", _, _) => {
             // The only copy was in the memory of an instance that is gone.
@@ -334,7 +359,7 @@ fn unlock(db: &Database, config: &Config) -> Result<Zeroizing<[u8; 32]>, Error> 
                 "key_lost",
                 [("key_id", key_id.into()), ("epoch", epoch.into())],
             );
-            return create(db, config, epoch + 1);
+            return create(db, config);
         }
         (_, KeyStorage::Ephemeral, _) => {
             return refuse(
@@ -348,7 +373,10 @@ fn unlock(db: &Database, config: &Config) -> Result<Zeroizing<[u8; 32]>, Error> 
             log(
                 LogLevel::Warn,
                 "key_sealed",
-                [("key_id", key_id.clone().into())],
+                [
+                    ("key_id", key_id.clone().into()),
+                    ("warning", CLEAR_COPIES.into()),
+                ],
             );
             seed
         }
@@ -386,21 +414,34 @@ fn unlock(db: &Database, config: &Config) -> Result<Zeroizing<[u8; 32]>, Error> 
         }
         _ => return refuse("the CA key's row is damaged: restore the state from a backup"),
     };
+    let public_key = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
+    let public_key = Ed25519PublicKey::from_bytes(public_key).map_err(internal)?;
+    if public_key.key_id().to_string() != key_id || public_key.as_bytes()[..] != stored_public_key {
+        return refuse(
+            "the CA key doesn't belong to its public key: restore the state from a backup",
+        );
+    }
     if root.is_empty() {
         let (_, root) = certify(config, &seed)?;
         let statement = "UPDATE signing_keys SET root = ? WHERE retired_at IS NULL";
         db.execute(statement, vec![SqlStorageValue::Blob(root)])?;
-    }
-    let public_key = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
-    let public_key = Ed25519PublicKey::from_bytes(public_key).map_err(internal)?;
-    if public_key.key_id().to_string() != key_id {
-        return refuse("the CA key doesn't belong to its key id: restore the state from a backup");
+    } else if !root
+        .windows(Ed25519PublicKey::SPKI_LEN)
+        .any(|part| part == public_key.to_spki())
+    {
+        return refuse("the root certificate isn't the CA key's: restore the state from a backup");
     }
     Ok(seed)
 }
 
-/// Makes a key, and its root, for `epoch`.
-fn create(db: &Database, config: &Config, epoch: u64) -> Result<Zeroizing<[u8; 32]>, Error> {
+/// Makes a key, and its root, for a new epoch.
+fn create(db: &Database, config: &Config) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let epoch = db.rows("SELECT IFNULL(MAX(epoch), 0) FROM signing_keys", vec![])?;
+    let last = epoch
+        .into_iter()
+        .next()
+        .map_or(Ok(0), |mut row| row.integer())?;
+    let epoch = last + 1;
     let seed = Zeroizing::new(random::<32>()?);
     let (public_key, root) = certify(config, &seed)?;
     let key_id = public_key.key_id().to_string();

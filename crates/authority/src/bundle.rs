@@ -14,10 +14,14 @@ use crate::state::Archive;
 /// that one that is fetched now stays good for as long again.
 const REFRESH_AFTER: i64 = 150;
 
+/// How far the clock may go back, in seconds, before a bundle's time goes back with it.
+const MAX_CLOCK_STEP: i64 = 60;
+
 /// The bundle that follows on `last`, still without its signature, or `None` if `last` says all
 /// there is to say and is fresh. `now` in Unix seconds.
 ///
-/// Its number is one more than that of `last`, and its time never goes back.
+/// Its number is one more than that of `last`. Its time doesn't go back, unless `last` claims to be
+/// from a future that a clock once showed.
 ///
 /// # Errors
 /// [`Fault::Internal`] if there is no current key.
@@ -34,7 +38,8 @@ pub fn due(
             signature: Vec::new(),
             ..last.clone()
         };
-        said == next && next.issued_at.saturating_sub(last.issued_at) < REFRESH_AFTER
+        let age = next.issued_at.saturating_sub(last.issued_at);
+        said == next && (0..REFRESH_AFTER).contains(&age)
     });
     Ok((!stands).then_some(next))
 }
@@ -58,7 +63,13 @@ fn next(archive: &Archive, last: Option<&CABundle>, now: u64) -> Option<CABundle
         keys: keys.collect::<Option<_>>()?,
         key_id: current.key_id()?.to_string(),
         prev_key_id: previous.map(|id: KeyId| id.to_string()).unwrap_or_default(),
-        issued_at: now.max(last.map_or(0, |last| last.issued_at)),
+        // A clock that was ahead for a while mustn't make bundles that stay fresh for as long.
+        issued_at: match last {
+            Some(last) if last.issued_at <= now.saturating_add(MAX_CLOCK_STEP) => {
+                now.max(last.issued_at)
+            }
+            _ => now,
+        },
         signature: Vec::new(),
     })
 }
@@ -91,14 +102,15 @@ mod tests {
     use crate::state::EpochKey;
 
     fn archive(keys: &[(u64, u8)]) -> Archive {
-        let key = |(epoch, byte): &(u64, u8)| EpochKey {
+        let last = keys.len().saturating_sub(1);
+        let key = |(i, (epoch, byte)): (usize, &(u64, u8))| EpochKey {
             epoch: *epoch,
             public_key: [*byte; 32],
-            retired_at: None,
+            retired_at: (i < last).then_some(1),
             root: Vec::new(),
         };
         Archive {
-            keys: keys.iter().map(key).collect(),
+            keys: keys.iter().enumerate().map(key).collect(),
         }
     }
 
@@ -138,14 +150,22 @@ mod tests {
     }
 
     #[test]
-    fn time_never_goes_back() {
+    fn time_does_not_go_back() {
         let one = archive(&[(1, 7)]);
         let first = signed(due(&one, None, 1000).unwrap());
-        assert_eq!(due(&one, Some(&first), 10), Ok(None));
-        let changed = due(&archive(&[(1, 7), (2, 8)]), Some(&first), 10)
+        assert_eq!(due(&one, Some(&first), 990), Ok(None));
+        let changed = due(&archive(&[(1, 7), (2, 8)]), Some(&first), 990)
             .unwrap()
             .unwrap();
         assert_eq!(changed.issued_at, 1000);
+    }
+
+    #[test]
+    fn a_bundle_from_the_future_is_replaced() {
+        let one = archive(&[(1, 7)]);
+        let future = signed(due(&one, None, 5000).unwrap());
+        let mended = due(&one, Some(&future), 1000).unwrap().unwrap();
+        assert_eq!((mended.seqno, mended.issued_at), (2, 1000));
     }
 
     #[test]

@@ -335,9 +335,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let ttl_millis = self.integer("GHA_CERT_TTL_MS", MAX_TTL_MILLIS, 1000..=MAX_TTL_MILLIS);
         let min_replay_secs = self.integer("JTI_MIN_TTL_SECONDS", 60, 1..=86_400);
         let allow_pull_request = self.switch("GHA_ALLOW_PULL_REQUEST");
-        let list = |variable| PatternList::parse(&self.text(variable).unwrap_or_default());
-        let names =
-            |variable| PatternList::parse_ignoring_case(&self.text(variable).unwrap_or_default());
+        let owner_ids = self.list("GHA_ALLOWED_OWNER_IDS", PatternList::parse);
+        let owners = self.list("GHA_ALLOWED_OWNERS", PatternList::parse_ignoring_case);
+        let repositories = self.list("GHA_ALLOWED_REPOSITORIES", PatternList::parse_ignoring_case);
+        let refs = self.list("GHA_ALLOWED_REFS", PatternList::parse);
+        let workflows = self.list("GHA_ALLOWED_WORKFLOWS", PatternList::parse);
+        let environments = self.list("GHA_ALLOWED_ENVIRONMENTS", PatternList::parse);
+        let events = self.list("GHA_ALLOWED_EVENTS", PatternList::parse);
         Some(GhaConfig {
             issuer_url: issuer_url?,
             issuer,
@@ -346,15 +350,31 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 .unwrap_or_else(|| DEFAULT_AUDIENCE.into()),
             ttl_secs: ttl_millis / 1000,
             min_replay_secs,
-            owner_ids: list("GHA_ALLOWED_OWNER_IDS"),
-            owners: names("GHA_ALLOWED_OWNERS"),
-            repositories: names("GHA_ALLOWED_REPOSITORIES"),
-            refs: list("GHA_ALLOWED_REFS"),
-            workflows: list("GHA_ALLOWED_WORKFLOWS"),
-            environments: list("GHA_ALLOWED_ENVIRONMENTS"),
-            events: list("GHA_ALLOWED_EVENTS"),
+            owner_ids,
+            owners,
+            repositories,
+            refs,
+            workflows,
+            environments,
+            events,
             allow_pull_request,
         })
+    }
+
+    /// A list that is set has an entry: one that lost them all (a template with empty parts, say)
+    /// would allow what it was meant to forbid.
+    fn list(&mut self, variable: &'static str, parse: fn(&str) -> PatternList) -> PatternList {
+        let Some(text) = self.text(variable) else {
+            return PatternList::default();
+        };
+        let list = parse(&text);
+        if list.is_empty() {
+            self.error(
+                variable,
+                "has separators and no entry: give it one, or leave it out",
+            );
+        }
+        list
     }
 
     fn kek(&mut self, variable: &'static str) -> Option<Option<Kek>> {
@@ -471,6 +491,18 @@ mod tests {
         ])
         .unwrap_err();
         assert_eq!(errors.len(), 9, "{errors:#?}");
+    }
+
+    #[test]
+    fn a_list_that_lost_its_entries_is_an_error() {
+        for list in [
+            "GHA_ALLOWED_OWNER_IDS",
+            "GHA_ALLOWED_REFS",
+            "GHA_ALLOWED_EVENTS",
+        ] {
+            assert!(with(list, " , ,").is_err(), "{list}");
+            assert!(with(list, "").is_ok(), "{list}");
+        }
     }
 
     #[test]

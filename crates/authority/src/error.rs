@@ -50,6 +50,10 @@ pub enum Possession {
 /// Why a request isn't answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
+    /// The connection broke before the body had arrived.
+    BodyIncomplete,
+    /// The body didn't arrive in time.
+    BodyTimeout,
     /// The body is longer than a stranger may send.
     BodyTooLarge,
     /// The proof was used before.

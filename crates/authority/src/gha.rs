@@ -18,6 +18,9 @@ use crate::{Burn, Echo, Error, Evidence};
 const ALGORITHM: &str = "RS256";
 /// How far the issuer's clock may be ahead of ours, in seconds.
 const CLOCK_SKEW: u64 = 60;
+/// The longest a token may still be valid, in seconds. GitHub's live for minutes; a used one has to
+/// be remembered until it expires.
+const MAX_LIFETIME: u64 = 86_400;
 /// Events whose jobs may run code that a stranger proposed.
 const PULL_REQUEST_EVENTS: [&str; 2] = ["pull_request", "pull_request_target"];
 /// The method as certificates show it.
@@ -192,8 +195,12 @@ fn check_times_and_audience(
             .ok_or(TokenError::InvalidClaim(name)),
     };
     let required = |name| date(name)?.ok_or(TokenError::InvalidClaim(name));
-    if required("exp")? < now {
+    let exp = required("exp")?;
+    if exp < now {
         return Err(TokenError::Expired);
+    }
+    if exp > now.saturating_add(MAX_LIFETIME) {
+        return Err(TokenError::InvalidClaim("exp"));
     }
     if required("iat")? > now.saturating_add(CLOCK_SKEW) {
         return Err(TokenError::IssuedInFuture);
@@ -233,7 +240,7 @@ impl<'a> Claims<'a> {
         let required = |name| {
             let claim = claims.get(name).and_then(Value::as_str);
             claim
-                .filter(|text| is_printable(text))
+                .filter(|text| !text.is_empty() && is_printable(text))
                 .ok_or(TokenError::InvalidClaim(name))
         };
         let optional = |name| match claims.get(name) {
@@ -351,9 +358,12 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// What may stand in a certificate and in a log line.
+/// What may stand in a certificate and in a log line: no control characters, and none that change
+/// the direction of what follows.
 fn is_printable(text: &str) -> bool {
-    !text.chars().any(char::is_control)
+    let invisible =
+        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !text.chars().any(invisible)
 }
 
 /// What GitHub allows in the name of an owner or a repository, and what is safe in a URI's path.

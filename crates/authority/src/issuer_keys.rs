@@ -18,10 +18,15 @@ const STALE_MILLIS: u64 = 3_600_000;
 /// hammer the issuer, and a key that it just published is accepted within 15 seconds.
 const BACK_OFF_MILLIS: u64 = 10_000;
 
+/// How long a worker waits between asking the object for keys that its copy doesn't have, in
+/// milliseconds. Short, because the object backs off by itself.
+pub const COPY_BACK_OFF_MILLIS: u64 = 2_000;
+
 /// The longest discovery document or key set that is read, in bytes.
 pub const MAX_DOCUMENT_BYTES: u32 = 256 * 1024;
-/// How long one fetch may take, in milliseconds.
-pub const FETCH_TIMEOUT_MILLIS: u32 = 5_000;
+/// How long one fetch may take, in milliseconds. A refresh makes two, and with the back-off that has to
+/// stay below the 15 seconds within which a new key is accepted.
+pub const FETCH_TIMEOUT_MILLIS: u32 = 2_500;
 
 /// An issuer's key set as it travels from the object to a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,12 +61,13 @@ pub fn jwks_uri(issuer: &str, discovery: &[u8]) -> Result<String, Fault> {
         return Err(error("names another issuer"));
     }
     let uri = member("jwks_uri").ok_or_else(|| error("has no jwks_uri"))?;
-    let url = BaseUrl::parse(uri).map_err(|_| error("has a jwks_uri that isn't an https URL"))?;
+    let place = uri.split('?').next().unwrap_or_default();
+    let url = BaseUrl::parse(place).map_err(|_| error("has a jwks_uri that isn't an https URL"))?;
     let local = BaseUrl::parse(issuer).is_ok_and(|issuer| issuer.is_loopback());
     if url.is_loopback() && !local {
         return Err(error("has a jwks_uri on this machine"));
     }
-    Ok(url.to_string())
+    Ok(uri.to_owned())
 }
 
 /// What is known of an issuer's keys. Times are Unix milliseconds.
@@ -86,14 +92,15 @@ impl KeyCache {
     /// What to do at `now` for a token that names `kid`.
     #[must_use]
     pub fn plan(&self, kid: &str, now: u64) -> Plan {
-        let age = |since: u64| now.saturating_sub(since);
+        // What is from the future was noted by a clock that has gone back since: it counts as old.
+        let within = |since: u64, limit| now.checked_sub(since).is_some_and(|age| age < limit);
         let backing_off = self
             .attempted_at
-            .is_some_and(|at| age(at) < BACK_OFF_MILLIS);
+            .is_some_and(|at| within(at, BACK_OFF_MILLIS));
         match &self.fetched {
-            Some((set, at)) if set.find(kid).is_some() && age(*at) < FRESH_MILLIS => Plan::Use,
+            Some((set, at)) if set.find(kid).is_some() && within(*at, FRESH_MILLIS) => Plan::Use,
             _ if !backing_off => Plan::Fetch,
-            Some((_, at)) if age(*at) < STALE_MILLIS => Plan::Use,
+            Some((_, at)) if within(*at, STALE_MILLIS) => Plan::Use,
             _ => Plan::Unavailable,
         }
     }
@@ -108,14 +115,20 @@ impl KeyCache {
     #[must_use]
     pub fn can_serve(&self, kid: &str, now: u64) -> bool {
         self.fetched.as_ref().is_some_and(|(set, at)| {
-            set.find(kid).is_some() && now.saturating_sub(*at) < STALE_MILLIS
+            set.find(kid).is_some() && now.checked_sub(*at).is_some_and(|age| age < STALE_MILLIS)
         })
     }
 
-    /// Notes that the issuer was asked, successfully or not, by `now`. Not earlier: who comes while
-    /// it is being asked has to wait for the answer instead of being told that there is none.
+    /// Notes that the issuer was asked, successfully or not, at `now`. Only once it has answered: who
+    /// comes while it is being asked has to wait instead of being told that there is nothing.
     pub const fn attempt(&mut self, now: u64) {
         self.attempted_at = Some(now);
+    }
+
+    /// Notes that a copy of this cache was brought up to date at `now`: it asks again only after
+    /// [`COPY_BACK_OFF_MILLIS`].
+    pub const fn copied(&mut self, now: u64) {
+        self.attempt(now.saturating_sub(BACK_OFF_MILLIS - COPY_BACK_OFF_MILLIS));
     }
 
     /// Takes a key set that was fetched at `fetched_at`.
@@ -211,10 +224,11 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_does_not_panic() {
+    fn a_clock_that_went_back_freezes_nothing() {
         let mut cache = KeyCache::default();
         cache.attempt(u64::MAX);
         cache.store(set("a"), u64::MAX);
-        assert_eq!(cache.plan("a", 0), Plan::Use);
+        assert_eq!(cache.plan("a", 0), Plan::Fetch);
+        assert!(!cache.can_serve("a", 0));
     }
 }

@@ -37,13 +37,13 @@ impl Archive {
     /// The key that signs.
     #[must_use]
     pub fn current(&self) -> Option<&EpochKey> {
-        self.keys.last()
+        self.keys.iter().rev().find(|key| key.retired_at.is_none())
     }
 
     /// The key that signed before the current one.
     #[must_use]
     pub fn previous(&self) -> Option<&EpochKey> {
-        self.keys.iter().rev().nth(1)
+        self.keys.iter().rev().find(|key| key.retired_at.is_some())
     }
 
     /// The keys whose credentials are still good, the current one first: those of this epoch. An

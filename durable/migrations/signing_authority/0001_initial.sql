@@ -1,8 +1,11 @@
--- The authority that this state belongs to. Its URL stands in certificates, so it can't just change.
+-- The authority that this state belongs to. Its URL and trust domain stand in certificates, so they
+-- can't just change. Whatever expired before forgotten_before may be gone from `burned`.
 CREATE TABLE authority (
-    id         INTEGER PRIMARY KEY CHECK (id = 1),
-    url        TEXT    NOT NULL,
-    created_at INTEGER NOT NULL
+    id               INTEGER PRIMARY KEY CHECK (id = 1),
+    url              TEXT    NOT NULL,
+    trust_domain     TEXT    NOT NULL,
+    created_at       INTEGER NOT NULL,
+    forgotten_before INTEGER NOT NULL
 ) STRICT;
 
 -- Every CA key there ever was. The one that signs has no retired_at; only it has a private key.

@@ -39,6 +39,8 @@ pub fn problem(error: &Error) -> Problem {
         reason: None,
     };
     match error {
+        Error::BodyIncomplete => text(400, "body_incomplete", "the body did not arrive whole"),
+        Error::BodyTimeout => text(408, "body_timeout", "the body did not arrive in time"),
         Error::BodyTooLarge => text(413, "body_too_large", "body larger than 64 KiB"),
         Error::ProofUsed => text(401, "token_used", "token already used"),
         Error::InvalidKey(why) => text(
@@ -226,6 +228,7 @@ const fn title(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        408 => "Request Timeout",
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
         501 => "Not Implemented",
