@@ -11,6 +11,8 @@
 
 mod handlers;
 mod objects;
+#[cfg(feature = "panic-probe")]
+mod probe;
 mod webcrypto;
 
 use std::cell::OnceCell;
@@ -77,6 +79,8 @@ async fn fetch(
 
 /// Everything between a request's head and its answer.
 async fn handle(call: &Call, method: &str, path: &str) -> Result<Reply, Error> {
+    #[cfg(feature = "panic-probe")]
+    probe::panic_if_asked(call).await;
     let path = authority_path(&call.config, path);
     let route = match dispatch(method, path) {
         Dispatch::Route { route, .. } => route,

@@ -24,7 +24,12 @@ thread_local! {
     static KEYS: RefCell<KeyCache> = RefCell::default();
 }
 
-async fn ask(env: &Env, binding: &str, name: &str, message: &[u8]) -> Result<Vec<u8>, Fault> {
+pub(crate) async fn ask(
+    env: &Env,
+    binding: &str,
+    name: &str,
+    message: &[u8],
+) -> Result<Vec<u8>, Fault> {
     let failed = |error: &dyn std::fmt::Debug| Fault::Internal(format!("{binding}: {error:?}"));
     let namespace = env.durable_object(binding).map_err(|e| failed(&e))?;
     let object: Object = namespace

@@ -89,6 +89,23 @@ export async function build(env) {
   return size;
 }
 
+/**
+ * The worker that panics when a header asks for it, for the test of what happens then.
+ * @returns {Promise<string>} its folder, relative to the checkout
+ */
+export async function buildPanicProbe() {
+  const env = await setup();
+  const folder = "build/panic-probe";
+  const wanted = fingerprint(env);
+  const stamp = join(ROOT, folder, ".made-from");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return folder;
+  const args = ["--release", "--no-opt", "--out-dir", folder, ".", "--features", "panic-probe"];
+  const { code, output } = await run(env.WORKER_BUILD_BIN, args, { cwd: ROOT, env, what: "building the worker that panics" });
+  if (code !== 0) throw new Plain(`the worker that panics could not be built:\n\n${output.trimEnd()}`);
+  writeFileSync(stamp, wanted);
+  return folder;
+}
+
 if (isMain(import.meta.url)) {
   stopOnSignals();
   await main(async () => {

@@ -111,6 +111,14 @@ impl SigningAuthority {
 
 impl SigningAuthority {
     async fn answer(&self, command: &[u8]) -> Result<Reply, Error> {
+        #[cfg(feature = "panic-probe")]
+        if command == b"panic" {
+            self.loaded().await?;
+            #[expect(clippy::panic, reason = "that is what it is for")]
+            {
+                panic!("the object was asked to panic");
+            }
+        }
         let command: Command = protocol::decode(command)?;
         let loaded = self.loaded().await?;
         match command {

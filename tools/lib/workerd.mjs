@@ -36,6 +36,7 @@ export const OBJECTS = [
  *   of the network
  * @property {string[]} [services] further services, each the text of a capnp `Service`
  * @property {string[]} [bindings] further bindings, each the text of a capnp `Binding`
+ * @property {string} [build] where the compiled worker is, relative to the checkout
  */
 
 /** @param {string[]} items */
@@ -44,9 +45,9 @@ const list = (items) => (items.length ? `[\n    ${items.join(",\n    ")},\n  ]` 
 /**
  * The text of the configuration. It names the variables but holds no value of one, since the
  * secret that seals the keys is among them: workerd takes them from its environment.
- * @param {Pick<Options, "vars" | "allowLoopback" | "outbound" | "services" | "bindings">} options
+ * @param {Pick<Options, "vars" | "allowLoopback" | "outbound" | "services" | "bindings" | "build">} options
  */
-export function configText({ vars, allowLoopback = false, outbound, services = [], bindings = [] }) {
+export function configText({ vars, allowLoopback = false, outbound, services = [], bindings = [], build = "build" }) {
   const allow = allowLoopback ? `"public", "local"` : `"public"`;
   const internet =
     outbound === undefined
@@ -80,8 +81,8 @@ const authority :Workerd.Worker = (
   compatibilityDate = "${COMPATIBILITY_DATE}",
   modules = [
     (name = "src/entry.mjs", esModule = embed "/src/entry.mjs"),
-    (name = "build/index.js", esModule = embed "/build/index.js"),
-    (name = "build/index_bg.wasm", wasm = embed "/build/index_bg.wasm"),
+    (name = "build/index.js", esModule = embed "/${build}/index.js"),
+    (name = "build/index_bg.wasm", wasm = embed "/${build}/index_bg.wasm"),
   ],
   bindings = ${list(allBindings)},
   durableObjectNamespaces = ${list(namespaces)},
