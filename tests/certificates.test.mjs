@@ -12,7 +12,7 @@ import { after, before, describe, test } from "node:test";
 import { ROOT } from "../tools/lib/places.mjs";
 import { startAuthority } from "./support/authority.mjs";
 import { Keys, enroll } from "./support/client.mjs";
-import { VERIFIERS, lint, lintNeeds } from "./support/foreign.mjs";
+import { VERIFIERS, keepLeaves, lint, lintNeeds } from "./support/foreign.mjs";
 import { startIssuer } from "./support/issuer.mjs";
 import { seeded } from "./support/random.mjs";
 
@@ -102,25 +102,8 @@ async function pair(number, asked) {
   const answeredAt = Date.now();
   assert.equal(status, 200, `${text}\nfor ${JSON.stringify(asked)}`);
   assert.equal(json.identity, `wimse://${site}/gha/${asked.repository}`);
-  return ["mtls", "signing"].map((kind) => {
-    const file = `${root.file.replace(/pem$/, "")}${String(number).padStart(5, "0")}-${kind}.pem`;
-    writeFileSync(join(folder, file), json.certificates[kind]);
-    return {
-      file,
-      kind,
-      root: root.file,
-      subject: asked.sub,
-      identity: json.identity,
-      scopes: ["bridgeCert"],
-      auth_method: "gha-oidc",
-      epoch: json.authority.epoch,
-      expires_at: json.expires_at,
-      binding: json.binding,
-      spki: keys[kind].publicKey.export({ type: "spki", format: "der" }).toString("base64"),
-      asked_at_ms: askedAt,
-      answered_at_ms: answeredAt,
-    };
-  });
+  const during = [askedAt, answeredAt];
+  return keepLeaves({ folder, root, number: String(number).padStart(5, "0"), subject: asked.sub, keys, json, during });
 }
 
 /** @param {number} first @param {number} count */

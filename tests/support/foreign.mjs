@@ -36,6 +36,40 @@ import { pkilintPython } from "../../tools/lib/pkilint.mjs";
  */
 
 /**
+ * Writes the two leaves of an answer into the folder, and says what must be in them.
+ * @param {object} exchange
+ * @param {string} exchange.folder
+ * @param {Root} exchange.root
+ * @param {string} exchange.number
+ * @param {string} exchange.subject
+ * @param {import("./client.mjs").Keys} exchange.keys
+ * @param {any} exchange.json the answer
+ * @param {[number, number]} exchange.during when it was asked for and answered
+ * @returns {Leaf[]}
+ */
+export function keepLeaves({ folder, root, number, subject, keys, json, during }) {
+  return ["mtls", "signing"].map((kind) => {
+    const file = `${root.file.replace(/pem$/, "")}${number}-${kind}.pem`;
+    writeFileSync(join(folder, file), json.certificates[kind]);
+    return {
+      file,
+      kind,
+      root: root.file,
+      subject,
+      identity: json.identity,
+      scopes: ["bridgeCert"],
+      auth_method: "gha-oidc",
+      epoch: json.authority.epoch,
+      expires_at: json.expires_at,
+      binding: json.binding,
+      spki: keys[kind].publicKey.export({ type: "spki", format: "der" }).toString("base64"),
+      asked_at_ms: during[0],
+      answered_at_ms: during[1],
+    };
+  });
+}
+
+/**
  * Runs a program; unlike an error, an exit code is an answer.
  * @param {string} command
  * @param {string[]} args
