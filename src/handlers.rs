@@ -100,7 +100,7 @@ async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
 
 async fn bundle(call: &Call) -> Result<Reply, Error> {
     match signing_authority(&call.env, &Command::Bundle).await? {
-        protocol::Reply::Bundle(bundle) => Ok(Reply::json(bundle.to_json())),
+        protocol::Reply::Bundle(body) => Ok(Reply::json(body)),
         other => Err(unexpected(&other)),
     }
 }

@@ -93,7 +93,9 @@ const STEPS = {
       const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
       if (!scripts["codegen:check"]) return { ok: true, skipped: true, output: "", note: "there is no generator yet" };
       if (!onPath("capnp")) return { ok: true, skipped: true, output: "", note: "the capnp compiler is not installed" };
-      return program("generating", env, "npm", ["run", "--silent", "codegen:check"]);
+      const generated = await program("generating", env, "npm", ["run", "--silent", "codegen:check"]);
+      if (!generated.ok) return generated;
+      return program("making the fixtures again", env, "npm", ["run", "--silent", "fixtures:check"]);
     },
   },
   unit: {
@@ -101,6 +103,19 @@ const STEPS = {
     async body(env) {
       // `--no-fail-fast`, so that the closing line counts all tests.
       return counted(await program("unit tests", env, "cargo", ["test", "--no-fail-fast", ...NATIVE]), cargoCounts);
+    },
+  },
+  typescript: {
+    what: "the TypeScript codecs against the vectors",
+    async body(env) {
+      return counted(await program("TypeScript tests", env, "npm", ["run", "--silent", "test:ts"]), nodeCounts);
+    },
+  },
+  go: {
+    what: "the Go codecs against the vectors",
+    async body(env) {
+      if (!onPath("go")) return { ok: true, skipped: true, output: "", note: "Go is not installed" };
+      return program("Go tests", env, "npm", ["run", "--silent", "test:go"]);
     },
   },
   build: {

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use ed25519_dalek::{Signer, SigningKey};
 use futures_util::lock::Mutex;
 use js_sys::{Array, Promise, Uint8Array};
-use notme_authority::bundle::Bundle;
+use notme_authority::bundle;
 use notme_authority::config::{Config, KeyStorage, LogLevel};
 use notme_authority::issue::{Authority, IssueRequest, Prepared};
 use notme_authority::protocol::{self, Command, Reply};
@@ -21,6 +21,8 @@ use notme_authority::sealing::OpenError;
 use notme_authority::state::{Archive, EpochKey};
 use notme_authority::{Burn, Error, Fault};
 use notme_keys::Ed25519PublicKey;
+use notme_wire::Message;
+use notme_wire::identity::CABundle;
 use notme_x509::{Issuer, RootProfile, SerialNumber};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -28,7 +30,7 @@ use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, dura
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::host::{config, log, now_millis, random};
-use crate::sql::{Database, integer, internal};
+use crate::sql::{Database, Row, integer, internal};
 
 const MIGRATIONS: [&str; 1] = [include_str!(
     "../migrations/signing_authority/0001_initial.sql"
@@ -63,7 +65,7 @@ struct Loaded {
     key_id: String,
     /// A non-extractable WebCrypto key.
     key: JsValue,
-    bundle: RefCell<Option<Bundle>>,
+    bundle: RefCell<Option<CABundle>>,
 }
 
 /// The object; see the module's documentation.
@@ -164,21 +166,23 @@ impl SigningAuthority {
         Ok(())
     }
 
-    async fn bundle(&self, loaded: &Loaded) -> Result<Bundle, Error> {
+    /// The revocation bundle as JSON, made anew if it is due.
+    async fn bundle(&self, loaded: &Loaded) -> Result<Vec<u8>, Error> {
         loop {
             let last = loaded.bundle.borrow().clone();
-            let now = now_millis() / 1000;
-            let Some(mut next) = Bundle::due(&loaded.archive, last.as_ref(), now) else {
-                return last.ok_or_else(|| Fault::Internal("no bundle can be made".into()).into());
+            let due = bundle::due(&loaded.archive, last.as_ref(), now_millis() / 1000)?;
+            let mut next = match (due, last.as_ref()) {
+                (Some(next), _) => next,
+                (None, Some(last)) => return Ok(bundle::to_json(last)?),
+                (None, None) => return Err(internal("no bundle is due, and there is none").into()),
             };
-            next.signature = signature(loaded.sign(&next.to_be_signed())?)
-                .await?
-                .to_vec();
+            let message = bundle::to_be_signed(&next)?;
+            next.signature = signature(loaded.sign(&message)?).await?.to_vec();
             // Another request may have made one while this one signed: its number is taken.
             if *loaded.bundle.borrow() != last {
                 continue;
             }
-            let body = protocol::encode(&next)?;
+            let body = next.to_canonical_capnp().map_err(internal)?;
             self.db.transact(|db| {
                 let body = SqlStorageValue::Blob(body);
                 db.execute("INSERT OR REPLACE INTO bundle VALUES (1, ?)", vec![body])?;
@@ -215,11 +219,13 @@ impl SigningAuthority {
         let lost = || Fault::Internal("there is no current key".into());
         let current = archive.current().ok_or_else(lost)?;
         let public_key = Ed25519PublicKey::from_bytes(current.public_key).map_err(internal)?;
-        let bundle = self.db.rows("SELECT body FROM bundle", vec![])?;
-        let bundle = bundle
+        let bundle = self
+            .db
+            .rows("SELECT body FROM bundle", vec![])?
             .into_iter()
-            .next()
-            .map(|mut row| protocol::decode(&row.blob()?));
+            .next();
+        let stored = |mut row: Row| CABundle::from_canonical_capnp(&row.blob()?).map_err(internal);
+        let bundle = bundle.map(stored);
         Ok(Loaded {
             issuer: Issuer::new(&config.authority_url.host(), &public_key),
             epoch: current.epoch,

@@ -1,10 +1,9 @@
 //! What verifiers fetch, rendered (notme protocol §13.4 and §14). Every URL derives from
 //! configuration, none from the request.
 
-use notme_keys::{encode_base64url, encode_pem};
+use notme_keys::{encode_base64, encode_base64url, encode_pem};
 use serde_json::{Value, json};
 
-use crate::bundle::base64;
 use crate::config::Config;
 use crate::state::Archive;
 
@@ -119,7 +118,7 @@ pub fn epochs(archive: &Archive) -> Value {
         Some(json!({
             "epoch": key.epoch,
             "keyId": key.key_id()?.to_string(),
-            "publicRawB64": base64(&key.public_key),
+            "publicRawB64": encode_base64(&key.public_key),
             "retiredAt": key.retired_at,
         }))
     };

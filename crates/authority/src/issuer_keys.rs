@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{BaseUrl, Fault};
 
 /// How long a key set is used without asking again, in milliseconds. A key that an issuer withdraws
-/// is refused within this, plus a copy's share of it.
+/// is refused within this: copies age with their original.
 const FRESH_MILLIS: u64 = 300_000;
 /// How long the last good set is used when the issuer can't be reached, in milliseconds.
 const STALE_MILLIS: u64 = 3_600_000;

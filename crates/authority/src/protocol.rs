@@ -6,7 +6,6 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::Bundle;
 use crate::issue::IssueRequest;
 use crate::issuer_keys::KeySetAnswer;
 use crate::state::Archive;
@@ -33,8 +32,8 @@ pub enum Reply {
     Issued(Vec<u8>),
     /// The keys.
     Archive(Archive),
-    /// The revocation bundle.
-    Bundle(Bundle),
+    /// The revocation bundle, as it is to be sent.
+    Bundle(Vec<u8>),
     /// No.
     Refused(Refusal),
 }
@@ -134,8 +133,12 @@ mod tests {
             [1, 3, 0]
         );
         assert_eq!(
-            encode(&KeysWanted { kid: "k".into() }).unwrap(),
-            [1, 1, b'k']
+            encode(&KeysWanted {
+                issuer: "i".into(),
+                kid: "k".into()
+            })
+            .unwrap(),
+            b"\x01\x01i\x01k"
         );
     }
 

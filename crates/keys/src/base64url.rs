@@ -8,6 +8,12 @@ pub fn encode_base64url(bytes: &[u8]) -> String {
     Base64UrlUnpadded::encode_string(bytes)
 }
 
+/// Encodes as standard base64 with padding (RFC 4648 §4).
+#[must_use]
+pub fn encode_base64(bytes: &[u8]) -> String {
+    Base64::encode_string(bytes)
+}
+
 /// Decodes canonical base64url without padding, as JOSE demands (RFC 7515 §2).
 #[must_use]
 pub fn decode_base64url(text: &str) -> Option<Vec<u8>> {

@@ -22,7 +22,7 @@ mod p256;
 mod pem;
 mod rsa;
 
-pub use base64url::{decode_base64_any, decode_base64url, encode_base64url};
+pub use base64url::{decode_base64_any, decode_base64url, encode_base64, encode_base64url};
 pub use check::{Outcome, SignatureCheck, VerifyingKey};
 pub use ed25519::Ed25519PublicKey;
 pub use key_id::KeyId;

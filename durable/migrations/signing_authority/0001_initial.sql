@@ -20,7 +20,8 @@ CREATE TABLE signing_keys (
 
 CREATE UNIQUE INDEX one_current_key ON signing_keys ((1)) WHERE retired_at IS NULL;
 
--- The last revocation bundle, as postcard: its sequence number must survive, and never go back.
+-- The last revocation bundle, as canonical Cap'n Proto (struct CABundle): its sequence number must
+-- survive, and never go back.
 CREATE TABLE bundle (
     id   INTEGER PRIMARY KEY CHECK (id = 1),
     body BLOB    NOT NULL
