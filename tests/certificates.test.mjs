@@ -142,6 +142,7 @@ describe(`${REQUESTS} random requests`, () => {
   let issuingMs = 0;
 
   before(async () => {
+    for (const [, { prepare }] of usable) await prepare?.();
     let linting = Promise.resolve();
     for (let first = 0; first < REQUESTS; first += BATCH) {
       const start = Date.now();

@@ -32,7 +32,10 @@ import { pkilintPython } from "../../tools/lib/pkilint.mjs";
  * @property {number} answered_at_ms
  *
  * @typedef {{ folder: string, roots: Root[], leaves: Leaf[] }} Batch
- * @typedef {{ needs: () => string | undefined, verify: (batch: Batch) => Promise<string[]> }} Verifier
+ * @typedef {object} Verifier
+ * @property {() => string | undefined} needs why it cannot be used here
+ * @property {() => Promise<unknown>} [prepare] what may take long, before there are certificates that expire
+ * @property {(batch: Batch) => Promise<string[]>} verify
  */
 
 /**
@@ -180,6 +183,7 @@ const gnutls = {
 /** @type {Verifier} Go's standard library, and all that the profile says, written down again */
 const go = {
   needs: () => missing("go"),
+  prepare: () => goProgram("certificates"),
   async verify({ folder, roots, leaves }) {
     const manifest = join(folder, "manifest.json");
     writeFileSync(manifest, JSON.stringify({ roots, leaves }));
@@ -218,22 +222,29 @@ const node = {
   },
 };
 
+/** @returns {Promise<string>} path of the example program of our reader */
+async function compileOurs() {
+  const args = ["build", "--quiet", "--package", "notme-x509", "--example", "verify", "--message-format=json"];
+  const { code, stdout, stderr } = await execute("cargo", args, { cwd: ROOT });
+  if (code !== 0) throw new Error(`the example could not be built:\n${stderr}`);
+  const messages = stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+  return messages.find(({ target, executable }) => target?.name === "verify" && executable).executable;
+}
+
+/** @type {Promise<string> | undefined} */
+let compiledOurs;
+
 /** @type {Verifier} our own strict reader, in a native program */
 const ours = {
   needs: () => missing("cargo"),
-  verify: (batch) =>
-    byRoot(batch, async (root, leaves) => {
-      if (!leaves.length) return [];
-      const build = await execute("cargo", ["build", "--quiet", "--package", "notme-x509", "--example", "verify", "--message-format=json"], { cwd: ROOT });
-      if (build.code !== 0) return [`the example could not be built: ${build.stderr}`];
-      const program = build.stdout
-        .split("\n")
-        .filter((line) => line.startsWith("{"))
-        .map((line) => JSON.parse(line))
-        .find((message) => message.target?.name === "verify" && message.executable)?.executable;
-      const now = String(Math.floor(Date.now() / 1000));
-      return unaccepted(leaves, await execute(program, [now, root.file, ...leaves.map(({ file }) => file)], { cwd: batch.folder }));
-    }),
+  prepare: () => (compiledOurs ??= compileOurs()),
+  async verify(batch) {
+    const program = await ours.prepare();
+    const now = String(Math.floor(Date.now() / 1000));
+    return byRoot(batch, async (root, leaves) =>
+      unaccepted(leaves, await execute(program, [now, root.file, ...leaves.map(({ file }) => file)], { cwd: batch.folder })),
+    );
+  },
 };
 
 /** @type {Record<string, Verifier>} by the name that people know */
