@@ -182,7 +182,7 @@ describe(`${REQUESTS} random requests`, () => {
 
   test("serial numbers never repeat, and are random", () => {
     const repeated = [...serials].filter(([, files]) => files.length > 1);
-    assert.deepEqual(repeated, []);
+    assert.deepEqual(repeated.slice(0, 3), []);
     assert.equal(serials.size, 2 * REQUESTS);
     // 128 bits each: every bit is set in about half of them (six standard deviations).
     const spread = 3 * Math.sqrt(serials.size);
@@ -196,7 +196,7 @@ describe(`${REQUESTS} random requests`, () => {
     test(`${name} accepts all of them`, { skip: needs() ?? false }, (t) => {
       const { failures, ms } = results.get(name);
       t.diagnostic(inSeconds(ms));
-      assert.deepEqual(failures, [], few(failures));
+      assert.ok(failures.length === 0, few(failures));
     });
   }
 
@@ -207,7 +207,7 @@ describe(`${REQUESTS} random requests`, () => {
     const isRoot = ({ file }) => roots().some((root) => root.file === file);
     const surprises = linted.findings.filter((finding) => isRoot(finding) || !accepted.has(`${finding.severity} ${finding.code}`));
     const lines = surprises.map(({ file, severity, code, message, where }) => `${file}: ${severity} ${code} at ${where}: ${message}`);
-    assert.deepEqual(lines, [], few(lines));
+    assert.ok(lines.length === 0, few(lines));
     // An argument for what no longer occurs would hide it when it comes back.
     for (const finding of accepted) {
       const found = linted.findings.filter(({ severity, code }) => `${severity} ${code}` === finding);

@@ -142,9 +142,15 @@ const byRoot = async ({ roots, leaves }, body) =>
  */
 function unaccepted(leaves, { stdout, stderr }) {
   const accepted = new Set(stdout.split("\n").filter((line) => line.endsWith(": OK")));
+  const lines = `${stdout}\n${stderr}`.split("\n");
   return leaves
     .filter(({ file }) => !accepted.has(`${file}: OK`))
-    .map(({ file }) => `${file}: ${`${stdout}\n${stderr}`.split("\n").filter((line) => line.includes(file) || line.startsWith("error ")).slice(0, 3).join("; ")}`);
+    .map(({ file }) => {
+      const at = lines.findIndex((line) => line.includes(file));
+      // OpenSSL names the file after it has said what is wrong with it.
+      const from = lines[at]?.startsWith("error ") ? Math.max(0, at - 1) : at;
+      return `${file}: ${at < 0 ? "nothing was said about it" : lines.slice(from, at + 1).join("; ")}`;
+    });
 }
 
 /** @type {Verifier} OpenSSL's strict reading of RFC 5280 */
@@ -165,7 +171,7 @@ const openssl = {
 
 /** certtool takes one chain a run, so several run side by side. */
 const CERTTOOL = `
-  if out=$(certtool --verify --verify-purpose 1.3.6.1.5.5.7.3.2 --load-ca-certificate "$0" --infile "$1" 2>&1) \\
+  if out=$(certtool --verify --verify-profile medium --verify-purpose 1.3.6.1.5.5.7.3.2 --load-ca-certificate "$0" --infile "$1" 2>&1) \\
     && [ "\${out#*The certificate is trusted}" != "$out" ]
   then echo "$1: OK"; else printf '%s: %s\\n' "$1" "$(printf %s "$out" | tr '\\n' ' ')"; fi`;
 
