@@ -9,6 +9,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import process from "node:process";
 import { Plain, install, isMain, main, run, say, stopOnSignals } from "./lib/console.mjs";
+import { ensurePkilint } from "./lib/pkilint.mjs";
 import { CACHE, ROOT, TOOLS, isExecutable } from "./lib/places.mjs";
 import { ensureToolchain } from "./lib/toolchain.mjs";
 
@@ -51,6 +52,7 @@ export async function setup({ test = false } = {}) {
       optimise: 0,
       env,
     });
+    await ensurePkilint();
   }
   return toolEnvironment(env);
 }

@@ -274,7 +274,11 @@ impl<'a> Claims<'a> {
             return Err(TokenError::InvalidClaim("repository_owner"));
         }
         Ok(Self {
-            sub: required("sub")?,
+            // A common name has at least one character (RFC 5280 appendix A.1).
+            sub: match required("sub")? {
+                "" => return Err(TokenError::InvalidClaim("sub")),
+                sub => sub,
+            },
             exp: claims
                 .get("exp")
                 .and_then(numeric_date)

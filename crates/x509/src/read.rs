@@ -46,9 +46,9 @@ impl std::error::Error for ReadError {}
 /// Why a leaf isn't valid under a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerifyError {
-    /// It expired; the time is its last valid second, in Unix seconds.
+    /// It or its root expired; the time is the last valid second, in Unix seconds.
     Expired(u64),
-    /// It isn't valid yet; the time is its first valid second, in Unix seconds.
+    /// It or its root isn't valid yet; the time is the first valid second, in Unix seconds.
     NotYetValid(u64),
     /// Its signature isn't the root's.
     BadSignature,
@@ -265,11 +265,13 @@ impl Leaf {
         if !signed {
             return Err(VerifyError::BadSignature);
         }
-        if now < self.validity.not_before {
-            return Err(VerifyError::NotYetValid(self.validity.not_before));
-        }
-        if now > self.validity.not_after {
-            return Err(VerifyError::Expired(self.validity.not_after));
+        for validity in [root.validity, self.validity] {
+            if now < validity.not_before {
+                return Err(VerifyError::NotYetValid(validity.not_before));
+            }
+            if now > validity.not_after {
+                return Err(VerifyError::Expired(validity.not_after));
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use notme_keys::native::settle;
 use notme_keys::{Ed25519PublicKey, P256PublicKey};
 use notme_x509::{
     Issuer, Leaf, LeafKey, PairProfile, Root, RootProfile, SerialNumber, Validity, VerifyError,
-    pair_binding,
+    oid, pair_binding,
 };
 
 const NOW: u64 = 1_795_295_166;
@@ -28,12 +28,16 @@ impl Ca {
     }
 
     fn root(&self) -> Vec<u8> {
+        self.root_made_at(NOW)
+    }
+
+    fn root_made_at(&self, created_at: u64) -> Vec<u8> {
         let public = Ed25519PublicKey::from_bytes(self.key.verifying_key().to_bytes()).unwrap();
         let root = RootProfile {
             issuer: &self.issuer,
             key: &public,
             serial: SerialNumber::from_random([0xab; 16]),
-            created_at: NOW,
+            created_at,
         };
         let tbs = root.to_be_signed();
         let signature = self.key.sign(tbs.as_bytes()).to_bytes();
@@ -137,6 +141,21 @@ fn validity_includes_both_ends() {
 }
 
 #[test]
+fn a_root_is_valid_for_a_time_too() {
+    let ca = Ca::new(1, "auth.example.com");
+    let [leaf, _] = ca.pair();
+    for (made_at, expected) in [
+        (NOW - 315_576_001, Some(VerifyError::Expired(NOW - 1))),
+        (NOW - 315_576_000, None),
+        (NOW + 60, None),
+        (NOW + 61, Some(VerifyError::NotYetValid(NOW + 1))),
+    ] {
+        let root = ca.root_made_at(made_at);
+        assert_eq!(verify(&leaf, &root, NOW).err(), expected, "{made_at}");
+    }
+}
+
+#[test]
 fn another_authority_is_another_issuer() {
     let ca = Ca::new(1, "auth.example.com");
     let [leaf, _] = ca.pair();
@@ -200,5 +219,29 @@ fn encoding_is_pinned() {
         "30130603551d25040c300a06082b06010505070302",
     ] {
         assert!(mtls.contains(expected), "{expected}");
+    }
+}
+
+#[test]
+fn the_document_shows_our_bytes() {
+    let document = include_str!("../../../docs/certificate-profile.md");
+    let ca = Ca::new(1, "auth.example.com");
+    let [mtls, signing] = ca.pair();
+    let made = [ca.root(), mtls, signing].map(hex::encode);
+    let blocks: Vec<String> = document
+        .split("```hex\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .map(|block| block.split_whitespace().collect())
+        .collect();
+    assert_eq!(blocks.len(), 8);
+    for block in blocks {
+        assert!(
+            made.iter().any(|certificate| certificate.contains(&block)),
+            "{block}"
+        );
+    }
+    for value in [oid::ARC, &format!("`{}.1.1`", oid::ARC)] {
+        assert!(document.contains(value), "{value}");
     }
 }

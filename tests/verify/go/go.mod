@@ -1,0 +1,3 @@
+module notme/verify
+
+go 1.20
