@@ -8,6 +8,7 @@
 // Only ratios within one run mean anything. Load goes to loopback, is bounded, and stops by itself.
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
 import http from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -16,9 +17,9 @@ import process from "node:process";
 import { build } from "../tools/build.mjs";
 import { isMain, main, say, stopOnSignals } from "../tools/lib/console.mjs";
 import { ROOT } from "../tools/lib/places.mjs";
-import { end, workerdPath } from "../tools/lib/workerd.mjs";
+import { end, launch, workerdPath } from "../tools/lib/workerd.mjs";
 import { setup } from "../tools/setup.mjs";
-import { freePort, startAuthority } from "../tests/support/authority.mjs";
+import { freePort } from "../tests/support/authority.mjs";
 import { Keys } from "../tests/support/client.mjs";
 import { startIssuer } from "../tests/support/issuer.mjs";
 
@@ -122,8 +123,33 @@ const isListening = (port) =>
     socket.on("connect", () => socket.destroy());
   });
 
-const startOurs = (issuer) =>
-  startAuthority({ allowLoopback: true, vars: { GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", NOTME_LOG_LEVEL: "error" } });
+/** Starts the authority as the floor is started: nothing has asked it anything yet. */
+async function startOurs(issuer) {
+  const stateDir = mkdtempSync(join(tmpdir(), "notme-bench-"));
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const vars = {
+    SITE_URL: url,
+    SIGNET_AUTHORITY_URL: url,
+    GHA_ISSUER: issuer.url,
+    GHA_ALLOWED_OWNERS: "acme",
+    NOTME_KEK_SECRET: randomBytes(32).toString("base64url"),
+    NOTME_LOG_LEVEL: "error",
+  };
+  const child = launch({ port, stateDir, vars, allowLoopback: true });
+  child.stdout.resume();
+  child.stderr.pipe(process.stderr);
+  process.on("exit", () => child.kill("SIGKILL"));
+  while (!(await isListening(port))) await new Promise((resolve) => setTimeout(resolve, 2));
+  return {
+    url,
+    pid: child.pid,
+    stop: async () => {
+      await end(child, 0);
+      rmSync(stateDir, { recursive: true });
+    },
+  };
+}
 
 async function bench() {
   await build(await setup());

@@ -11,8 +11,11 @@ const RSA = 2;
 const FAILED = 254;
 const INVALID_KEY = 255;
 
-/** An issuer's few keys, by their SPKI: importing RSA costs as much as verifying with it. */
-const rsaKeys = new Map();
+/**
+ * Issuers' few keys, the newest last: importing RSA costs as much as verifying with it.
+ * @type {{ spki: Uint8Array, key: CryptoKey }[]}
+ */
+const rsaKeys = [];
 const MAX_RSA_KEYS = 64;
 
 /**
@@ -61,15 +64,15 @@ async function verifies(algorithm, key, signature, message) {
 async function importKey(algorithm, spki) {
   const fresh = () => crypto.subtle.importKey("spki", spki, ALGORITHMS[algorithm], false, ["verify"]);
   if (algorithm !== RSA) return fresh();
-  const name = String.fromCharCode(...spki);
-  let key = rsaKeys.get(name);
-  if (!key) {
-    key = await fresh();
-    if (rsaKeys.size >= MAX_RSA_KEYS) rsaKeys.delete(rsaKeys.keys().next().value);
-    rsaKeys.set(name, key);
-  }
+  const known = rsaKeys.find((one) => isSame(one.spki, spki));
+  if (known) return known.key;
+  const key = await fresh();
+  if (rsaKeys.length >= MAX_RSA_KEYS) rsaKeys.shift();
+  rsaKeys.push({ spki: spki.slice(), key });
   return key;
 }
+
+const isSame = (a, b) => a.length === b.length && a.every((byte, i) => byte === b[i]);
 
 function unpack(packed) {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
@@ -97,15 +100,16 @@ const BODY_TIMEOUT = 10_000;
  */
 export async function readBody(request, maxBytes) {
   if (!request.body) return new Uint8Array();
-  const reader = request.body.getReader();
+  // HTTP holds a sender to the length that it announced, and the caller has looked at that; a body
+  // of unknown length is counted while it comes.
+  const announced = request.headers.has("content-length");
+  const arriving = announced ? request.arrayBuffer().then((buffer) => new Uint8Array(buffer)) : readAll(request.body, maxBytes);
   let timer;
   const tooSlow = new Promise((resolve) => {
     timer = setTimeout(() => resolve("too slow"), BODY_TIMEOUT);
   });
   try {
-    const body = await Promise.race([readAll(reader, maxBytes), tooSlow]);
-    if (typeof body === "string") reader.cancel().catch(() => {});
-    return body;
+    return await Promise.race([arriving, tooSlow]);
   } catch {
     return "incomplete";
   } finally {
@@ -113,17 +117,14 @@ export async function readBody(request, maxBytes) {
   }
 }
 
-async function readAll(reader, maxBytes) {
+async function readAll(stream, maxBytes) {
   const chunks = [];
   let length = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    length += value.length;
+  for await (const chunk of stream) {
+    length += chunk.length;
     if (length > maxBytes) return "too large";
-    chunks.push(value);
+    chunks.push(chunk);
   }
-  if (chunks.length === 1) return chunks[0];
   const body = new Uint8Array(length);
   let at = 0;
   for (const chunk of chunks) {
@@ -131,4 +132,30 @@ async function readAll(reader, maxBytes) {
     at += chunk.length;
   }
   return body;
+}
+
+/** Headers by their text: the same few blocks recur, and copying one is one call. */
+const blocks = new Map();
+const MAX_BLOCKS = 64;
+
+/**
+ * @param {number} status
+ * @param {string} block lines of `name: value`
+ * @param {string} requestId
+ * @param {Uint8Array} body our own copy
+ */
+export function respond(status, block, requestId, body) {
+  let known = blocks.get(block);
+  if (!known) {
+    if (blocks.size >= MAX_BLOCKS) blocks.clear();
+    known = new Headers();
+    for (const line of block.split("\n")) {
+      const colon = line.indexOf(": ");
+      if (colon > 0) known.set(line.slice(0, colon), line.slice(colon + 2));
+    }
+    blocks.set(block, known);
+  }
+  const headers = new Headers(known);
+  headers.set("x-request-id", requestId);
+  return new Response(body.length ? body : null, { status, headers });
 }

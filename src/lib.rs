@@ -26,8 +26,18 @@ use notme_authority::http::{
 use notme_authority::{Error, Fault};
 pub use notme_durable::{IssuerKeys, SigningAuthority};
 use notme_durable::{log, random};
-use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
 use worker::{Context, Env, event};
+
+#[wasm_bindgen(module = "/src/host.mjs")]
+extern "C" {
+    fn respond(
+        status: u16,
+        block: &str,
+        request_id: &str,
+        body: js_sys::Uint8Array,
+    ) -> web_sys::Response;
+}
 
 thread_local! {
     /// The bindings of a worker don't change while it lives.
@@ -70,11 +80,10 @@ async fn fetch(
         Err(fault) => refuse(&fault.clone().into(), &head, &id, path),
     };
     secure(&mut reply, config.ok().as_deref());
-    reply.set("x-request-id", id);
     if method == "HEAD" {
         reply.body = Vec::new();
     }
-    into_response(&reply)
+    Ok(into_response(&reply, &id))
 }
 
 /// Everything between a request's head and its answer.
@@ -187,17 +196,11 @@ fn request_id() -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn into_response(reply: &Reply) -> worker::Result<web_sys::Response> {
-    let headers = web_sys::Headers::new()?;
+fn into_response(reply: &Reply, request_id: &str) -> web_sys::Response {
+    let mut block = String::with_capacity(512);
     for (name, value) in &reply.headers {
-        headers.set(name, value)?;
+        block.extend([name, ": ", value, "\n"]);
     }
-    let init = web_sys::ResponseInit::new();
-    init.set_status(reply.status);
-    init.set_headers(headers.unchecked_ref());
-    let body = (!reply.body.is_empty()).then(|| js_sys::Uint8Array::from(&reply.body[..]));
-    let body = body.as_ref().map(AsRef::as_ref);
-    Ok(web_sys::Response::new_with_opt_buffer_source_and_init(
-        body, &init,
-    )?)
+    let body = js_sys::Uint8Array::from(&reply.body[..]);
+    respond(reply.status, &block, request_id, body)
 }

@@ -146,18 +146,19 @@ impl SigningAuthority {
         let [mtls, signing] = signatures;
         let signatures = [signature(mtls).await?, signature(signing).await?];
         let body = prepared.into_answer(request, signatures)?;
-        let now = now / 1000;
-        let sweep = now >= self.swept_at.get().saturating_add(SWEEP_SECS);
-        self.db.transact(|db| {
-            if sweep {
-                forget(db, now)?;
-            }
-            burn(db, &request.evidence.burns)
-        })?;
-        if sweep {
+        self.sweep(now / 1000)?;
+        self.db.transact(|db| burn(db, &request.evidence.burns))?;
+        Ok(body)
+    }
+
+    /// Deletes used proofs that have expired, once in a while. In a transaction of its own, or a
+    /// stranger's replays would undo it each time.
+    fn sweep(&self, now: u64) -> Result<(), Error> {
+        if now >= self.swept_at.get().saturating_add(SWEEP_SECS) {
+            self.db.transact(|db| forget(db, now))?;
             self.swept_at.set(now);
         }
-        Ok(body)
+        Ok(())
     }
 
     /// The revocation bundle as JSON, made anew if it is due.

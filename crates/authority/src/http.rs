@@ -6,7 +6,7 @@ mod route;
 use crate::Error;
 use crate::config::Config;
 
-pub use problem::{Problem, problem};
+pub use problem::{Problem, errors_markdown, problem};
 pub use route::{
     Body, Cache, Cors, Dispatch, Method, Operation, ROUTES, Route, dispatch, markdown,
 };

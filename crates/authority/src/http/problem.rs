@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Reply, RequestHead};
 use crate::documents::escape;
 use crate::error::{PolicyRule, TokenError};
-use crate::{Error, Fault, Possession};
+use crate::{Echo, Error, Fault, Possession};
 
 /// How an error is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,5 +234,123 @@ const fn title(status: u16) -> &'static str {
         501 => "Not Implemented",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
+    }
+}
+
+/// One error of each kind, for documents and tests.
+fn examples() -> Vec<Error> {
+    let echo = || Echo::new("…");
+    let token = [
+        TokenError::Malformed,
+        TokenError::UnsupportedAlgorithm(echo()),
+        TokenError::WrongIssuer(echo()),
+        TokenError::Expired,
+        TokenError::IssuedInFuture,
+        TokenError::NotYetValid,
+        TokenError::WrongAudience(echo()),
+        TokenError::UnknownKey(echo()),
+        TokenError::InvalidSignature,
+        TokenError::InvalidClaim("…"),
+    ];
+    let rules = [
+        PolicyRule::Owner,
+        PolicyRule::Repository,
+        PolicyRule::Ref,
+        PolicyRule::Workflow,
+        PolicyRule::Environment,
+        PolicyRule::Event,
+    ];
+    let faults = [
+        Fault::Configuration(String::new()),
+        Fault::IssuerUnavailable(String::new()),
+        Fault::KeyStorage(String::new()),
+        Fault::Internal(String::new()),
+    ];
+    let mut examples = vec![
+        Error::NotFound,
+        Error::NotAnHttpEndpoint,
+        Error::NotImplemented,
+        Error::MethodNotAllowed("…".into()),
+        Error::UnsupportedMediaType,
+        Error::BodyTooLarge,
+        Error::BodyTimeout,
+        Error::BodyIncomplete,
+        Error::MissingBearer,
+    ];
+    examples.extend(token.map(Error::InvalidToken));
+    examples.extend(rules.map(Error::NotPermitted));
+    examples.extend([
+        Error::MissingTokenId,
+        Error::InvalidJson,
+        Error::MissingKeys,
+        Error::MissingProofs,
+        Error::InvalidKey(notme_keys::Error::BadSpki),
+        Error::PossessionFailed(Possession::P256),
+        Error::PossessionFailed(Possession::Ed25519),
+        Error::ProofUsed,
+    ]);
+    examples.extend(faults.map(Error::Fault));
+    examples
+}
+
+/// Every error as `docs/errors.md`.
+#[must_use]
+pub fn errors_markdown() -> String {
+    let mut out = String::from(
+        "# Errors\n\nGenerated from `crates/authority/src/http/problem.rs` by `npm run codegen`; do not edit.\n\n\
+         Every error is `{\"error\": text, \"code\": code}`; with `Accept: application/problem+json` it is a problem \
+         document (RFC 9457) with both members, with `Accept: text/html` a page. Codes don't change; texts are \
+         those of the protocol. `…` is input, escaped and cut to 100 characters. A 503 has `Retry-After`, a 405 \
+         `Allow`. Reasons on our side are in the log only, under the same `X-Request-Id`.\n\n\
+         | status | code | error |\n| --- | --- | --- |\n",
+    );
+    for problem in examples().iter().map(problem) {
+        let Problem {
+            status, code, text, ..
+        } = problem;
+        out.push_str(&format!("| {status} | `{code}` | {text} |\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_faults_tell_nothing() {
+        let problems: Vec<Problem> = examples().iter().map(problem).collect();
+        for (i, a) in problems.iter().enumerate() {
+            assert!((400..600).contains(&a.status));
+            assert!(
+                problems.iter().skip(i + 1).all(|b| a.code != b.code),
+                "{}",
+                a.code
+            );
+        }
+        let fault = problem(&Error::Fault(Fault::Internal("a secret".into())));
+        let reply = fault.reply(&RequestHead::default());
+        assert!(!String::from_utf8(reply.body).unwrap().contains("secret"));
+    }
+
+    #[test]
+    fn input_in_a_page_is_escaped() {
+        let error = Error::InvalidToken(TokenError::WrongIssuer(Echo::new("<script>")));
+        let head = RequestHead {
+            accept: Some("text/html".into()),
+            ..RequestHead::default()
+        };
+        let page = String::from_utf8(problem(&error).reply(&head).body).unwrap();
+        assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"));
+    }
+
+    #[test]
+    fn docs_are_generated() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md");
+        if std::env::var_os("NOTME_WRITE_DOCS").is_some() {
+            std::fs::write(path, errors_markdown()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(committed, errors_markdown(), "run `npm run codegen`");
     }
 }
