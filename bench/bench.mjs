@@ -25,13 +25,19 @@ import { startIssuer } from "../tests/support/issuer.mjs";
 
 const flags = new Set(process.argv.slice(2));
 const QUICK = flags.has("--quick");
-const ROUNDS = QUICK ? 1 : 5;
-const AT_16 = QUICK ? 100 : 500;
+const ROUNDS = QUICK ? 1 : 7;
+const AT_16 = QUICK ? 100 : 1000;
 const AT_1 = QUICK ? 50 : 150;
-const WARM_UP = QUICK ? 200 : 600;
+const WARM_UP = QUICK ? 200 : 2000;
 const COLD = 100;
 const STARTS = QUICK ? 1 : 5;
 const MEMORY = 100_000;
+
+/** Whatever still runs when this process ends. */
+const alive = new Set();
+process.on("exit", () => {
+  for (const child of alive) child.kill("SIGKILL");
+});
 
 /** @returns {Promise<{ token: string, body: string }[]>} requests, each of which works once */
 async function prepare(issuer, count) {
@@ -104,7 +110,7 @@ async function startFloor(issuer) {
   const port = await freePort();
   const args = ["serve", `--socket-addr=http=127.0.0.1:${port}`, `--directory-path=state=${join(folder, "state")}`, join(folder, "config.capnp")];
   const child = spawn(workerdPath(), args, { stdio: ["ignore", "ignore", "inherit"] });
-  process.on("exit", () => child.kill("SIGKILL"));
+  alive.add(child);
   const url = `http://127.0.0.1:${port}`;
   while (!(await isListening(port))) await new Promise((resolve) => setTimeout(resolve, 2));
   return {
@@ -112,6 +118,7 @@ async function startFloor(issuer) {
     pid: child.pid,
     stop: async () => {
       await end(child, 0);
+      alive.delete(child);
       rmSync(folder, { recursive: true });
     },
   };
@@ -139,13 +146,14 @@ async function startOurs(issuer) {
   const child = launch({ port, stateDir, vars, allowLoopback: true });
   child.stdout.resume();
   child.stderr.pipe(process.stderr);
-  process.on("exit", () => child.kill("SIGKILL"));
+  alive.add(child);
   while (!(await isListening(port))) await new Promise((resolve) => setTimeout(resolve, 2));
   return {
     url,
     pid: child.pid,
     stop: async () => {
       await end(child, 0);
+      alive.delete(child);
       rmSync(stateDir, { recursive: true });
     },
   };
