@@ -136,7 +136,18 @@ const STEPS = {
       return counted(await program("black-box tests", env, process.execPath, ["--test", "--test-reporter=spec", ...files]), nodeCounts);
     },
   },
+  wrangler: {
+    what: "what clients see, with wrangler's runtime as the host",
+    async body(env) {
+      const through = { ...env, NOTME_TEST_HOST: "wrangler" };
+      const args = ["--test", "--test-reporter=spec", ...THROUGH_WRANGLER.map((file) => join(ROOT, file))];
+      return counted(await program("tests through wrangler", through, process.execPath, args), nodeCounts);
+    },
+  },
 };
+
+/** What also runs through wrangler: what a client sees. The rest looks into folders and processes. */
+const THROUGH_WRANGLER = ["tests/gha.test.mjs", "tests/http.test.mjs"];
 
 /** @param {string} folder @returns {string[]} */
 const testFiles = (folder) =>

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { ROOT } from "../../tools/lib/places.mjs";
+import { launchWrangler } from "./wrangler.mjs";
 import { end, firstAnswer, hasEnded, launch } from "../../tools/lib/workerd.mjs";
 
 /** @returns {Promise<number>} a port of 127.0.0.1 that nobody listens on */
@@ -21,6 +22,9 @@ export function freePort() {
     });
   });
 }
+
+/** `NOTME_TEST_HOST=wrangler` runs authorities as `wrangler dev` does, instead of in plain workerd. */
+export const THROUGH_WRANGLER = process.env.NOTME_TEST_HOST === "wrangler";
 
 /** Whatever still runs when the test process ends, because a test failed half-way. */
 const alive = new Set();
@@ -73,7 +77,8 @@ export async function startAuthority({ vars = {}, stateDir, keep = false, expect
       ...given,
     };
     const set = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
-    child = launch({ port, stateDir: folder, vars: set, ...options });
+    const begin = THROUGH_WRANGLER ? launchWrangler : launch;
+    child = begin({ port, stateDir: folder, vars: set, ...options });
     const started = child;
     alive.add(started);
     started.once("exit", () => alive.delete(started));
