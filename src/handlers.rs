@@ -1,29 +1,18 @@
 //! What each operation of the route table does.
 
-use js_sys::Uint8Array;
 use notme_authority::config::LogLevel;
 use notme_authority::gha::Exchange;
-use notme_authority::http::{MAX_BODY_BYTES, Operation, Reply};
+use notme_authority::http::{Operation, Reply};
 use notme_authority::issue::IssueRequest;
 use notme_authority::protocol::{self, Command};
 use notme_authority::state::Archive;
 use notme_authority::{Error, Fault, documents};
 use notme_durable::{log, now_millis};
 use serde_json::Value;
-use wasm_bindgen::prelude::*;
 
 use crate::Call;
 use crate::objects::{issuer_key, signing_authority};
 use crate::webcrypto::settle_all;
-
-#[wasm_bindgen(module = "/src/host.mjs")]
-extern "C" {
-    #[wasm_bindgen(js_name = readBody, catch)]
-    async fn read_body_up_to(
-        request: &web_sys::Request,
-        max_bytes: u32,
-    ) -> Result<JsValue, JsValue>;
-}
 
 /// Runs an operation.
 ///
@@ -46,21 +35,6 @@ pub(crate) async fn run(operation: Operation, call: &Call, body: &[u8]) -> Resul
         }
         Operation::Service => Ok(service(call)),
         Operation::Version => Ok(json(&documents::version(&call.config))),
-    }
-}
-
-/// Reads a request's body.
-///
-/// # Errors
-/// [`Error::BodyTooLarge`], [`Error::BodyTimeout`] and [`Error::BodyIncomplete`].
-pub(crate) async fn read_body(request: &web_sys::Request) -> Result<Vec<u8>, Error> {
-    let body = read_body_up_to(request, MAX_BODY_BYTES).await;
-    let body = body.map_err(|error| Fault::Internal(format!("reading the body: {error:?}")))?;
-    match body.as_string().as_deref() {
-        None => Ok(Uint8Array::new(&body).to_vec()),
-        Some("too large") => Err(Error::BodyTooLarge),
-        Some("too slow") => Err(Error::BodyTimeout),
-        Some(_) => Err(Error::BodyIncomplete),
     }
 }
 

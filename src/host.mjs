@@ -1,4 +1,4 @@
-// What is better said in JavaScript: streams, and WebCrypto with all its promises in one call.
+// What is better said in JavaScript: WebCrypto with all its promises in one call, and responses.
 
 /** By the number that the Rust side gives them; each is what import and verify both ask for. */
 const ALGORITHMS = [
@@ -89,49 +89,6 @@ function unpack(packed) {
     checks.push({ algorithm, key, signature, messages: Array.from({ length: byte() }, bytes) });
   }
   return checks;
-}
-
-/** How long a body may take to arrive, in milliseconds. workerd itself would wait for ever. */
-const BODY_TIMEOUT = 10_000;
-
-/**
- * Reads a request's body.
- * @returns {Promise<Uint8Array | "too large" | "too slow" | "incomplete">}
- */
-export async function readBody(request, maxBytes) {
-  if (!request.body) return new Uint8Array();
-  // HTTP holds a sender to the length that it announced, and the caller has looked at that; a body
-  // of unknown length is counted while it comes.
-  const announced = request.headers.has("content-length");
-  const arriving = announced ? request.arrayBuffer().then((buffer) => new Uint8Array(buffer)) : readAll(request.body, maxBytes);
-  let timer;
-  const tooSlow = new Promise((resolve) => {
-    timer = setTimeout(() => resolve("too slow"), BODY_TIMEOUT);
-  });
-  try {
-    return await Promise.race([arriving, tooSlow]);
-  } catch {
-    return "incomplete";
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-async function readAll(stream, maxBytes) {
-  const chunks = [];
-  let length = 0;
-  for await (const chunk of stream) {
-    length += chunk.length;
-    if (length > maxBytes) return "too large";
-    chunks.push(chunk);
-  }
-  const body = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    body.set(chunk, at);
-    at += chunk.length;
-  }
-  return body;
 }
 
 /** Headers by their text: the same few blocks recur, and copying one is one call. */

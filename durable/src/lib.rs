@@ -13,6 +13,6 @@ mod issuer_keys;
 mod signing_authority;
 mod sql;
 
-pub use host::{config, log, now_millis, random};
+pub use host::{config, log, now_millis, random, read_body};
 pub use issuer_keys::IssuerKeys;
 pub use signing_authority::SigningAuthority;

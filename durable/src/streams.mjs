@@ -1,0 +1,68 @@
+// Bodies, of requests that come and of answers to requests that go out: read to their end or to a limit.
+
+const TOO_LARGE = "too large";
+
+/** How long a body may take to arrive, in milliseconds. workerd itself would wait for ever. */
+const BODY_TIMEOUT = 10_000;
+
+/**
+ * Reads a request's body.
+ * @returns {Promise<Uint8Array | "too large" | "too slow" | "incomplete">}
+ */
+export async function readBody(request, maxBytes) {
+  if (!request.body) return new Uint8Array();
+  // HTTP holds a sender to the length that it announced, and the caller has looked at that; a body
+  // of unknown length is counted while it comes.
+  const announced = request.headers.has("content-length");
+  const arriving = announced ? request.arrayBuffer().then((buffer) => new Uint8Array(buffer)) : readAll(request.body, maxBytes);
+  let timer;
+  const tooSlow = new Promise((resolve) => {
+    timer = setTimeout(() => resolve("too slow"), BODY_TIMEOUT);
+  });
+  try {
+    return await Promise.race([arriving, tooSlow]);
+  } catch {
+    return "incomplete";
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** All of a stream, or "too large". */
+async function readAll(stream, maxBytes) {
+  const chunks = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    length += chunk.length;
+    if (length > maxBytes) return TOO_LARGE;
+    chunks.push(chunk);
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}
+
+/**
+ * GETs a document of a token issuer. Redirects are refused, because they would lead to an address
+ * that nobody configured; the body is read no further than `maxBytes`.
+ * @returns {Promise<Uint8Array>} the body
+ * @throws {Error} with a reason for the operator
+ */
+export async function fetchDocument(url, timeoutMillis, maxBytes) {
+  const response = await fetch(url, {
+    headers: { accept: "application/json", "user-agent": "notme" },
+    redirect: "manual",
+    signal: AbortSignal.timeout(timeoutMillis),
+  });
+  if (response.status !== 200) {
+    await response.body?.cancel();
+    throw new Error(`${url} answered ${response.status}`);
+  }
+  const body = await readAll(response.body ?? [], maxBytes);
+  if (body === TOO_LARGE) throw new Error(`${url} is longer than ${maxBytes} bytes`);
+  return body;
+}
