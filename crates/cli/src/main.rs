@@ -3,9 +3,10 @@
 //! **In scope:** what the pure crates leave out: a clock, randomness, files, HTTP. What a certificate
 //! must look like is decided by `notme-x509`, what a bundle's signed bytes are by `notme-wire`.
 //!
-//! **Invariants:** private keys and tokens are wiped from memory after use, and no token gets into
-//! output or an error; a key is never readable by others, not even for a moment; what an authority
-//! answers is verified before it is written.
+//! **Invariants:** private keys are wiped from memory after use, and so are tokens, except for what
+//! the HTTP library keeps of a request until the process ends; no token gets into output or an error; a
+//! key is never readable by others, not even for a moment; what an authority answers is verified before
+//! it is written.
 
 mod args;
 mod authority;

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::http::{Client, Url};
 
 /// Longer ones aren't tokens.
-const LONGEST: u64 = 16 << 10;
+const LONGEST: u16 = 16 << 10;
 
 /// A token, which wipes itself and can't be printed.
 pub(crate) struct Token(Zeroizing<String>);
@@ -27,7 +27,8 @@ impl Token {
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         };
-        let is_token = text.split('.').count() == 3 && text.split('.').all(is_part);
+        let is_short = u16::try_from(text.len()).is_ok_and(|length| length <= LONGEST);
+        let is_token = is_short && text.split('.').count() == 3 && text.split('.').all(is_part);
         is_token.then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
@@ -131,10 +132,12 @@ fn variable(name: &str) -> Option<Zeroizing<String>> {
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
+    // One byte more shows that a token was cut off.
+    let limit = u64::from(LONGEST) + 1;
     let result = if path == Path::new("-") {
-        std::io::stdin().take(LONGEST).read_to_string(&mut text)
+        std::io::stdin().take(limit).read_to_string(&mut text)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text))
+        std::fs::File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text))
     };
     result.map_err(|error| {
         Failure::local(
@@ -174,6 +177,13 @@ mod tests {
         ] {
             assert!(Token::parse(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_token_has_its_limits() {
+        let part = "a".repeat(usize::from(LONGEST) - 4);
+        assert!(Token::parse(&format!("{part}.b.c")).is_some());
+        assert!(Token::parse(&format!("{part}a.b.c")).is_none());
     }
 
     #[test]
