@@ -77,12 +77,12 @@ const STEPS = {
   },
   dependencies: {
     what: "licences, sources, and which crate may use which",
-    body: (env) => program("checking crates", env, "cargo", ["deny", "check", "licenses", "bans", "sources"]),
+    body: (env) => program("checking crates", env, "cargo", ["deny", "--workspace", "check", "licenses", "bans", "sources"]),
   },
   advisories: {
     what: "known holes in crates",
     async body(env) {
-      const result = await program("checking advisories", env, "cargo", ["deny", "check", "advisories"]);
+      const result = await program("checking advisories", env, "cargo", ["deny", "--workspace", "check", "advisories"]);
       if (result.ok || !UNREACHABLE.test(result.output)) return result;
       return { ok: true, skipped: true, output: "", note: "the advisory database could not be reached" };
     },

@@ -1,0 +1,134 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; the certificate is good
+  1  refused: by the authority, or the certificate or an answer is not good
+  2  the command cannot be carried out as it was given
+  3  the authority, or another service, cannot be reached or is not able to answer
+  4  a file or folder on this machine
+
+Of every failure stderr has one line, `notme: SENTENCE [CODE]`; docs/cli.md lists the codes.";
+
+/// Enrols at a notme authority, and verifies what it issued.
+#[derive(Debug, Parser)]
+#[command(name = "notme", version, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Exchanges a token for a certificate pair over two new keys
+    Enroll(Enroll),
+    /// Says whether a certificate is good, and if not, why
+    Verify(Verify),
+}
+
+/// Without --token-file and --token-env the token is asked of GitHub, as
+/// ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN say.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Enroll {
+    /// The authority's URL: https, or http on loopback
+    #[arg(long, value_name = "URL")]
+    pub(crate) authority: String,
+    /// Reads the token from a file; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "token_env")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Reads the token from an environment variable
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) token_env: Option<String>,
+    /// The audience to ask GitHub for [default: what the authority publishes]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["token_file", "token_env"])]
+    pub(crate) audience: Option<String>,
+    /// Trusts these roots (PEM) instead of those that the authority serves
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Where mtls.key, mtls.pem, signing.key, signing.pem and root.pem go; made if need be
+    #[arg(long, value_name = "FOLDER", required_unless_present = "print_certs")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replaces what is in the folder
+    #[arg(long, requires = "out", conflicts_with = "print_certs")]
+    pub(crate) force: bool,
+    /// Prints the certificates, and keeps the keys in memory until the command ends
+    #[arg(long, conflicts_with = "out")]
+    pub(crate) print_certs: bool,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The certificate must chain to the CA, be valid now, and be of the epoch of a revocation bundle that
+/// is at most 300 seconds old.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Verify {
+    /// The certificate, PEM or DER
+    #[arg(value_name = "CERT")]
+    pub(crate) certificate: PathBuf,
+    /// The roots to trust (PEM), the current one first [default: fetched from --authority]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The authority's URL: https, or http on loopback
+    #[arg(long, value_name = "URL")]
+    pub(crate) authority: Option<String>,
+    /// The revocation bundle (JSON) [default: fetched from --authority]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// Does without a bundle: says nothing about revocation
+    #[arg(long, conflicts_with_all = ["bundle", "state"])]
+    pub(crate) no_bundle: bool,
+    /// Fetches nothing
+    #[arg(long, conflicts_with = "authority", requires = "ca")]
+    pub(crate) offline: bool,
+    /// Judges as of this time: 2026-11-21T21:06:06Z, or Unix seconds [default: now]
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
+    pub(crate) at: Option<u64>,
+    /// Remembers the highest bundle number here, and refuses bundles that are older
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for line in [
+            "notme enroll --authority https://a.example",
+            "notme enroll --authority https://a.example --out x --print-certs",
+            "notme enroll --authority https://a.example --force --print-certs",
+            "notme enroll --authority https://a.example --out x --token-file f --token-env V",
+            "notme enroll --out x",
+            "notme verify",
+            "notme verify x --offline",
+            "notme verify x --offline --authority https://a.example --ca c",
+            "notme verify x --ca c --bundle b --no-bundle",
+            "notme verify x --ca c --at yesterday",
+        ] {
+            assert!(
+                Arguments::try_parse_from(line.split(' ')).is_err(),
+                "{line}"
+            );
+        }
+        let good = "notme verify x --offline --ca c --bundle b --state s --at 5";
+        assert!(Arguments::try_parse_from(good.split(' ')).is_ok());
+    }
+}

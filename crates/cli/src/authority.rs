@@ -1,0 +1,196 @@
+//! An authority, as it is reached over HTTP.
+
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::http::{Answer, Client, Url};
+use crate::text::harmless;
+use crate::token::Token;
+
+const DISCOVERY: &str = "/.well-known/signet-authority.json";
+
+/// An authority whose discovery document was read.
+pub(crate) struct Authority<'a> {
+    client: &'a Client,
+    base: Url,
+    document: Value,
+}
+
+impl<'a> Authority<'a> {
+    /// Reads the discovery document of the authority at `url`.
+    pub(crate) fn discover(client: &'a Client, url: &str) -> Result<Self, Failure> {
+        let name = url.trim_end_matches('/');
+        let bad = |why| Failure::usage("authority_url", format!("--authority {why}"));
+        if name.contains(['?', '#']) {
+            return Err(bad("has a query or a fragment"));
+        }
+        let base = Url::parse(name).map_err(bad)?;
+        let at = Url::parse(&format!("{name}{DISCOVERY}")).map_err(bad)?;
+        let body = fetch(client, &at, "its discovery document")?;
+        let document: Value = serde_json::from_slice(&body)
+            .map_err(|_| not_an_authority("its discovery document is not JSON"))?;
+        // RFC 8414 §3.3: otherwise one authority's document would do for another's name.
+        let issuer = document
+            .get("issuer")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if issuer.trim_end_matches('/') != name {
+            return Err(Failure::refused(
+                "other_issuer",
+                format!(
+                    "the authority calls itself `{}`, not `{}`",
+                    harmless(issuer),
+                    harmless(name)
+                ),
+            ));
+        }
+        Ok(Self {
+            client,
+            base,
+            document,
+        })
+    }
+
+    /// The audience of tokens for it, if it says so.
+    pub(crate) fn audience(&self) -> Option<&str> {
+        self.document
+            .get("cert_gha_audience")
+            .and_then(Value::as_str)
+    }
+
+    /// The roots that it serves, as PEM.
+    pub(crate) fn roots(&self) -> Result<Vec<u8>, Failure> {
+        let url = self.endpoint("ca_bundle_endpoint")?;
+        fetch(self.client, &url, "its root")
+    }
+
+    /// The revocation bundle that it serves, as JSON.
+    pub(crate) fn bundle(&self) -> Result<Vec<u8>, Failure> {
+        let url = self.endpoint("revocation_bundle_endpoint")?;
+        fetch(self.client, &url, "its revocation bundle")
+    }
+
+    /// Posts to `/cert/gha`.
+    pub(crate) fn enroll(&self, token: &Token, request: &Value) -> Result<Value, Failure> {
+        let url = self.endpoint("cert_gha_endpoint")?;
+        let body = request.to_string();
+        let answer = self.client.post(&url, token.expose(), body.as_bytes())?;
+        let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
+        if answer.status == 200 {
+            return document.ok_or_else(|| not_an_authority("its answer is not JSON"));
+        }
+        Err(refusal(&answer, document.as_ref(), token))
+    }
+
+    /// An endpoint must be where the authority is: the token goes there.
+    fn endpoint(&self, member: &str) -> Result<Url, Failure> {
+        let text = self
+            .document
+            .get(member)
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let bad =
+            |why: &str| not_an_authority(&format!("`{member}` of its discovery document {why}"));
+        let url = Url::parse(text).map_err(bad)?;
+        if url.has_origin_of(&self.base) {
+            Ok(url)
+        } else {
+            Err(bad("is somewhere else than the authority"))
+        }
+    }
+}
+
+fn fetch(client: &Client, url: &Url, what: &str) -> Result<Vec<u8>, Failure> {
+    let answer = client.get(url, None)?;
+    if answer.status == 200 {
+        return Ok(answer.body);
+    }
+    let text = format!(
+        "the authority answers with status {} instead of {what}",
+        answer.status
+    );
+    Err(Failure::unavailable("authority_unavailable", text))
+}
+
+/// What the authority says to a request that it doesn't fulfil.
+fn refusal(answer: &Answer, document: Option<&Value>, token: &Token) -> Failure {
+    let member = |name| document?.get(name)?.as_str();
+    let is_code = |code: &&str| {
+        (1..=64).contains(&code.len())
+            && code
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    // Whoever answers has the token, and might put it into what we print.
+    let said = member("error").map_or_else(
+        || "nothing more".to_owned(),
+        |text| harmless(&token.redact(text)),
+    );
+    let code = member("code").filter(is_code);
+    let code = code.filter(|code| token.redact(code) == *code);
+    let status = answer.status;
+    match status {
+        400..=499 if status != 408 && status != 429 => Failure::refused(
+            code.unwrap_or("refused"),
+            format!("the authority refuses with status {status}: {said}"),
+        ),
+        _ => Failure::unavailable(
+            code.unwrap_or("authority_unavailable"),
+            format!("the authority can't answer, status {status}: {said}"),
+        ),
+    }
+}
+
+fn not_an_authority(why: &str) -> Failure {
+    Failure::refused(
+        "bad_answer",
+        format!("the authority's answer isn't one: {why}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::failure::Kind;
+
+    fn refused(status: u16, document: Option<&Value>) -> Failure {
+        let token = Token::parse("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0aaaaa.c2ln").unwrap();
+        let answer = Answer {
+            status,
+            body: Vec::new(),
+        };
+        refusal(&answer, document, &token)
+    }
+
+    #[test]
+    fn who_is_to_blame_shows_in_the_kind() {
+        for (status, kind) in [
+            (400, Kind::Refused),
+            (401, Kind::Refused),
+            (403, Kind::Refused),
+            (404, Kind::Refused),
+            (302, Kind::Unavailable),
+            (408, Kind::Unavailable),
+            (429, Kind::Unavailable),
+            (500, Kind::Unavailable),
+            (503, Kind::Unavailable),
+        ] {
+            assert_eq!(refused(status, None).kind, kind, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_sent_back_is_not_printed() {
+        let token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0aaaaa.c2ln";
+        let failure = refused(
+            401,
+            Some(&json!({ "error": format!("bad: {token}\u{7}"), "code": token })),
+        );
+        assert_eq!(
+            failure.to_string(),
+            "the authority refuses with status 401: bad: …\u{fffd} [refused]"
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! HTTP as this client does it: TLS unless on loopback, no redirects, limits on time and size.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ureq::http::Uri;
+use ureq::{Agent, Error};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// The longest answer that is read, in bytes.
+const LONGEST_BODY: u64 = 1 << 20;
+/// How long an exchange may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A URL that a secret may be sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Url {
+    uri: Uri,
+    is_loopback: bool,
+}
+
+impl Url {
+    /// Reads `https://…`, or `http://…` of this machine. The error goes on after a name for it.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let uri: Uri = text.parse().map_err(|_| "is no URL")?;
+        let authority = uri.authority().ok_or("is no URL with a host")?;
+        if authority.as_str().contains('@') {
+            return Err("has a user name in it");
+        }
+        let is_loopback = is_loopback(authority.host());
+        match uri.scheme_str() {
+            Some("https") => Ok(Self { uri, is_loopback }),
+            Some("http") if is_loopback => Ok(Self { uri, is_loopback }),
+            Some("http") => Err("is http, and not on loopback: only https is safe there"),
+            _ => Err("is neither https nor http"),
+        }
+    }
+
+    /// Whether both are of the same scheme, host and port.
+    pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
+        let origin = |url: &Self| {
+            let https = url.uri.scheme_str() == Some("https");
+            let host = url.uri.host().map(str::to_ascii_lowercase);
+            (
+                https,
+                host,
+                url.uri.port_u16().unwrap_or(if https { 443 } else { 80 }),
+            )
+        };
+        origin(self) == origin(other)
+    }
+
+    fn host(&self) -> &str {
+        self.uri.host().unwrap_or_default()
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// An answer, whatever its status.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Sends requests.
+pub(crate) struct Client {
+    remote: Agent,
+    /// Never goes through a proxy: what is meant for this machine stays on it.
+    loopback: Agent,
+}
+
+impl Client {
+    pub(crate) fn new() -> Self {
+        let config = || {
+            Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .timeout_global(Some(TIMEOUT))
+                .timeout_connect(Some(CONNECT_TIMEOUT))
+                .user_agent(concat!("notme/", env!("CARGO_PKG_VERSION")))
+        };
+        Self {
+            remote: config().https_only(true).build().into(),
+            loopback: config().proxy(None).build().into(),
+        }
+    }
+
+    pub(crate) fn get(&self, url: &Url, bearer: Option<&str>) -> Result<Answer, Failure> {
+        let mut request = self.agent(url).get(&url.uri).header("accept", "*/*");
+        let header = bearer.map(|bearer| Zeroizing::new(format!("Bearer {bearer}")));
+        if let Some(header) = &header {
+            request = request.header("authorization", header.as_str());
+        }
+        read(url, request.call())
+    }
+
+    pub(crate) fn post(&self, url: &Url, bearer: &str, json: &[u8]) -> Result<Answer, Failure> {
+        let header = Zeroizing::new(format!("Bearer {bearer}"));
+        let request = self
+            .agent(url)
+            .post(&url.uri)
+            .header("authorization", header.as_str())
+            .header("content-type", "application/json");
+        read(url, request.send(json))
+    }
+
+    const fn agent(&self, url: &Url) -> &Agent {
+        if url.is_loopback {
+            &self.loopback
+        } else {
+            &self.remote
+        }
+    }
+}
+
+fn read(
+    url: &Url,
+    result: Result<ureq::http::Response<ureq::Body>, Error>,
+) -> Result<Answer, Failure> {
+    let mut response = result.map_err(|error| unreachable_host(url, &error))?;
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(LONGEST_BODY)
+        .read_to_vec();
+    Ok(Answer {
+        status: response.status().as_u16(),
+        body: body.map_err(|error| unreachable_host(url, &error))?,
+    })
+}
+
+/// Tells what happened in our words: those of a library may quote the request.
+fn unreachable_host(url: &Url, error: &Error) -> Failure {
+    let why = match error {
+        Error::Timeout(_) => "did not answer in time".to_owned(),
+        Error::HostNotFound => "is a name that nobody knows".to_owned(),
+        Error::BodyExceedsLimit(_) => "answered with more than 1 MiB".to_owned(),
+        Error::Io(error) => format!("can't be reached: {}", error.kind()),
+        Error::Tls(_) | Error::Rustls(_) => "has no TLS certificate that is trusted".to_owned(),
+        _ => "can't be reached".to_owned(),
+    };
+    Failure::unavailable("unreachable", format!("{} {why}", url.host()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_is_for_this_machine_only() {
+        for text in [
+            "https://id.example",
+            "http://localhost:8788",
+            "http://127.0.0.9",
+            "http://[::1]:1/x",
+            "http://LOCALHOST",
+        ] {
+            assert!(Url::parse(text).is_ok(), "{text}");
+        }
+        for text in [
+            "http://id.example",
+            "http://localhost.example",
+            "http://127.0.0.1.example",
+            "http://localhost@id.example",
+            "https://user@id.example",
+            "http://10.0.0.1",
+            "ftp://localhost",
+            "localhost:8788",
+            "/x",
+            "",
+        ] {
+            assert!(Url::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn origins_are_compared_as_a_whole() {
+        let url = |text| Url::parse(text).unwrap();
+        let one = url("https://id.example/a");
+        for text in ["https://id.example:443/b", "https://ID.example"] {
+            assert!(one.has_origin_of(&url(text)), "{text}");
+        }
+        for text in [
+            "https://id.example:8443",
+            "https://x.id.example",
+            "https://id.example.org",
+        ] {
+            assert!(!one.has_origin_of(&url(text)), "{text}");
+        }
+        assert!(!url("http://localhost").has_origin_of(&url("https://localhost")));
+    }
+}

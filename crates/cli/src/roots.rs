@@ -1,0 +1,108 @@
+//! The roots that are trusted, and what they say about a leaf.
+
+use notme_keys::decode_pem;
+use notme_keys::native::settle;
+use notme_x509::{Leaf, Root, VerifyError};
+
+use crate::failure::Failure;
+use crate::text::harmless;
+use crate::time::show;
+
+const END: &str = "-----END CERTIFICATE-----";
+
+/// Roots in the order in which the authority serves them: the current one first.
+pub(crate) struct Roots {
+    current: Root,
+    others: Vec<Root>,
+}
+
+impl Roots {
+    /// Reads one or more PEM certificates and nothing else.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, Failure> {
+        let bad = |why: String| Failure::refused("ca_malformed", why);
+        let text = std::str::from_utf8(text).map_err(|_| bad("the CA is not PEM".to_owned()))?;
+        let mut roots = Vec::new();
+        for block in text
+            .split_inclusive(END)
+            .filter(|block| !block.trim().is_empty())
+        {
+            let der = decode_pem("CERTIFICATE", block)
+                .map_err(|_| bad("the CA is not PEM certificates and nothing else".to_owned()))?;
+            let root = Root::from_der(&der)
+                .map_err(|why| bad(format!("the CA has a certificate that is no root: {why}")))?;
+            if !settle(root.signature_check()).is_verified() {
+                return Err(bad(
+                    "the CA has a root that its own key did not sign".to_owned()
+                ));
+            }
+            roots.push(root);
+        }
+        let mut roots = roots.into_iter();
+        let current = roots
+            .next()
+            .ok_or_else(|| bad("the CA is empty".to_owned()))?;
+        Ok(Self {
+            current,
+            others: roots.collect(),
+        })
+    }
+
+    /// The root whose key signs now.
+    pub(crate) const fn current(&self) -> &Root {
+        &self.current
+    }
+
+    /// The root that issued `leaf`, if it is valid under it at `now`.
+    pub(crate) fn issuer_of(&self, leaf: &Leaf, now: u64) -> Result<&Root, Failure> {
+        for root in std::iter::once(&self.current).chain(&self.others) {
+            let signed = settle(&leaf.signature_check(root)).is_verified();
+            return match leaf.verify(root, signed, now) {
+                Ok(()) => Ok(root),
+                Err(VerifyError::UnknownIssuer) => continue,
+                Err(error) => Err(invalid(error)),
+            };
+        }
+        Err(invalid(VerifyError::UnknownIssuer))
+    }
+}
+
+fn invalid(error: VerifyError) -> Failure {
+    match error {
+        VerifyError::Expired(at) => Failure::refused(
+            "expired",
+            format!("the certificate, or its root, expired at {}", show(at)),
+        ),
+        VerifyError::NotYetValid(at) => Failure::refused(
+            "not_yet_valid",
+            format!(
+                "the certificate, or its root, is not valid before {}",
+                show(at)
+            ),
+        ),
+        VerifyError::BadSignature => Failure::refused(
+            "bad_signature",
+            "the certificate is not signed by the root that it names",
+        ),
+        VerifyError::UnknownIssuer => Failure::refused(
+            "unknown_issuer",
+            "the certificate was issued by another authority, or with a key that is no longer trusted",
+        ),
+    }
+}
+
+/// Reads a leaf of the profile from one PEM certificate, or from DER.
+pub(crate) fn read_leaf(bytes: &[u8]) -> Result<Leaf, Failure> {
+    let bad = |why: &str| {
+        Failure::refused(
+            "malformed",
+            format!("the certificate is none of an authority: {}", harmless(why)),
+        )
+    };
+    let der = match std::str::from_utf8(bytes) {
+        Ok(text) if text.trim_start().starts_with("-----") => {
+            decode_pem("CERTIFICATE", text).map_err(|_| bad("not one PEM certificate"))?
+        }
+        _ => bytes.to_vec(),
+    };
+    Leaf::from_der(&der).map_err(|why| bad(&why.to_string()))
+}

@@ -1,0 +1,577 @@
+// The command-line client against a real authority: what it writes, what it refuses, how it ends.
+import assert from "node:assert/strict";
+import { X509Certificate, createPrivateKey } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { after, before, describe, test } from "node:test";
+import { CACHE, ROOT } from "../tools/lib/places.mjs";
+import { freePort, startAuthority } from "./support/authority.mjs";
+import { Keys, enroll } from "./support/client.mjs";
+import { execute, missing } from "./support/foreign.mjs";
+import { startIssuer } from "./support/issuer.mjs";
+import { cleanEnvironment } from "./support/processes.mjs";
+
+const FILES = ["mtls.key", "mtls.pem", "root.pem", "signing.key", "signing.pem"];
+const REFUSED = 1;
+const USAGE = 2;
+const UNAVAILABLE = 3;
+const LOCAL = 4;
+
+let program;
+let folder;
+let issuer;
+let authority;
+
+before(async () => {
+  const target = resolve(ROOT, process.env.CARGO_TARGET_DIR || join(CACHE, "target"));
+  const env = { ...process.env, CARGO_TARGET_DIR: target };
+  const built = await execute("cargo", ["build", "--quiet", "--package", "notme-cli"], { cwd: ROOT, env });
+  assert.equal(built.code, 0, built.stderr);
+  program = join(target, "debug/notme");
+  folder = mkdtempSync(join(tmpdir(), "notme-cli-"));
+  issuer = await startIssuer();
+  authority = await newAuthority();
+});
+after(async () => {
+  await authority?.stop();
+  await issuer?.close();
+  if (folder) rmSync(folder, { recursive: true, force: true });
+});
+
+const newAuthority = (vars = {}) =>
+  startAuthority({ allowLoopback: true, vars: { GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", ...vars } });
+
+let count = 0;
+const newPath = (name) => join(folder, `${(count += 1)}-${name}`);
+
+/** @param {string | Buffer} content */
+function newFile(content, name = "file") {
+  const path = newPath(name);
+  writeFileSync(path, content);
+  return path;
+}
+
+/** Runs the client, with nothing of GitHub's in its environment unless it is given. */
+async function notme(args, { env = {}, input } = {}) {
+  const clean = cleanEnvironment({
+    ACTIONS_ID_TOKEN_REQUEST_URL: undefined,
+    ACTIONS_ID_TOKEN_REQUEST_TOKEN: undefined,
+    ...env,
+  });
+  return execute(program, args, { env: clean, input });
+}
+
+/** That it failed in this way: the exit code, and one line with the stable code. */
+function failed(ran, exit, code) {
+  assert.equal(ran.code, exit, `${ran.stdout}${ran.stderr}`);
+  assert.match(ran.stderr, new RegExp(`^notme: [^\\n]+ \\[${code}\\]\\n$`));
+}
+
+const enrolArgs = (out, token, url = authority.url) => ["enroll", "--authority", url, "--token-file", newFile(token, "token"), "--out", out];
+
+/** A pair that was enrolled by the client. */
+async function pair(url = authority.url) {
+  const out = newPath("pair");
+  const ran = await notme(enrolArgs(out, await issuer.token(), url));
+  assert.equal(ran.code, 0, ran.stderr);
+  return { out, mtls: join(out, "mtls.pem"), signing: join(out, "signing.pem"), root: join(out, "root.pem") };
+}
+
+const mode = (path) => (statSync(path).mode & 0o7777).toString(8);
+
+describe("enrolling", () => {
+  test("with a token from a file writes a pair that is its keys', for nobody else to read", async () => {
+    const out = newPath("deep/er");
+    const token = await issuer.token();
+    const ran = await notme(enrolArgs(out, `${token}\n`));
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.ok(!`${ran.stdout}${ran.stderr}`.includes(token));
+    assert.deepEqual(readdirSync(out).sort(), FILES);
+    assert.equal(mode(out), "700");
+    for (const name of FILES) assert.equal(mode(join(out, name)), name.endsWith(".key") ? "600" : "644", name);
+    for (const name of ["mtls", "signing"]) {
+      const leaf = new X509Certificate(readFileSync(join(out, `${name}.pem`)));
+      assert.ok(leaf.checkPrivateKey(createPrivateKey(readFileSync(join(out, `${name}.key`)))), name);
+      assert.equal(leaf.subjectAltName, `URI:wimse://localhost:${authority.port}/gha/acme/app`);
+    }
+    assert.equal(readFileSync(join(out, "root.pem"), "utf8").trim(), await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text());
+  });
+
+  test("gives what openssl verifies, and keys that match", { skip: missing("openssl") ?? false }, async () => {
+    const { out } = await pair();
+    const openssl = async (...args) => {
+      const ran = await execute("openssl", args, { cwd: out });
+      assert.equal(ran.code, 0, ran.stderr);
+      return ran.stdout;
+    };
+    assert.match(await openssl("verify", "-x509_strict", "-no-CApath", "-no-CAstore", "-CAfile", "root.pem", "-purpose", "sslclient", "mtls.pem"), /OK/);
+    assert.match(await openssl("verify", "-x509_strict", "-no-CApath", "-no-CAstore", "-CAfile", "root.pem", "signing.pem"), /OK/);
+    for (const name of ["mtls", "signing"]) {
+      assert.equal(await openssl("pkey", "-in", `${name}.key`, "-pubout"), await openssl("x509", "-in", `${name}.pem`, "-noout", "-pubkey"));
+    }
+  });
+
+  test("permissions do not depend on the umask", async () => {
+    for (const umask of ["000", "077"]) {
+      const out = newPath("umask");
+      const args = enrolArgs(out, await issuer.token());
+      const ran = await execute("sh", ["-c", `umask ${umask}; exec "$0" "$@"`, program, ...args]);
+      assert.equal(ran.code, 0, ran.stderr);
+      assert.deepEqual(["", "mtls.key", "signing.key", "mtls.pem"].map((name) => mode(join(out, name))), ["700", "600", "600", "644"]);
+    }
+  });
+
+  test("takes the token from a variable, or from standard input", async () => {
+    const args = (more) => ["enroll", "--authority", authority.url, "--out", newPath("out"), ...more];
+    const byVariable = await notme(args(["--token-env", "MY_TOKEN"]), { env: { MY_TOKEN: await issuer.token() } });
+    assert.equal(byVariable.code, 0, byVariable.stderr);
+    const byInput = await notme(args(["--token-file", "-"]), { input: `${await issuer.token()}\n` });
+    assert.equal(byInput.code, 0, byInput.stderr);
+  });
+
+  describe("as a job on GitHub", () => {
+    let github;
+    let asked;
+    let answer;
+    before(async () => {
+      github = createServer(async (req, res) => {
+        asked.push({ url: req.url, authorization: req.headers.authorization });
+        const [status, body] = await answer(new URL(req.url, "http://x").searchParams.get("audience"));
+        res.writeHead(status, { "content-type": "application/json" }).end(body);
+      });
+      await new Promise((done) => github.listen(0, "127.0.0.1", done));
+    });
+    after(() => github?.close());
+
+    async function asJob(args = []) {
+      asked = [];
+      const env = {
+        ACTIONS_ID_TOKEN_REQUEST_URL: `http://127.0.0.1:${github.address().port}/token?api-version=2.0`,
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN: "bearer-of-the-job",
+      };
+      return notme(["enroll", "--authority", authority.url, "--out", newPath("job"), ...args], { env });
+    }
+
+    test("asks for a token for the audience that the authority publishes", async () => {
+      answer = async (aud) => [200, JSON.stringify({ count: 1, value: await issuer.token({ aud }) })];
+      const ran = await asJob();
+      assert.equal(ran.code, 0, ran.stderr);
+      assert.deepEqual(asked, [{ url: "/token?api-version=2.0&audience=notme.bot", authorization: "Bearer bearer-of-the-job" }]);
+    });
+
+    test("asks for another audience when told so, and the authority refuses it", async () => {
+      answer = async (aud) => [200, JSON.stringify({ value: await issuer.token({ aud }) })];
+      const ran = await asJob(["--audience", "some body&x=1"]);
+      failed(ran, REFUSED, "[a-z_]+");
+      assert.match(ran.stderr, /wrong audience/);
+      assert.equal(asked[0].url, "/token?api-version=2.0&audience=some%20body%26x%3D1");
+    });
+
+    test("is told when GitHub gives no token, and not with what", async () => {
+      for (const [status, body] of [[403, "{}"], [200, "no JSON"], [200, '{"value":"none"}'], [302, "{}"]]) {
+        answer = async () => [status, body];
+        const ran = await asJob();
+        failed(ran, UNAVAILABLE, "token_request");
+        assert.doesNotMatch(ran.stderr, /bearer-of-the-job|api-version/);
+      }
+    });
+  });
+
+  test("never overwrites unless forced, and finds out before the token is used", async () => {
+    const { out, mtls } = await pair();
+    const earlier = readFileSync(mtls, "utf8");
+    const args = enrolArgs(out, await issuer.token());
+    failed(await notme(args), LOCAL, "exists");
+    assert.equal(readFileSync(mtls, "utf8"), earlier);
+    const forced = await notme([...args, "--force"]);
+    assert.equal(forced.code, 0, forced.stderr);
+    assert.notEqual(readFileSync(mtls, "utf8"), earlier);
+    assert.deepEqual(readdirSync(out).sort(), FILES);
+    const leaf = new X509Certificate(readFileSync(mtls));
+    assert.ok(leaf.checkPrivateKey(createPrivateKey(readFileSync(join(out, "mtls.key")))));
+  });
+
+  test("--json says what was written, and how it failed", async () => {
+    const out = newPath("json");
+    const args = [...enrolArgs(out, await issuer.token()), "--json"];
+    const ran = await notme(args);
+    const said = JSON.parse(ran.stdout);
+    const leaf = new X509Certificate(readFileSync(join(out, "mtls.pem")));
+    assert.equal(said.ok, true);
+    assert.equal(said.identity, `wimse://localhost:${authority.port}/gha/acme/app`);
+    assert.equal(said.subject, "repo:acme/app:ref:refs/heads/main");
+    assert.deepEqual(said.scopes, ["bridgeCert"]);
+    assert.equal(said.expires_at * 1000, Date.parse(leaf.validTo));
+    assert.equal(said.authority.url, authority.url);
+    assert.deepEqual(Object.values(said.files).sort(), FILES.map((name) => join(out, name)));
+    const again = await notme(args);
+    assert.equal(again.code, LOCAL);
+    const error = JSON.parse(again.stdout);
+    assert.deepEqual([error.ok, error.code], [false, "exists"]);
+  });
+
+  test("--print-certs leaves no file and no key", async () => {
+    const cwd = newPath("cwd");
+    mkdirSync(cwd);
+    for (const more of [[], ["--json"]]) {
+      const args = ["enroll", "--authority", authority.url, "--token-file", newFile(await issuer.token()), "--print-certs", ...more];
+      const ran = await execute(program, args, { cwd });
+      assert.equal(ran.code, 0, ran.stderr);
+      assert.doesNotMatch(ran.stdout, /PRIVATE/);
+      const text = more.length ? Object.values(JSON.parse(ran.stdout).certificates).join("\n") : ran.stdout;
+      const pems = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
+      assert.deepEqual(pems.map((pem) => new X509Certificate(pem).publicKey.asymmetricKeyType), ["ec", "ed25519"]);
+    }
+    assert.deepEqual(readdirSync(cwd), []);
+  });
+
+  test("an owner that is not permitted is told so", async () => {
+    const out = newPath("refused");
+    const token = await issuer.token({ repository: "other/app", repository_owner: "other" });
+    const ran = await notme(enrolArgs(out, token));
+    assert.equal(ran.code, REFUSED);
+    assert.match(ran.stderr, /^notme: the authority refuses with status 403: .*not permitted \[[a-z_]+\]\n$/);
+    assert.ok(!ran.stderr.includes(token));
+    assert.ok(!existsSync(out));
+  });
+
+  test("a token is good once", async () => {
+    const token = await issuer.token();
+    assert.equal((await notme(enrolArgs(newPath("once"), token))).code, 0);
+    failed(await notme(enrolArgs(newPath("twice"), token)), REFUSED, "token_used");
+  });
+
+  test("what is no token is not sent", async () => {
+    const ran = await notme(enrolArgs(newPath("none"), "not-a-token"));
+    failed(ran, USAGE, "token_malformed");
+    assert.doesNotMatch(ran.stderr, /not-a-token/);
+    const none = ["enroll", "--authority", authority.url, "--out", newPath("none")];
+    failed(await notme(none), USAGE, "token_missing");
+    failed(await notme([...none, "--token-env", "NOT_SET"]), USAGE, "token_missing");
+    failed(await notme([...none, "--token-file", newPath("nowhere")]), LOCAL, "token_file");
+  });
+
+  test("an authority that is down, or not to be trusted with a token, gets none", async () => {
+    const token = await issuer.token();
+    const out = newPath("down");
+    failed(await notme(enrolArgs(out, token, `http://127.0.0.1:${await freePort()}`)), UNAVAILABLE, "unreachable");
+    failed(await notme(enrolArgs(out, token, "http://id.example")), USAGE, "authority_url");
+    failed(await notme(enrolArgs(out, token, authority.url.replace("localhost", "127.0.0.1"))), REFUSED, "other_issuer");
+    assert.ok(!existsSync(out));
+    assert.equal((await notme(enrolArgs(out, token))).code, 0, "the token was not used");
+  });
+
+  test("a folder that cannot be made costs no token", async () => {
+    const token = await issuer.token();
+    failed(await notme(enrolArgs(join(newFile("x"), "out"), token)), LOCAL, "unwritable");
+    assert.equal((await notme(enrolArgs(newPath("out"), token))).code, 0);
+  });
+
+  describe("through somebody in between", () => {
+    let proxy;
+    let url;
+    let tamper;
+    let seen;
+    before(async () => {
+      proxy = createServer(async (req, res) => {
+        const chunks = [];
+        for await (const chunk of req) chunks.push(chunk);
+        seen.push(req.url);
+        const { authorization } = req.headers;
+        const response = await fetch(authority.url + req.url, {
+          method: req.method,
+          headers: { "content-type": "application/json", ...(authorization ? { authorization } : {}) },
+          body: chunks.length ? Buffer.concat(chunks) : undefined,
+        });
+        let text = await response.text();
+        if (req.url === "/.well-known/signet-authority.json") text = text.replaceAll(authority.url, url);
+        const changed = await tamper(req.url, text, authorization);
+        res.writeHead(changed?.status ?? response.status, changed?.headers ?? {}).end(changed?.text ?? text);
+      });
+      await new Promise((done) => proxy.listen(0, "127.0.0.1", done));
+      url = `http://127.0.0.1:${proxy.address().port}`;
+    });
+    after(() => proxy?.close());
+
+    /** Enrols while the answer of one path is changed. */
+    async function through(path, change, more = []) {
+      seen = [];
+      tamper = async (at, text, authorization) => (at === path ? change(text, authorization) : undefined);
+      const out = newPath("between");
+      const ran = await notme([...enrolArgs(out, await issuer.token(), url), ...more]);
+      return { ran, out };
+    }
+    const changedJson = (change) => async (text) => {
+      const json = JSON.parse(text);
+      await change(json);
+      return { text: JSON.stringify(json) };
+    };
+
+    test("nothing is amiss if nothing is changed", async () => {
+      const { ran } = await through("/none", () => undefined);
+      assert.equal(ran.code, 0, ran.stderr);
+    });
+
+    /** A pair of the same authority, over other keys. */
+    async function foreign() {
+      const token = await issuer.token();
+      const keys = new Keys();
+      return (await enroll(authority.url, token, keys.body(token))).json;
+    }
+
+    const changes = {
+      "an mTLS certificate over another key": [/the mTLS certificate is over another key/, async (json) => void (json.certificates.mtls = (await foreign()).certificates.mtls)],
+      "a signing certificate over another key": [/the signing certificate is over another key/, async (json) => void (json.certificates.signing = (await foreign()).certificates.signing)],
+      "a whole other pair": [/over another key/, async (json) => void Object.assign(json, await foreign())],
+      "swapped certificates": [/over another key/, (json) => void (json.certificates = { mtls: json.certificates.signing, signing: json.certificates.mtls })],
+      "another identity": [/identity/, (json) => void (json.identity = json.identity.replace("acme", "evil"))],
+      "another binding": [/its binding/, (json) => void (json.binding = "0".repeat(64))],
+      "another expiry": [/expire at another time/, (json) => void (json.expires_at += 1)],
+      "another epoch": [/its epoch/, (json) => void (json.authority.epoch += 1)],
+      "another key id": [/another key of the authority/, (json) => void (json.authority.key_id = "0".repeat(32))],
+      "further scopes": [/its scopes/, (json) => void json.scopes.push("authorityManage")],
+    };
+    for (const [what, [words, change]] of Object.entries(changes)) {
+      test(`${what}: refused, and nothing is written`, async () => {
+        const { ran, out } = await through("/cert/gha", changedJson(change));
+        failed(ran, REFUSED, "bad_answer");
+        assert.match(ran.stderr, words);
+        assert.ok(!existsSync(out));
+      });
+    }
+
+    test("a certificate that was changed is refused", async () => {
+      const flip = (pem) => {
+        const der = new X509Certificate(pem).raw;
+        der[der.length - 1] ^= 1;
+        return `-----BEGIN CERTIFICATE-----\n${der.toString("base64")}\n-----END CERTIFICATE-----`;
+      };
+      const { ran, out } = await through("/cert/gha", changedJson((json) => void (json.certificates.mtls = flip(json.certificates.mtls))));
+      failed(ran, REFUSED, "bad_signature");
+      assert.ok(!existsSync(out));
+    });
+
+    test("a root that is not the pinned one is of no use to it", async () => {
+      const other = await newAuthority();
+      try {
+        const pin = newFile(await (await fetch(`${other.url}/.well-known/ca-bundle.pem`)).text());
+        const { ran, out } = await through("/none", () => undefined, ["--ca", pin]);
+        failed(ran, REFUSED, "unknown_issuer");
+        assert.ok(!existsSync(out));
+      } finally {
+        await other.stop();
+      }
+    });
+
+    test("an endpoint somewhere else gets no token", async () => {
+      const { ran } = await through("/.well-known/signet-authority.json", (text) => ({ text: text.replace(`${url}/cert/gha`, "https://elsewhere.example/cert/gha") }));
+      failed(ran, REFUSED, "bad_answer");
+      assert.ok(!seen.includes("/cert/gha"));
+    });
+
+    test("a redirect is not followed", async () => {
+      const { ran } = await through("/cert/gha", () => ({ status: 307, headers: { location: `${authority.url}/cert/gha` }, text: "" }));
+      failed(ran, UNAVAILABLE, "authority_unavailable");
+    });
+
+    test("more than a mebibyte is not read", async () => {
+      const { ran } = await through("/.well-known/ca-bundle.pem", () => ({ text: "x".repeat(2 << 20) }));
+      failed(ran, UNAVAILABLE, "unreachable");
+      assert.match(ran.stderr, /1 MiB/);
+    });
+
+    test("a token that is sent back is not printed", async () => {
+      let token;
+      const { ran } = await through("/cert/gha", (_, authorization) => {
+        token = authorization.slice("Bearer ".length);
+        return { status: 401, text: JSON.stringify({ error: `\u001b[31mno: ${token}`, code: "no" }) };
+      }, ["--json"]);
+      failed(ran, REFUSED, "no");
+      assert.ok(token.length > 100);
+      for (const part of token.split(".")) assert.ok(!`${ran.stdout}${ran.stderr}`.includes(part));
+      assert.ok(!ran.stderr.includes("\u001b"));
+    });
+  });
+});
+
+describe("verifying", () => {
+  let good;
+  before(async () => {
+    good = await pair();
+  });
+  const bundleOf = async ({ url }) => (await fetch(`${url}/internal/ca-bundle`)).json();
+  const bundleFile = async (at, change = () => {}) => {
+    const bundle = await bundleOf(at);
+    change(bundle);
+    return newFile(JSON.stringify(bundle), "bundle.json");
+  };
+
+  test("a good certificate is good: fetched, pinned, and offline", async () => {
+    const bundle = await bundleFile(authority);
+    for (const certificate of [good.mtls, good.signing]) {
+      for (const args of [
+        ["--authority", authority.url],
+        ["--authority", authority.url, "--ca", good.root],
+        ["--authority", authority.url, "--bundle", bundle],
+        ["--ca", good.root, "--bundle", bundle],
+        ["--offline", "--ca", good.root, "--bundle", bundle],
+        ["--offline", "--ca", good.root, "--no-bundle"],
+      ]) {
+        const ran = await notme(["verify", certificate, ...args]);
+        assert.equal(ran.code, 0, `${args}: ${ran.stderr}`);
+        assert.match(ran.stdout, args.includes("--no-bundle") ? /revocation +not checked/ : /revocation +not revoked/);
+      }
+    }
+  });
+
+  test("DER is as good as PEM, and --json says what is in it", async () => {
+    const leaf = new X509Certificate(readFileSync(good.mtls));
+    const ran = await notme(["verify", newFile(leaf.raw), "--authority", authority.url, "--json"]);
+    const said = JSON.parse(ran.stdout);
+    assert.equal(said.ok, true);
+    assert.equal(said.kind, "mtls");
+    assert.equal(`URI:${said.identity}`, leaf.subjectAltName);
+    assert.equal(BigInt(`0x${said.serial}`), BigInt(`0x${leaf.serialNumber}`));
+    assert.equal(said.not_after * 1000, Date.parse(leaf.validTo));
+    assert.equal(said.revocation.checked, true);
+    assert.equal(said.revocation.seqno, (await bundleOf(authority)).seqno);
+  });
+
+  test("nothing is fetched offline", async () => {
+    const bundle = await bundleFile(authority);
+    const stopped = await newAuthority();
+    const theirs = await pair(stopped.url);
+    const theirBundle = await bundleFile(stopped);
+    await stopped.stop();
+    const args = ["verify", theirs.mtls, "--offline", "--ca", theirs.root];
+    assert.equal((await notme([...args, "--bundle", theirBundle])).code, 0);
+    failed(await notme([...args, "--bundle", bundle]), REFUSED, "bundle_unknown_key");
+    failed(await notme(["verify", theirs.mtls, "--authority", stopped.url]), UNAVAILABLE, "unreachable");
+    failed(await notme(["verify", theirs.mtls, "--authority", stopped.url, "--ca", theirs.root]), UNAVAILABLE, "unreachable");
+  });
+
+  test("without a bundle it refuses to say anything, unless that is asked for", async () => {
+    failed(await notme(["verify", good.mtls, "--offline", "--ca", good.root]), USAGE, "bundle_missing");
+    failed(await notme(["verify", good.mtls, "--ca", good.root]), USAGE, "bundle_missing");
+    failed(await notme(["verify", good.mtls]), USAGE, "ca_missing");
+    assert.equal((await notme(["verify", good.mtls, "--offline"])).code, USAGE);
+  });
+
+  test("times are judged as of --at", async () => {
+    const leaf = new X509Certificate(readFileSync(good.mtls));
+    const seconds = (time) => Math.floor(Date.parse(time) / 1000);
+    const at = (time, more = ["--no-bundle"]) => notme(["verify", good.mtls, "--offline", "--ca", good.root, "--at", String(time), ...more]);
+    assert.equal((await at(seconds(leaf.validTo))).code, 0);
+    failed(await at(seconds(leaf.validTo) + 1), REFUSED, "expired");
+    failed(await at(new Date(Date.parse(leaf.validTo) + 1000).toISOString().replace(".000", "")), REFUSED, "expired");
+    // The root is from when the authority came into being, and so may be younger than a leaf's backdating.
+    failed(await at(seconds(leaf.validFrom) - 3600), REFUSED, "not_yet_valid");
+    assert.equal((await at("yesterday")).code, USAGE);
+  });
+
+  test("a bundle that is stale is refused", async () => {
+    const bundle = await bundleFile(authority);
+    const { issuedAt } = JSON.parse(readFileSync(bundle, "utf8"));
+    // A certificate is good for as long as a bundle: it has to be younger to outlive it.
+    await sleep(Math.max(0, issuedAt * 1000 + 1100 - Date.now()));
+    const fresh = await pair();
+    const at = (time) => notme(["verify", fresh.mtls, "--offline", "--ca", fresh.root, "--bundle", bundle, "--at", String(time)]);
+    assert.equal((await at(issuedAt + 300)).code, 0);
+    failed(await at(issuedAt + 301), REFUSED, "bundle_stale");
+  });
+
+  test("a certificate of another authority is refused", async () => {
+    const other = await newAuthority();
+    try {
+      failed(await notme(["verify", good.mtls, "--authority", other.url]), REFUSED, "unknown_issuer");
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test("no byte of a certificate can be changed", async () => {
+    const { raw } = new X509Certificate(readFileSync(good.mtls));
+    for (let at = 0; at < raw.length; at += 29) {
+      const changed = Buffer.from(raw);
+      changed[at] ^= 1;
+      const ran = await notme(["verify", newFile(changed), "--offline", "--ca", good.root, "--no-bundle"]);
+      failed(ran, REFUSED, "malformed|bad_signature|unknown_issuer");
+    }
+    failed(await notme(["verify", newFile(Buffer.concat([raw, Buffer.from([0])])), "--offline", "--ca", good.root, "--no-bundle"]), REFUSED, "malformed");
+    failed(await notme(["verify", good.root, "--offline", "--ca", good.root, "--no-bundle"]), REFUSED, "malformed");
+    failed(await notme(["verify", good.mtls, "--offline", "--ca", good.mtls, "--no-bundle"]), REFUSED, "ca_malformed");
+    failed(await notme(["verify", newPath("nowhere"), "--offline", "--ca", good.root, "--no-bundle"]), LOCAL, "unreadable");
+  });
+
+  test("a bundle that the CA did not sign is refused", async () => {
+    const zero = Buffer.alloc(32).toString("base64");
+    for (const [code, change] of [
+      ["bundle_signature", (bundle) => void (bundle.epoch -= 1)],
+      ["bundle_signature", (bundle) => void (bundle.seqno += 1)],
+      ["bundle_signature", (bundle) => void (bundle.issuedAt += 1)],
+      ["bundle_signature", (bundle) => void (bundle.signature = Buffer.alloc(64).toString("base64"))],
+      ["bundle_unknown_key", (bundle) => void (bundle.keyId = "0".repeat(32))],
+      ["bundle_unknown_key", (bundle) => void (bundle.keys[bundle.keyId] = zero)],
+      ["bundle_malformed", (bundle) => void delete bundle.issuedAt],
+      ["bundle_malformed", (bundle) => void (bundle.signature = "?")],
+    ]) {
+      const bundle = await bundleFile(authority, change);
+      failed(await notme(["verify", good.mtls, "--offline", "--ca", good.root, "--bundle", bundle]), REFUSED, code);
+    }
+  });
+
+  test("an epoch that has passed is revoked, and the past cannot be shown again", async () => {
+    const fleeting = await newAuthority({ NOTME_KEY_STORAGE: "ephemeral", NOTME_KEK_SECRET: undefined });
+    try {
+      const earlier = await pair(fleeting.url);
+      const earlierBundle = await bundleFile(fleeting);
+      const state = newPath("state.json");
+      const offline = (which, bundle, ca = which.root) => notme(["verify", which.mtls, "--offline", "--ca", ca, "--bundle", bundle, "--state", state]);
+      assert.equal((await offline(earlier, earlierBundle)).code, 0);
+      assert.equal((await offline(earlier, earlierBundle)).code, 0, "the same number again is no step back");
+
+      await fleeting.restart(); // a new key, and with it a new epoch
+      const later = await pair(fleeting.url);
+      const laterBundle = await bundleFile(fleeting);
+      failed(await notme(["verify", earlier.mtls, "--authority", fleeting.url]), REFUSED, "unknown_issuer");
+      failed(await notme(["verify", earlier.mtls, "--authority", fleeting.url, "--ca", earlier.root]), REFUSED, "bundle_unknown_key");
+      const both = newFile(`${readFileSync(later.root, "utf8")}${readFileSync(earlier.root, "utf8")}`);
+      failed(await offline(earlier, laterBundle, both), REFUSED, "revoked");
+      assert.equal((await offline(later, laterBundle, both)).code, 0);
+      assert.equal((await notme(["verify", later.mtls, "--authority", fleeting.url, "--state", state])).code, 0);
+
+      // Whoever has the old root, certificate and bundle shows them all, while they are fresh.
+      failed(await offline(earlier, earlierBundle), REFUSED, "bundle_rollback");
+      assert.equal(mode(state), "600");
+      writeFileSync(state, "broken");
+      failed(await offline(later, laterBundle), LOCAL, "state");
+    } finally {
+      await fleeting.stop();
+    }
+  });
+});
+
+describe("the command line", () => {
+  test("explains its exit codes, and refuses what it does not know", async () => {
+    for (const args of [["--help"], ["enroll", "--help"], ["verify", "--help"]]) {
+      const ran = await notme(args);
+      assert.equal(ran.code, 0);
+      for (const code of [0, 1, 2, 3, 4]) assert.match(ran.stdout, new RegExp(`^  ${code}  `, "m"));
+    }
+    for (const args of [[], ["enrol"], ["verify", "--sideways"], ["enroll", "--authority", "https://id.example"]]) {
+      assert.equal((await notme(args)).code, USAGE);
+    }
+  });
+
+  test("the document lists the codes that there are", () => {
+    const sources = readdirSync(join(ROOT, "crates/cli/src")).map((name) => readFileSync(join(ROOT, "crates/cli/src", name), "utf8"));
+    const constructed = sources.flatMap((text) => [...text.matchAll(/Failure::(?:refused|usage|unavailable|local)\(\s*"([a-z_]+)"/g)].map(([, code]) => code));
+    const fallback = sources.flatMap((text) => [...text.matchAll(/code\.unwrap_or\("([a-z_]+)"\)/g)].map(([, code]) => code));
+    const listed = [...readFileSync(join(ROOT, "docs/cli.md"), "utf8").matchAll(/^\| `([a-z_]+)` \|/gm)].map(([, code]) => code);
+    assert.deepEqual([...new Set([...constructed, ...fallback])].sort(), [...listed].sort());
+  });
+});
