@@ -12,6 +12,7 @@ mod host;
 mod issuer_keys;
 mod signing_authority;
 mod sql;
+mod webcrypto;
 
 pub use host::{config, log, now_millis, random, read_body};
 pub use issuer_keys::IssuerKeys;
