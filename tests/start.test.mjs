@@ -461,3 +461,34 @@ async function pretend(copy, body) {
   const { STAMP, fingerprint } = await import(pathToFileURL(join(copy, "tools/build.mjs")).href);
   await writeFile(join(copy, STAMP), fingerprint(process.env));
 }
+
+test("an empty secret is named, and nothing is sealed with it", async () => {
+  const { env, home } = await place();
+  const first = begin(process.execPath, ["tools/start.mjs"], { env });
+  try {
+    await first.says(READY);
+    first.signalGroup("SIGINT");
+    await first.ended;
+  } finally {
+    first.cleanUp();
+  }
+  const [folderName] = readdirSync(join(home, "xdg/notme"));
+  assert.deepEqual(readdirSync(join(home, "xdg/notme", folderName)), ["kek-secret"], "no draft is left");
+  await writeFile(join(home, "xdg/notme", folderName, "kek-secret"), "");
+  assert.match(await fails(env), /the secret .*kek-secret is empty/);
+});
+
+test("a state is served once, by whatever name", async () => {
+  const { env, home, stateDir } = await place();
+  const first = begin(process.execPath, ["tools/start.mjs"], { env });
+  try {
+    await first.says(READY);
+    await symlink(stateDir, join(home, "link"));
+    const output = await fails({ ...env, PORT: String(await freePort()), NOTME_STATE_DIR: join(home, "link") });
+    assert.match(output, /is already served at/);
+  } finally {
+    first.signalGroup("SIGINT");
+    await first.ended;
+    first.cleanUp();
+  }
+});

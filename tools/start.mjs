@@ -3,7 +3,7 @@
 //   PORT=<port>                default: 8788
 //   NOTME_STATE_DIR=<folder>   default: .notme in the checkout
 //   and every variable of wrangler.toml.example, from the environment or from .dev.vars
-import { rmSync, writeFileSync } from "node:fs";
+import { realpathSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { build } from "./build.mjs";
@@ -64,15 +64,20 @@ let isServing = false;
 async function start() {
   const port = parsePort(process.env.PORT);
   const url = `http://localhost:${port}`;
-  const stateDir = resolve(process.env.NOTME_STATE_DIR || join(ROOT, ".notme"));
+  const wantedDir = resolve(process.env.NOTME_STATE_DIR || join(ROOT, ".notme"));
   const vars = resolveVariables({ env: process.env, devVarsPath: join(ROOT, ".dev.vars"), origin: url });
-  requireWritable(stateDir);
+  requireWritable(wantedDir);
+  // One state has one name, whatever links lead to it.
+  const stateDir = realpathSync(wantedDir);
   await requireUnserved(stateDir);
   await requireFreePort(port);
   const keys = chooseKeyStorage(vars, stateDir);
   const allowLoopback = isLoopback(vars.GHA_ISSUER);
 
   await build(await setup());
+  // That took a while: somebody else may have come first.
+  await requireUnserved(stateDir);
+  await requireFreePort(port);
 
   say(`Starting workerd on port ${port}.`);
   if (allowLoopback) say(`  The issuer ${vars.GHA_ISSUER} is on this machine, so the worker may reach servers on loopback.`);

@@ -1,7 +1,8 @@
 // The secret that seals the authority's keys, for whoever gave none.
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, mkdirSync, readFileSync, realpathSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import process from "node:process";
 import { Plain } from "./console.mjs";
 import { SECRETS } from "./places.mjs";
 
@@ -21,8 +22,15 @@ export function localSecret(stateDir) {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const value = randomBytes(32).toString("base64url");
-    // "wx": never over an existing one, for what it sealed could not be opened any more.
-    writeFileSync(path, `${value}\n`, { flag: "wx", mode: 0o600 });
+    // Whole or not at all, and never over an existing one: what that one sealed could not be opened
+    // any more.
+    const draft = `${path}.${process.pid}`;
+    writeFileSync(draft, `${value}\n`, { flag: "wx", mode: 0o600 });
+    try {
+      linkSync(draft, path);
+    } finally {
+      unlinkSync(draft);
+    }
     return { path, value, isNew: true };
   } catch (error) {
     if (error.code !== "EEXIST") throw new Plain(`the secret ${path} could not be made: ${error.code}.`);
@@ -30,8 +38,11 @@ export function localSecret(stateDir) {
   try {
     // A copy or a restore from a backup may have opened it to others.
     if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
-    return { path, value: readFileSync(path, "utf8").trim(), isNew: false };
+    const value = readFileSync(path, "utf8").trim();
+    if (value === "") throw new Plain(`the secret ${path} is empty: put back the one that sealed the state, or remove both to begin anew.`);
+    return { path, value, isNew: false };
   } catch (error) {
+    if (error instanceof Plain) throw error;
     throw new Plain(`the secret ${path} could not be read: ${error.code}.`);
   }
 }
