@@ -50,9 +50,9 @@ async function prepare(issuer, count) {
 }
 
 /** Sends requests over so many connections, and tells how long each took in milliseconds. */
-async function fire(url, requests, connections) {
+async function fire(url, requests, connections, path = "/cert/gha") {
   const agent = new http.Agent({ keepAlive: true, maxSockets: connections });
-  const target = new URL("/cert/gha", url);
+  const target = new URL(path, url);
   const times = [];
   let next = 0;
   const one = ({ token, body }) =>
@@ -227,8 +227,36 @@ async function bench() {
   say(`  CPU ratio ${ratio.toFixed(2)}; first pair ${later.toFixed(0)} ms later than the floor's`);
 
   say("");
-  say(spawnSync("cfssl", ["version"]).error ? "cfssl is not installed, so it is not measured." : "cfssl is installed; `cfssl serve` is not measured yet.");
+  await peer();
   await issuer.close();
+}
+
+/** `cfssl serve`, if it is installed: two certificates from one CSR each, no proof, no store. */
+async function peer() {
+  if (spawnSync("cfssl", ["version"]).error) return say("cfssl is not installed, so it is not measured.");
+  const folder = mkdtempSync(join(tmpdir(), "notme-cfssl-"));
+  const cfssl = (args, input) => JSON.parse(spawnSync("cfssl", args, { cwd: folder, input: JSON.stringify(input) }).stdout);
+  const key = { algo: "ecdsa", size: 256 };
+  const ca = cfssl(["genkey", "-loglevel=5", "-initca", "-"], { CN: "floor", key });
+  writeFileSync(join(folder, "ca.pem"), ca.cert);
+  writeFileSync(join(folder, "ca-key.pem"), ca.key, { mode: 0o600 });
+  const { csr } = cfssl(["genkey", "-loglevel=5", "-"], { CN: "leaf", key });
+  const port = await freePort();
+  const args = ["serve", "-loglevel=5", "-address=127.0.0.1", `-port=${port}`, "-ca=ca.pem", "-ca-key=ca-key.pem"];
+  const child = spawn("cfssl", args, { cwd: folder, stdio: "ignore" });
+  alive.add(child);
+  while (!(await isListening(port))) await new Promise((resolve) => setTimeout(resolve, 5));
+  const body = JSON.stringify({ certificate_request: csr });
+  const requests = Array.from({ length: 2 * AT_16 }, () => ({ token: "", body }));
+  const sign = (count) => fire(`http://127.0.0.1:${port}`, requests.slice(0, count), 16, "/api/v1/cfssl/sign");
+  await sign(200);
+  const before = cpu(child.pid);
+  const { rate, statuses } = await sign(requests.length);
+  const spent = (cpu(child.pid) - before) / AT_16;
+  say(`cfssl serve at 16 conn: ${spent.toFixed(2)} CPU ms for two certificates, ${(rate / 2).toFixed(0)} such pairs/s ${JSON.stringify(statuses)}`);
+  await end(child, 0);
+  alive.delete(child);
+  rmSync(folder, { recursive: true });
 }
 
 /** Most of these are refused as used: they do all the work but the write. */
