@@ -119,6 +119,8 @@ describe("bodies", () => {
     const announced = await call("POST", "/cert/gha", json, body(65_537));
     assert.equal(announced.status, 413);
     assert.equal((await announced.json()).code, "body_too_large");
+    // Its proxy turns an answer that comes before the body's end into a 503, at times.
+    if (THROUGH_WRANGLER) return;
     const chunked = (bytes) =>
       new Promise((resolve, reject) => {
         const url = new URL("/cert/gha", authority.url);
