@@ -95,7 +95,7 @@ async fn handle(call: &Call, method: &str, path: &str) -> Result<Reply, Error> {
         found => found,
     };
     let route = match route {
-        Dispatch::Route { route, .. } => route,
+        Dispatch::Route(route) => route,
         Dispatch::Preflight => return Ok(preflight(&call.config, &call.head)),
         Dispatch::MethodNotAllowed(allow) => return Err(Error::MethodNotAllowed(allow)),
         Dispatch::NotFound => return Err(Error::NotFound),

@@ -293,13 +293,8 @@ pub const ROUTES: &[Route] = &[
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dispatch {
-    /// To this route; `head` if the body isn't wanted.
-    Route {
-        /// The route.
-        route: &'static Route,
-        /// Whether the method was HEAD.
-        head: bool,
-    },
+    /// To this route.
+    Route(&'static Route),
     /// The path exists, the method doesn't; the value of `Allow`.
     MethodNotAllowed(String),
     /// To the answer that browsers ask for before they ask.
@@ -322,10 +317,7 @@ pub fn dispatch(method: &str, path: &str) -> Dispatch {
     let mut allowed: Vec<&str> = Vec::new();
     for route in ROUTES.iter().filter(|route| matches(route.path, path)) {
         if route.method.name() == wanted {
-            return Dispatch::Route {
-                route,
-                head: method == "HEAD",
-            };
+            return Dispatch::Route(route);
         }
         allowed.push(route.method.name());
         if route.method == Method::Get {
@@ -393,7 +385,7 @@ mod tests {
 
     fn operation(method: &str, path: &str) -> Option<Operation> {
         match dispatch(method, path) {
-            Dispatch::Route { route, .. } => Some(route.operation),
+            Dispatch::Route(route) => Some(route.operation),
             _ => None,
         }
     }
