@@ -1,23 +1,16 @@
 // A state that somebody changed, or that another build made: refused with a reason, never repaired
 // into a new CA. Python's sqlite3 plays somebody.
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { X509Certificate } from "node:crypto";
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { ROOT } from "../tools/lib/places.mjs";
 import { startAuthority } from "./support/authority.mjs";
 import { Keys, enroll } from "./support/client.mjs";
-import { startIssuer } from "./support/issuer.mjs";
-
-const skip = spawnSync("python3", ["-c", "import sqlite3"]).status === 0 ? false : "python3 with sqlite3 is not installed";
-
-/** Runs statements on the signing object's database; nobody else may have it open. */
-function change(stateDir, statements) {
-  const folder = join(stateDir, "objects/signing-authority");
-  const file = readdirSync(folder).find((name) => /^[0-9a-f]{64}\.sqlite$/.test(name));
-  const program = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit(); c.close()";
-  execFileSync("python3", ["-c", program, join(folder, file), statements]);
-}
+import { playIssuer, startIssuer } from "./support/issuer.mjs";
+import { FIXTURES, databaseOf, noSqlite, sqlite } from "./support/state.mjs";
 
 let issuer;
 before(async () => {
@@ -27,7 +20,7 @@ after(() => issuer?.close());
 
 const start = () => startAuthority({ allowLoopback: true, vars: { GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme" } });
 
-describe("a state that was changed", { skip }, () => {
+describe("a state that was changed", { skip: noSqlite }, () => {
   for (const [what, statements, reason] of [
     ["without the key's row", "DELETE FROM signing_keys", /the CA key's row is gone/],
     ["with another public key", "UPDATE signing_keys SET public_key = zeroblob(32)", /doesn't belong to its public key/],
@@ -41,7 +34,7 @@ describe("a state that was changed", { skip }, () => {
       const authority = await start();
       try {
         await authority.kill9();
-        change(authority.stateDir, statements);
+        sqlite(databaseOf(authority.stateDir), statements);
         await assert.rejects(authority.restart(), /key_unavailable|authority unavailable/);
         assert.match(authority.logs(), reason);
         assert.equal(authority.logs().match(/"event":"key_created"/g).length, 1, "no new key");
@@ -58,7 +51,7 @@ describe("a state that was changed", { skip }, () => {
       const body = new Keys().body(token);
       await authority.kill9();
       // As if a clock that was ahead by a day had swept, and was put right again.
-      change(authority.stateDir, "UPDATE authority SET forgotten_before = unixepoch() + 86400");
+      sqlite(databaseOf(authority.stateDir), "UPDATE authority SET forgotten_before = unixepoch() + 86400");
       await authority.restart();
       const answer = await enroll(authority.url, token, body);
       assert.equal(answer.json.code, "token_used", answer.text);
@@ -72,11 +65,78 @@ describe("a state that was changed", { skip }, () => {
     try {
       await authority.restart();
       await authority.kill9();
-      change(authority.stateDir, "DELETE FROM signing_keys WHERE retired_at IS NULL");
+      sqlite(databaseOf(authority.stateDir), "DELETE FROM signing_keys WHERE retired_at IS NULL");
       await assert.rejects(authority.restart());
       assert.match(authority.logs(), /the CA key's row is gone/);
     } finally {
       await authority.stop();
     }
   });
+});
+
+// Every storage that was ever released is opened by this build. The fixtures were made by
+// support/freeze.mjs and are never made again.
+const frozen = readdirSync(FIXTURES).flatMap((version) => readdirSync(join(FIXTURES, version)).map((storage) => [version, storage]));
+for (const [version, storage] of frozen) {
+  describe(`a state of storage version ${version} with an ${storage} key`, () => {
+    const fixture = join(FIXTURES, version, storage);
+    const expected = JSON.parse(readFileSync(join(fixture, "expected.json"), "utf8"));
+    let authority;
+    let played;
+    let folder;
+    before(async () => {
+      folder = mkdtempSync(join(tmpdir(), "notme-frozen-"));
+      cpSync(join(fixture, "objects"), join(folder, "objects"), { recursive: true });
+      played = await playIssuer(expected.vars.GHA_ISSUER);
+      const vars = { NOTME_KEK_SECRET: undefined, ...expected.vars };
+      authority = await startAuthority({ stateDir: folder, vars, outbound: played.outbound });
+    });
+    after(async () => {
+      await authority?.stop();
+      rmSync(folder, { recursive: true, force: true });
+    });
+    const get = async (path) => (await fetch(authority.url + path)).text();
+    const exchange = async (claims) => {
+      const token = await played.token(claims);
+      return enroll(authority.url, token, new Keys().body(token));
+    };
+    const isKept = storage !== "ephemeral";
+
+    test("keeps its keys, or knows those that are gone", async () => {
+      const epochs = JSON.parse(await get("/.well-known/epochs.json"));
+      if (isKept) {
+        assert.deepEqual(epochs, expected.epochs);
+        assert.deepEqual(JSON.parse(await get("/.well-known/jwks.json")), expected.jwks);
+        assert.equal(await get("/.well-known/ca-bundle.pem"), expected.roots);
+      } else {
+        const [before, now] = epochs.epochs;
+        assert.deepEqual({ ...before, retiredAt: null }, expected.epochs.epochs[0]);
+        assert.ok(before.retiredAt > 0 && now.retiredAt === null && now.epoch === before.epoch + 1);
+      }
+    });
+
+    test("issues what its root verifies", async () => {
+      const answer = await exchange();
+      assert.equal(answer.status, 200, answer.text);
+      const root = new X509Certificate(isKept ? expected.roots : await get("/.well-known/ca-bundle.pem"));
+      for (const pem of Object.values(answer.json.certificates)) assert.ok(new X509Certificate(pem).verify(root.publicKey));
+      assert.equal(answer.json.authority.epoch, expected.pair.authority.epoch + (isKept ? 0 : 1));
+    });
+
+    test("refuses the proof that was used before", async () => {
+      const answer = await exchange({ jti: expected.jti });
+      assert.equal(answer.json.code, "token_used", answer.text);
+    });
+
+    test("goes on counting bundles", async () => {
+      const bundle = JSON.parse(await get("/internal/ca-bundle"));
+      assert.ok(bundle.seqno > expected.bundle.seqno, `${bundle.seqno}`);
+      assert.equal(bundle.keyId === expected.bundle.keyId, isKept);
+    });
+  });
+}
+
+test("every storage version has its frozen state", () => {
+  const count = readdirSync(join(ROOT, "durable/migrations/signing_authority")).length;
+  assert.deepEqual(readdirSync(FIXTURES), Array.from({ length: count }, (_, i) => String(i + 1)));
 });

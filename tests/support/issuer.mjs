@@ -48,6 +48,23 @@ export async function startIssuer() {
   return issuer;
 }
 
+/**
+ * An issuer at a URL that isn't ours: `outbound` is a module that plays the internet for an authority.
+ * @param {string} url
+ */
+export async function playIssuer(url) {
+  const { publicKey, privateKey } = await generateKeyPair("RS256");
+  const documents = {
+    [`${url}/.well-known/openid-configuration`]: { issuer: url, jwks_uri: `${url}/jwks` },
+    [`${url}/jwks`]: { keys: [await publish(publicKey, "key-1")] },
+  };
+  const outbound = `const documents = ${JSON.stringify(documents)};
+    export default { fetch: ({ url }) => (documents[url] ? Response.json(documents[url]) : new Response("", { status: 404 })) };`;
+  const token = (claims = {}) =>
+    new SignJWT({ ...githubClaims(url), ...claims }).setProtectedHeader({ alg: "RS256", kid: "key-1" }).sign(privateKey);
+  return { url, outbound, token };
+}
+
 async function publish(publicKey, kid) {
   return { ...(await exportJWK(publicKey)), kid, alg: "RS256", use: "sig" };
 }

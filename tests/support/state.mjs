@@ -1,0 +1,22 @@
+// The database of the signing object, for who plays an operator with a knife, or reads a frozen state.
+import { execFileSync, spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { ROOT } from "../../tools/lib/places.mjs";
+
+export const FIXTURES = join(ROOT, "tests/fixtures/states");
+
+/** Why there is no SQLite here, or false. */
+export const noSqlite = spawnSync("python3", ["-c", "import sqlite3"]).status === 0 ? false : "python3 with sqlite3 is not installed";
+
+/** The signing object's database in a state folder. */
+export function databaseOf(stateDir) {
+  const folder = join(stateDir, "objects/signing-authority");
+  return join(folder, readdirSync(folder).find((name) => /^[0-9a-f]{64}\.sqlite$/.test(name)));
+}
+
+/** Runs statements on a database that nobody else has open. */
+export function sqlite(file, statements) {
+  const program = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit(); c.close()";
+  execFileSync("python3", ["-c", program, file, statements]);
+}
