@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, request } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
@@ -360,10 +361,25 @@ describe("enrolling", () => {
       try {
         const pin = newFile(await (await fetch(`${other.url}/.well-known/ca-bundle.pem`)).text());
         const { ran, out } = await through("/none", () => undefined, ["--ca", pin]);
-        failed(ran, REFUSED, "unknown_issuer");
+        failed(ran, REFUSED, "bundle_unknown_key");
         assert.ok(!existsSync(out));
+        assert.ok(!seen.includes("/cert/gha"), "the token was not used");
       } finally {
         await other.stop();
+      }
+    });
+
+    test("an authority that shows an old, changed or no revocation bundle gets no token", async () => {
+      for (const [change, exit, code] of [
+        [changedJson((json) => void (json.seqno += 1)), REFUSED, "bundle_signature"],
+        [changedJson((json) => void (json.epoch += 1)), REFUSED, "bundle_signature"],
+        [() => ({ text: "{}" }), REFUSED, "bundle_malformed"],
+        [() => ({ status: 503, text: "{}" }), UNAVAILABLE, "authority_unavailable"],
+      ]) {
+        const { ran, out } = await through("/internal/ca-bundle", change);
+        failed(ran, exit, code);
+        assert.ok(!existsSync(out));
+        assert.ok(!seen.includes("/cert/gha"), code);
       }
     });
 
@@ -395,6 +411,65 @@ describe("enrolling", () => {
       for (const part of token.split(".")) assert.ok(!`${ran.stdout}${ran.stderr}`.includes(part));
       assert.ok(!ran.stderr.includes("\u001b"));
     });
+  });
+});
+
+describe("behind a proxy that ends TLS", { skip: missing("openssl") ?? false }, () => {
+  let behind;
+  let proxy;
+  let url;
+  let trust;
+  let certificates;
+  before(async () => {
+    const openssl = async (...args) => assert.equal((await execute("openssl", args)).code, 0);
+    const ca = { key: newPath("ca.key"), cert: newPath("ca.pem") };
+    const fresh = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    await openssl("req", "-x509", ...fresh, "-days", "2", "-subj", "/CN=a house", "-keyout", ca.key, "-out", ca.cert);
+    const made = async (host) => {
+      const [key, cert] = [newPath("tls.key"), newPath("tls.pem")];
+      const extensions = ["-addext", `subjectAltName=DNS:${host}`, "-addext", "basicConstraints=critical,CA:FALSE"];
+      await openssl("req", "-x509", "-CA", ca.cert, "-CAkey", ca.key, ...fresh, "-days", "2", "-subj", "/CN=tls", ...extensions, "-keyout", key, "-out", cert);
+      return { key: readFileSync(key), cert: readFileSync(cert) };
+    };
+    certificates = { ours: await made("localhost"), elsewhere: await made("elsewhere.example") };
+    trust = ca.cert;
+    const port = await freePort();
+    url = `https://localhost:${port}`;
+    behind = await newAuthority({ SIGNET_AUTHORITY_URL: url, SITE_URL: url });
+    proxy = createTlsServer(certificates.ours, (req, res) => {
+      const to = request(behind.url + req.url, { method: req.method, headers: req.headers }, (answer) => {
+        res.writeHead(answer.statusCode, answer.headers);
+        answer.pipe(res);
+      });
+      req.pipe(to);
+    });
+    await new Promise((done) => proxy.listen(port, "127.0.0.1", done));
+  });
+  after(async () => {
+    proxy?.closeAllConnections();
+    proxy?.close();
+    await behind?.stop();
+  });
+
+  test("enrols and verifies if the machine trusts its certificate", async () => {
+    const env = { SSL_CERT_FILE: trust };
+    const out = newPath("tls");
+    const enrolled = await notme(enrolArgs(out, await issuer.token(), url), { env });
+    assert.equal(enrolled.code, 0, enrolled.stderr);
+    const verified = await notme(["verify", join(out, "mtls.pem"), "--authority", url], { env });
+    assert.equal(verified.code, 0, verified.stderr);
+  });
+
+  test("gets no token if the certificate is nobody's, or for another host", async () => {
+    const token = await issuer.token();
+    const unknown = await notme(enrolArgs(newPath("tls"), token, url));
+    failed(unknown, UNAVAILABLE, "unreachable");
+    assert.match(unknown.stderr, /SSL_CERT_FILE/);
+    proxy.setSecureContext(certificates.elsewhere);
+    failed(await notme(enrolArgs(newPath("tls"), token, url), { env: { SSL_CERT_FILE: trust } }), UNAVAILABLE, "unreachable");
+    proxy.setSecureContext(certificates.ours);
+    const later = await notme(enrolArgs(newPath("tls"), token, url), { env: { SSL_CERT_FILE: trust } });
+    assert.equal(later.code, 0, later.stderr);
   });
 });
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use notme_wire::identity::CABundle;
 use notme_x509::{Leaf, LeafKey, pair_binding};
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ use crate::failure::Failure;
 use crate::files::{Folder, New, PUBLIC, SECRET, read};
 use crate::http::Client;
 use crate::keys::Keys;
+use crate::revocation::authentic;
 use crate::roots::{Roots, read_leaf};
 use crate::text::harmless;
 use crate::time::{now, show};
@@ -46,6 +48,8 @@ pub(crate) fn run(options: &Enroll) -> Result<Report, Failure> {
             (pem, roots)
         }
     };
+    // A pin that isn't this authority's, or an authority that doesn't say what is revoked, shows here.
+    let bundle = authentic(&authority.bundle()?, roots.current(), now()?)?;
     let token = match source {
         Source::Given(token) => token,
         Source::GitHub(request) => {
@@ -62,7 +66,7 @@ pub(crate) fn run(options: &Enroll) -> Result<Report, Failure> {
     let answer = authority.enroll(&token, &keys.request(&token))?;
     drop(token);
 
-    let pair = Pair::check(&answer, &keys, &roots, now()?)?;
+    let pair = Pair::check(&answer, &keys, &roots, &bundle, now()?)?;
     if let Some(folder) = folder {
         let (mtls_key, signing_key) = (keys.mtls_pem()?, keys.signing_pem()?);
         let root = String::from_utf8_lossy(&roots_pem).trim().to_owned();
@@ -95,7 +99,13 @@ struct Pair {
 
 impl Pair {
     /// Looks at an answer as whoever will be shown the certificates.
-    fn check(answer: &Value, keys: &Keys, roots: &Roots, now: u64) -> Result<Self, Failure> {
+    fn check(
+        answer: &Value,
+        keys: &Keys,
+        roots: &Roots,
+        bundle: &CABundle,
+        now: u64,
+    ) -> Result<Self, Failure> {
         let text = |path| {
             answer
                 .pointer(path)
@@ -125,6 +135,10 @@ impl Pair {
         let root = roots.issuer_of(&mtls, now)?;
         let other_root = roots.issuer_of(&signing, now)?;
         holds(root == other_root, "its certificates are of two roots")?;
+        holds(
+            mtls.epoch >= bundle.epoch,
+            "its certificates are of an epoch that is over",
+        )?;
         let key_id = root.key().key_id().to_string();
         holds(
             text("/authority/key_id") == key_id,

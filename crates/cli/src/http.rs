@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ureq::http::Uri;
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 use zeroize::Zeroizing;
 
@@ -93,9 +94,18 @@ impl Client {
                 .timeout_connect(Some(CONNECT_TIMEOUT))
                 .user_agent(concat!("notme/", env!("CARGO_PKG_VERSION")))
         };
+        // Whoever runs an authority inside a house has its CA in the machine's store, or in the file that
+        // SSL_CERT_FILE names.
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::PlatformVerifier)
+            .build();
         Self {
-            remote: config().https_only(true).build().into(),
-            loopback: config().proxy(None).build().into(),
+            remote: config()
+                .https_only(true)
+                .tls_config(tls.clone())
+                .build()
+                .into(),
+            loopback: config().proxy(None).tls_config(tls).build().into(),
         }
     }
 
@@ -143,14 +153,21 @@ fn read(
     })
 }
 
+const NOT_TRUSTED: &str = "has no TLS certificate that this machine trusts (SSL_CERT_FILE can name one \
+     to trust), or doesn't speak TLS";
+
 /// Tells what happened in our words: those of a library may quote the request.
 fn unreachable_host(url: &Url, error: &Error) -> Failure {
     let why = match error {
         Error::Timeout(_) => "did not answer in time".to_owned(),
         Error::HostNotFound => "is a name that nobody knows".to_owned(),
         Error::BodyExceedsLimit(_) => "answered with more than 1 MiB".to_owned(),
+        // So TLS reports what it doesn't like.
+        Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            NOT_TRUSTED.to_owned()
+        }
+        Error::Tls(_) | Error::Rustls(_) => NOT_TRUSTED.to_owned(),
         Error::Io(error) => format!("can't be reached: {}", error.kind()),
-        Error::Tls(_) | Error::Rustls(_) => "has no TLS certificate that is trusted".to_owned(),
         _ => "can't be reached".to_owned(),
     };
     Failure::unavailable("unreachable", format!("{} {why}", url.host()))

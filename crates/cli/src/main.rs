@@ -15,6 +15,7 @@ mod failure;
 mod files;
 mod http;
 mod keys;
+mod revocation;
 mod roots;
 mod state;
 mod text;
