@@ -193,7 +193,7 @@ fn path_of(url: &str) -> &str {
 fn request_id() -> String {
     // Without randomness the next signature fails, with a proper error; an id is only a label.
     let bytes: [u8; 16] = random().unwrap_or_default();
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(bytes)
 }
 
 fn into_response(reply: &Reply, request_id: &str) -> web_sys::Response {

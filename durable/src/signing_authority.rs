@@ -117,9 +117,7 @@ impl SigningAuthority {
             key_id: &loaded.key_id,
         };
         let prepared = Prepared::new(authority, request, now, random()?)?;
-        let [mtls, signing] = prepared.messages();
-        let (mtls, signing) = (loaded.key.sign(mtls)?, loaded.key.sign(signing)?);
-        let signatures = [mtls.done().await?, signing.done().await?];
+        let signatures = loaded.key.sign_both(prepared.messages()).await?;
         let body = prepared.into_answer(request, signatures)?;
         self.sweep(now / 1000)?;
         self.db.transact(|db| burn(db, &request.evidence.burns))?;
@@ -147,7 +145,7 @@ impl SigningAuthority {
                 (None, None) => return Err(internal("no bundle is due, and there is none").into()),
             };
             let message = bundle::to_be_signed(&next)?;
-            next.signature = loaded.key.sign(&message)?.done().await?.to_vec();
+            next.signature = loaded.key.sign(&message).await?.to_vec();
             // Another request may have made one while this one signed: its number is taken.
             if *loaded.bundle.borrow() != last {
                 continue;

@@ -10,11 +10,10 @@ const BODY_TIMEOUT = 10_000;
  * @returns {Promise<Uint8Array | "too large" | "too slow" | "incomplete">}
  */
 export async function readBody(request, maxBytes) {
-  if (!request.body) return new Uint8Array();
   // HTTP holds a sender to the length that it announced, and the caller has looked at that; a body
   // of unknown length is counted while it comes.
   const announced = request.headers.has("content-length");
-  const arriving = announced ? request.arrayBuffer().then((buffer) => new Uint8Array(buffer)) : readAll(request.body, maxBytes);
+  const arriving = announced ? request.arrayBuffer().then((buffer) => new Uint8Array(buffer)) : readAll(request.body ?? [], maxBytes);
   let timer;
   const tooSlow = new Promise((resolve) => {
     timer = setTimeout(() => resolve("too slow"), BODY_TIMEOUT);

@@ -13,8 +13,10 @@ pub struct IssueRequest {
     /// Who was proven to be asking.
     pub evidence: Evidence,
     /// DER SubjectPublicKeyInfo of the mTLS key.
+    #[serde(with = "serde_bytes")]
     pub mtls_spki: Vec<u8>,
     /// DER SubjectPublicKeyInfo of the signing key.
+    #[serde(with = "serde_bytes")]
     pub signing_spki: Vec<u8>,
     /// Lifetime of the pair, in seconds.
     pub ttl_secs: u64,
@@ -140,7 +142,7 @@ impl Prepared {
             identity: &request.evidence.identity,
             scopes: &request.evidence.scopes,
             expires_at: self.not_after,
-            binding: self.binding.iter().map(|b| format!("{b:02x}")).collect(),
+            binding: hex::encode(self.binding),
             authority: AuthorityFacts {
                 epoch: self.epoch,
                 key_id: &self.key_id,

@@ -32,6 +32,7 @@ pub const FETCH_TIMEOUT_MILLIS: u32 = 2_500;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeySetAnswer {
     /// The JWK set, as the issuer sent it.
+    #[serde(with = "serde_bytes")]
     pub json: Vec<u8>,
     /// When it was fetched, in Unix milliseconds.
     pub fetched_at: u64,

@@ -29,11 +29,11 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// The body for the caller, as it is to be sent.
-    Issued(Vec<u8>),
+    Issued(#[serde(with = "serde_bytes")] Vec<u8>),
     /// The keys.
     Archive(Archive),
     /// The revocation bundle, as it is to be sent.
-    Bundle(Vec<u8>),
+    Bundle(#[serde(with = "serde_bytes")] Vec<u8>),
     /// No.
     Refused(Refusal),
 }

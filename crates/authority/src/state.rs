@@ -13,6 +13,7 @@ pub struct EpochKey {
     /// When it stopped signing in this epoch, in Unix seconds; the current one hasn't.
     pub retired_at: Option<u64>,
     /// The DER root certificate.
+    #[serde(with = "serde_bytes")]
     pub root: Vec<u8>,
 }
 

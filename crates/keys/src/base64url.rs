@@ -1,23 +1,24 @@
 //! Base64 in the two alphabets of RFC 4648.
 
-use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 /// Encodes as base64url without padding (RFC 4648 §5).
 #[must_use]
 pub fn encode_base64url(bytes: &[u8]) -> String {
-    Base64UrlUnpadded::encode_string(bytes)
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Encodes as standard base64 with padding (RFC 4648 §4).
 #[must_use]
 pub fn encode_base64(bytes: &[u8]) -> String {
-    Base64::encode_string(bytes)
+    STANDARD.encode(bytes)
 }
 
 /// Decodes canonical base64url without padding, as JOSE demands (RFC 7515 §2).
 #[must_use]
 pub fn decode_base64url(text: &str) -> Option<Vec<u8>> {
-    Base64UrlUnpadded::decode_vec(text).ok()
+    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 /// Decodes base64url or standard base64, padded or not: what clients send as a proof of possession.
@@ -29,9 +30,9 @@ pub fn decode_base64_any(text: &str) -> Option<Vec<u8>> {
     }
     if unpadded.contains(['+', '/']) {
         let padding = unpadded.len().next_multiple_of(4) - unpadded.len();
-        Base64::decode_vec(&format!("{unpadded}{:=<padding$}", "")).ok()
+        STANDARD.decode(format!("{unpadded}{:=<padding$}", "")).ok()
     } else {
-        Base64UrlUnpadded::decode_vec(unpadded).ok()
+        URL_SAFE_NO_PAD.decode(unpadded).ok()
     }
 }
 

@@ -62,7 +62,8 @@ impl P256PublicKey {
 
 #[cfg(test)]
 mod tests {
-    use base64ct::{Base64, Encoding};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
 
     use super::*;
 
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn spki_round_trips() {
-        let der = Base64::decode_vec(SPKI).unwrap();
+        let der = STANDARD.decode(SPKI).unwrap();
         assert_eq!(
             P256PublicKey::from_spki(&der).unwrap().to_spki()[..],
             der[..]
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn other_curves_points_and_lengths_are_refused() {
-        let der = Base64::decode_vec(SPKI).unwrap();
+        let der = STANDARD.decode(SPKI).unwrap();
         for (at, value) in [(1, 88), (22, 34), (25, 1), (26, 2), (26, 3), (26, 0)] {
             let mut bad = der.clone();
             bad[at] = value;

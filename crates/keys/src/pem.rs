@@ -1,6 +1,7 @@
 //! PEM (RFC 7468), read leniently about white space and written in one way.
 
-use base64ct::{Base64, Encoding};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::Error;
 
@@ -18,13 +19,13 @@ pub fn decode_pem(label: &str, text: &str) -> Result<Vec<u8>, Error> {
         .and_then(|rest| rest.strip_suffix(&format!("-----END {label}-----")))
         .ok_or(Error::BadPem)?;
     let body: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    Base64::decode_vec(&body).map_err(|_| Error::BadPem)
+    STANDARD.decode(&body).map_err(|_| Error::BadPem)
 }
 
 /// Encodes one PEM block: 64 columns, LF, and no newline after the last line.
 #[must_use]
 pub fn encode_pem(label: &str, der: &[u8]) -> String {
-    let body = Base64::encode_string(der);
+    let body = STANDARD.encode(der);
     let mut text = String::with_capacity(body.len() + body.len() / COLUMNS + 2 * label.len() + 36);
     text.push_str("-----BEGIN ");
     text.push_str(label);

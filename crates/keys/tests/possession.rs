@@ -1,6 +1,7 @@
 //! The published vector of the proof of possession (notme protocol §21.3), made by a foreign signer.
 
-use base64ct::{Base64, Encoding};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use notme_keys::native::settle;
 use notme_keys::{
     Ed25519PublicKey, Outcome, P256PublicKey, SignatureCheck, VerifyingKey, decode_base64_any,
@@ -16,8 +17,8 @@ const SIGNING_PROOF: &str =
 
 #[test]
 fn both_proofs_verify_over_the_pre_image_and_neither_over_its_digest() {
-    let mtls = Base64::decode_vec(MTLS).unwrap();
-    let signing = Base64::decode_vec(SIGNING).unwrap();
+    let mtls = STANDARD.decode(MTLS).unwrap();
+    let signing = STANDARD.decode(SIGNING).unwrap();
     let pre_image = [&mtls[..], &signing].concat();
     let digest = Sha256::digest(&pre_image).to_vec();
     for (key, proof) in [

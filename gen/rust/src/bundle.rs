@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use base64ct::{Base64, Encoding};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::cbor::{Reader, Writer};
@@ -71,12 +72,12 @@ impl From<&CABundle> for BundleDocument {
             epoch: bundle.epoch,
             seqno: bundle.seqno,
             keys: keys
-                .map(|key| (key.kid.clone(), Base64::encode_string(&key.public_key)))
+                .map(|key| (key.kid.clone(), STANDARD.encode(&key.public_key)))
                 .collect(),
             key_id: bundle.key_id.clone(),
             prev_key_id: bundle.prev_key_id.clone(),
             issued_at: bundle.issued_at,
-            signature: Base64::encode_string(&bundle.signature),
+            signature: STANDARD.encode(&bundle.signature),
         }
     }
 }
@@ -85,7 +86,11 @@ impl TryFrom<BundleDocument> for CABundle {
     type Error = BundleError;
 
     fn try_from(document: BundleDocument) -> Result<Self, BundleError> {
-        let decode = |text: &str| Base64::decode_vec(text).map_err(|_| BundleError::InvalidBase64);
+        let decode = |text: &str| {
+            STANDARD
+                .decode(text)
+                .map_err(|_| BundleError::InvalidBase64)
+        };
         let keys = document.keys.into_iter();
         let keys = keys.map(|(kid, key)| {
             Ok(KeyEntry {

@@ -82,11 +82,12 @@ impl Magnitude for i64 {
 
 /// `Data` as base64.
 pub(crate) mod base64 {
-    use base64ct::{Base64, Encoding};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     pub(crate) fn serialize<S: Serializer>(value: &[u8], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&Base64::encode_string(value))
+        s.serialize_str(&STANDARD.encode(value))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
@@ -94,17 +95,20 @@ pub(crate) mod base64 {
     }
 
     pub(super) fn decode<E: de::Error>(text: &str) -> Result<Vec<u8>, E> {
-        Base64::decode_vec(text).map_err(|_| E::custom("not standard base64"))
+        STANDARD
+            .decode(text)
+            .map_err(|_| E::custom("not standard base64"))
     }
 }
 
 /// A list of `Data`, each in base64.
 pub(crate) mod base64_list {
-    use base64ct::{Base64, Encoding};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(values: &[Vec<u8>], s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(values.iter().map(|value| Base64::encode_string(value)))
+        s.collect_seq(values.iter().map(|value| STANDARD.encode(value)))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Vec<u8>>, D::Error> {
