@@ -21,9 +21,19 @@ export function launchWrangler({ port, stateDir, vars }) {
   writeFileSync(file, `${config}\n[vars]\n${lines.join("\n")}\n`, { mode: 0o600 });
   const program = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
   const args = ["dev", "--config", file, "--port", String(port), "--ip", "127.0.0.1", "--persist-to", join(stateDir, "objects"), "--show-interactive-dev-session=false", "--inspector-port", "0"];
-  return spawn(process.execPath, [program, ...args], {
+  const child = spawn(process.execPath, [program, ...args], {
     cwd: ROOT,
+    // Wrangler runs workerd as a child of its own: a signal is for both.
+    detached: true,
     env: { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: join(stateDir, "logs"), CI: "true" },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  child.kill = (signal) => {
+    try {
+      return process.kill(-child.pid, signal);
+    } catch {
+      return false; // they ended by themselves
+    }
+  };
+  return child;
 }
