@@ -66,7 +66,11 @@ async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     match signing_authority(&call.env, &command).await? {
         // (5)
         protocol::Reply::Issued(body) => {
-            log(LogLevel::Info, "issued", [("identity", identity.into())]);
+            let fields = [
+                ("request_id", call.id.as_str().into()),
+                ("identity", identity.into()),
+            ];
+            log(LogLevel::Info, "issued", fields);
             Ok(Reply::json(body))
         }
         other => Err(unexpected(&other)),

@@ -25,7 +25,7 @@ use notme_authority::http::{
 };
 use notme_authority::{Error, Fault};
 pub use notme_durable::{IssuerKeys, SigningAuthority};
-use notme_durable::{log, random, read_body};
+use notme_durable::{is_logged, log, random, read_body};
 use wasm_bindgen::prelude::*;
 use worker::{Context, Env, event};
 
@@ -46,6 +46,8 @@ thread_local! {
 
 /// A request on its way, and what handlers need beside it.
 struct Call {
+    /// The request's id, as the caller sees it.
+    id: String,
     env: Env,
     config: Rc<Config>,
     head: RequestHead,
@@ -67,6 +69,7 @@ async fn fetch(
     let mut reply = match &config {
         Ok(config) => {
             let call = Call {
+                id: id.clone(),
                 env,
                 config: Rc::clone(config),
                 head: head.clone(),
@@ -80,6 +83,7 @@ async fn fetch(
         Err(fault) => refuse(&fault.clone().into(), &head, &id, path),
     };
     secure(&mut reply, config.ok().as_deref());
+    log_answer(&reply, &id, &method, path);
     if method == "HEAD" {
         reply.body = Vec::new();
     }
@@ -123,6 +127,21 @@ fn refuse(error: &Error, head: &RequestHead, id: &str, path: &str) -> Reply {
     problem.reply(head)
 }
 
+fn log_answer(reply: &Reply, id: &str, method: &str, path: &str) {
+    if is_logged(LogLevel::Debug) {
+        log(
+            LogLevel::Debug,
+            "answered",
+            [
+                ("request_id", id.into()),
+                ("method", method.into()),
+                ("path", shorten(path).into()),
+                ("status", reply.status.into()),
+            ],
+        );
+    }
+}
+
 fn log_problem(problem: &Problem, id: &str, path: &str) {
     // A fault has a reason of ours; anything else is a stranger's doing, whatever its status.
     let level = if problem.reason.is_some() {
@@ -130,13 +149,12 @@ fn log_problem(problem: &Problem, id: &str, path: &str) {
     } else {
         LogLevel::Info
     };
-    let path: String = path.chars().take(200).collect();
     log(
         level,
         "refused",
         [
             ("request_id", id.into()),
-            ("path", path.into()),
+            ("path", shorten(path).into()),
             ("status", problem.status.into()),
             ("code", problem.code.into()),
             (
@@ -149,6 +167,11 @@ fn log_problem(problem: &Problem, id: &str, path: &str) {
             ),
         ],
     );
+}
+
+/// A path as it may stand in a log: a stranger chose it.
+fn shorten(path: &str) -> String {
+    path.chars().take(200).collect()
 }
 
 fn config(env: &Env) -> Result<Rc<Config>, Fault> {

@@ -18,6 +18,11 @@ pub(crate) async fn panic_if_asked(call: &Call) {
             let _ = ask(&call.env, "SIGNING_AUTHORITY", "default", &[]).await;
             panic!("the worker was asked to panic after an await");
         }
+        Some("worker-stack") => assert!(notme_durable::overflow(0) > 0, "the stack has an end"),
+        Some("object-stack") => {
+            let answer = ask(&call.env, "SIGNING_AUTHORITY", "default", b"stack").await;
+            assert!(answer.is_ok(), "the object died");
+        }
         Some("object") => {
             let answer = ask(&call.env, "SIGNING_AUTHORITY", "default", b"panic").await;
             assert!(answer.is_ok(), "the object died");

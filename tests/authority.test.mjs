@@ -4,7 +4,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
-import { isAlive } from "./support/processes.mjs";
+import { isAlive, until } from "./support/processes.mjs";
 
 test("an authority answers, and leaves neither process nor state", async () => {
   const authority = await startAuthority();
@@ -55,5 +55,25 @@ test("two authorities run side by side", async () => {
   } finally {
     await a.stop();
     await b.stop();
+  }
+});
+
+test("the log has what NOTME_LOG_LEVEL asks for, and request ids", async () => {
+  const authority = await startAuthority();
+  const lines = () => authority.logs().split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+  try {
+    const refused = async () => (await fetch(`${authority.url}/nowhere`)).headers.get("x-request-id");
+    const about = (id) => lines().filter((line) => line.request_id === id).map(({ event }) => event);
+    for (const [level, events] of [["error", []], ["warn", []], ["info", ["refused"]], ["debug", ["refused", "answered"]]]) {
+      await authority.restart({ vars: { NOTME_LOG_LEVEL: level } });
+      const id = await refused();
+      await until(() => about(id).length === events.length, `${level}: ${about(id)}`);
+      assert.deepEqual(about(id), events, level);
+    }
+    assert.ok(lines().every(({ time, level, event }) => time > 0 && ["error", "warn", "info", "debug"].includes(level) && event));
+    await authority.restart({ vars: { NOTME_LOG_LEVEL: "error", NOTME_KEK_SECRET: "another secret, of which the key knows nothing" } }).catch(() => {});
+    await until(() => lines().some(({ level, code }) => level === "error" && code === "key_unavailable"), "a fault");
+  } finally {
+    await authority.stop();
   }
 });

@@ -7,6 +7,7 @@ import { X509Certificate, sign } from "node:crypto";
 import { startAuthority } from "./support/authority.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { startIssuer } from "./support/issuer.mjs";
+import { until } from "./support/processes.mjs";
 
 let issuer;
 let authority;
@@ -63,6 +64,15 @@ describe("a valid request", () => {
       assert.equal(Date.parse(leaf.validTo) - Date.parse(leaf.validFrom), 360_000);
     }
     assert.ok(Math.abs(json.expires_at - now() - 300) <= 2);
+  });
+
+  test("is logged under the id that its caller sees, without the token", async () => {
+    const { token, headers, json } = await exchange();
+    const id = headers.get("x-request-id");
+    await until(() => authority.logs().includes(`"request_id":"${id}"`), "the log line");
+    const line = JSON.parse(authority.logs().split("\n").find((text) => text.includes(id)).replace(/^[^{]*/, ""));
+    assert.deepEqual([line.level, line.event, line.identity], ["info", "issued", json.identity]);
+    for (const part of token.split(".")) assert.ok(!authority.logs().includes(part));
   });
 
   test("may come from an owner in another case, and without a content type", async () => {

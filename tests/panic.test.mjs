@@ -19,7 +19,7 @@ const PATIENCE = 5_000;
 const get = (url, path, headers = {}) => fetch(url + path, { headers, signal: AbortSignal.timeout(PATIENCE) });
 const kid = async (url) => (await (await get(url, "/.well-known/jwks.json")).json()).keys[0].kid;
 
-for (const where of ["worker", "worker-later", "object"]) {
+for (const where of ["worker", "worker-later", "worker-stack", "object", "object-stack"]) {
   test(`a panic in the ${where} is a 500, and the next request works`, async () => {
     const before = await kid(authority.url);
     for (let i = 0; i < 3; i++) {
@@ -34,7 +34,7 @@ for (const where of ["worker", "worker-later", "object"]) {
 }
 
 test("requests in flight get an answer, whoever panics beside them", async () => {
-  for (const where of ["worker", "worker-later", "object"]) {
+  for (const where of ["worker", "worker-later", "worker-stack", "object", "object-stack"]) {
     const calls = Array.from({ length: 100 }, (_, i) =>
       get(authority.url, "/.well-known/jwks.json", i % 10 === 5 ? { "x-panic": where } : {}).then(async (answer) => {
         await answer.text();

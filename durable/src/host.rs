@@ -63,10 +63,16 @@ thread_local! {
     static LEVEL: Cell<LogLevel> = Cell::default();
 }
 
+/// Whether lines of this level are written.
+#[must_use]
+pub fn is_logged(level: LogLevel) -> bool {
+    level <= LEVEL.get()
+}
+
 /// Writes one log line, a JSON object with `time` (Unix milliseconds), `level`, `event` and `fields`,
 /// unless the configuration asks for less.
 pub fn log<const N: usize>(level: LogLevel, event: &str, fields: [(&str, Value); N]) {
-    if level > LEVEL.get() {
+    if !is_logged(level) {
         return;
     }
     let mut line = Map::new();

@@ -14,6 +14,16 @@ mod signing_authority;
 mod sql;
 mod webcrypto;
 
-pub use host::{config, log, now_millis, random, read_body};
+pub use host::{config, is_logged, log, now_millis, random, read_body};
 pub use issuer_keys::IssuerKeys;
 pub use signing_authority::SigningAuthority;
+
+/// Calls itself until the stack is full: not a trap, but an error of JavaScript's.
+#[cfg(feature = "panic-probe")]
+#[must_use]
+pub fn overflow(depth: u64) -> u64 {
+    match depth {
+        u64::MAX => 0,
+        _ => std::hint::black_box(overflow(std::hint::black_box(depth + 1))) + 1,
+    }
+}

@@ -100,6 +100,10 @@ impl SigningAuthority {
                 panic!("the object was asked to panic");
             }
         }
+        #[cfg(feature = "panic-probe")]
+        if command == b"stack" {
+            return Err(internal(crate::overflow(0)).into());
+        }
         let command: Command = protocol::decode(command)?;
         let loaded = self.loaded().await?;
         match command {
