@@ -63,7 +63,7 @@ export default {
       return await guarded(() => new Worker(context, env).fetch(request));
     } catch (error) {
       const id = crypto.randomUUID().replaceAll("-", "");
-      const line = { time: Date.now(), level: "error", event: "panic", request_id: id, reason: String(error) };
+      const line = { time: new Date().toISOString(), level: "error", event: "panic", request_id: id, reason: String(error) };
       console.log(JSON.stringify(line));
       return Response.json({ error: "internal error", code: "internal" }, { status: 500, headers: headers(id) });
     }

@@ -67,6 +67,8 @@ async function importKey(algorithm, spki) {
   const known = rsaKeys.find((one) => isSame(one.spki, spki));
   if (known) return known.key;
   const key = await fresh();
+  // Others may have imported the same one meanwhile.
+  if (rsaKeys.some((one) => isSame(one.spki, spki))) return key;
   if (rsaKeys.length >= MAX_RSA_KEYS) rsaKeys.shift();
   rsaKeys.push({ spki: spki.slice(), key });
   return key;

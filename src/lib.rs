@@ -20,8 +20,8 @@ use std::rc::Rc;
 
 use notme_authority::config::{Config, LogLevel};
 use notme_authority::http::{
-    Body, Cache, Cors, Dispatch, Problem, Reply, RequestHead, authority_path, dispatch, preflight,
-    problem, secure, share,
+    Body, Cache, Cors, Dispatch, Problem, Reply, RequestHead, Route, authority_path, dispatch,
+    preflight, problem, secure, share,
 };
 use notme_authority::{Error, Fault};
 pub use notme_durable::{IssuerKeys, SigningAuthority};
@@ -75,10 +75,7 @@ async fn fetch(
                 head: head.clone(),
                 request,
             };
-            match handle(&call, &method, path).await {
-                Ok(reply) => reply,
-                Err(error) => refuse(&error, &head, &id, path),
-            }
+            handle(&call, &method, path).await
         }
         Err(fault) => refuse(&fault.clone().into(), &head, &id, path),
     };
@@ -91,19 +88,31 @@ async fn fetch(
 }
 
 /// Everything between a request's head and its answer.
-async fn handle(call: &Call, method: &str, path: &str) -> Result<Reply, Error> {
+async fn handle(call: &Call, method: &str, path: &str) -> Reply {
     #[cfg(feature = "panic-probe")]
     probe::panic_if_asked(call).await;
     let route = match dispatch(method, authority_path(&call.config, path)) {
         Dispatch::NotFound => dispatch(method, path), // a proxy stripped what looks like our prefix
         found => found,
     };
+    let refuse = |error: &Error| refuse(error, &call.head, &call.id, path);
     let route = match route {
         Dispatch::Route(route) => route,
-        Dispatch::Preflight => return Ok(preflight(&call.config, &call.head)),
-        Dispatch::MethodNotAllowed(allow) => return Err(Error::MethodNotAllowed(allow)),
-        Dispatch::NotFound => return Err(Error::NotFound),
+        Dispatch::Preflight => return preflight(&call.config, &call.head),
+        Dispatch::MethodNotAllowed(allow) => return refuse(&Error::MethodNotAllowed(allow)),
+        Dispatch::NotFound => return refuse(&Error::NotFound),
     };
+    let mut reply = match run(call, route).await {
+        Ok(reply) => reply,
+        Err(error) => refuse(&error),
+    };
+    if route.cors != Cors::Nobody {
+        share(&mut reply, route.cors, &call.config, &call.head);
+    }
+    reply
+}
+
+async fn run(call: &Call, route: &Route) -> Result<Reply, Error> {
     let body = if route.body == Body::None {
         Vec::new()
     } else {
@@ -113,9 +122,6 @@ async fn handle(call: &Call, method: &str, path: &str) -> Result<Reply, Error> {
     let mut reply = handlers::run(route.operation, call, &body).await?;
     if let Cache::Public(secs) = route.cache {
         reply.set("cache-control", format!("public, max-age={secs}"));
-    }
-    if route.cors != Cors::Nobody {
-        share(&mut reply, route.cors, &call.config, &call.head);
     }
     Ok(reply)
 }
@@ -171,7 +177,15 @@ fn log_problem(problem: &Problem, id: &str, path: &str) {
 
 /// A path as it may stand in a log: a stranger chose it.
 fn shorten(path: &str) -> String {
-    path.chars().take(200).collect()
+    let segments = path
+        .split('/')
+        .map(|segment| match segment.char_indices().nth(40) {
+            // What is so long is no name of ours, and might be a token that strayed.
+            Some(_) => "…",
+            None => segment,
+        });
+    let path: Vec<&str> = segments.take(20).collect();
+    path.join("/")
 }
 
 fn config(env: &Env) -> Result<Rc<Config>, Fault> {

@@ -70,7 +70,11 @@ test("the log has what NOTME_LOG_LEVEL asks for, and request ids", async () => {
       await until(() => about(id).length === events.length, `${level}: ${about(id)}`);
       assert.deepEqual(about(id), events, level);
     }
-    assert.ok(lines().every(({ time, level, event }) => time > 0 && ["error", "warn", "info", "debug"].includes(level) && event));
+    assert.ok(lines().every(({ time, level, event }) => new Date(time).toISOString() === time && ["error", "warn", "info", "debug"].includes(level) && event));
+    const token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0aaaaaaaaaaaaaaaa.c2ln";
+    await fetch(`${authority.url}/cert/${token}`);
+    await until(() => lines().some(({ path }) => path === "/cert/…"), "a strayed token");
+    assert.ok(!authority.logs().includes(token.slice(0, 20)));
     await authority.restart({ vars: { NOTME_LOG_LEVEL: "error", NOTME_KEK_SECRET: "another secret, of which the key knows nothing" } }).catch(() => {});
     await until(() => lines().some(({ level, code }) => level === "error" && code === "key_unavailable"), "a fault");
   } finally {

@@ -70,7 +70,7 @@ let folder;
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "notme-certificates-"));
   issuer = await startIssuer();
-  const vars = { GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "*" };
+  const vars = { GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNER_IDS: "2" };
   // One that is called what it is reached by, and one behind a proxy, under another name and port.
   for (const [name, changes] of [["local", {}], ["other", { SITE_URL: "https://example.org", SIGNET_AUTHORITY_URL: "https://identity.example.org:8443" }]]) {
     const authority = await startAuthority({ vars: { ...vars, ...changes }, allowLoopback: true });

@@ -2,7 +2,7 @@
 // are no ordinary ones, seen through foreign eyes.
 import assert from "node:assert/strict";
 import { X509Certificate, createHash, createPrivateKey, sign, verify } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tls from "node:tls";
@@ -54,7 +54,7 @@ describe("a shell script with curl and openssl", () => {
     for (let run = 0; run < 3; run += 1) {
       const path = newFolder(`shell-${run}`);
       const token = await issuer.token();
-      const ran = await execute("sh", [join(ROOT, "tests/clients/enrol.sh"), authority.url, path], { input: `${token}\n` });
+      const ran = await execute("sh", [join(ROOT, "tests/clients/enrol.sh"), authority.url, path], { input: run ? `${token}\n` : token });
       assert.equal(ran.code, 0, ran.stderr);
       assert.match(ran.stdout, /^mtls\.pem: OK\nsigning\.pem: OK\n$/);
       for (const name of ["mtls", "signing"]) {
@@ -70,8 +70,9 @@ describe("a shell script with curl and openssl", () => {
     const path = newFolder("shell-refused");
     const token = await issuer.token({ repository: "other/app", repository_owner: "other" });
     const ran = await execute("sh", [join(ROOT, "tests/clients/enrol.sh"), authority.url, path], { input: `${token}\n` });
-    assert.notEqual(ran.code, 0);
-    assert.match(ran.stderr, /403/);
+    assert.equal(ran.code, 1);
+    assert.match(ran.stderr, /status 403: .*repository owner not permitted/);
+    assert.deepEqual(readdirSync(path), [], "nothing half made");
   });
 });
 

@@ -91,11 +91,13 @@ test("errors are problem details (RFC 9457) for who asks for them", async () => 
 
 test("signing is not an HTTP endpoint", async () => {
   for (const path of ["/internal/sign-jwt", "/internal/sign-receipt"]) {
-    const answer = await call("GET", path);
-    assert.equal(answer.status, 404);
-    const body = await answer.json();
-    assert.equal(body.error, "not_an_http_endpoint");
-    assert.match(body.error_description, /RPC entrypoint/);
+    for (const method of ["GET", "POST"]) {
+      const answer = await call(method, path);
+      assert.equal(answer.status, 404);
+      const body = await answer.json();
+      assert.equal(body.error, "not_an_http_endpoint");
+      assert.match(body.error_description, /RPC entrypoint/);
+    }
   }
 });
 

@@ -39,6 +39,7 @@ async function place(changes = {}) {
     env: {
       PORT: String(port),
       NOTME_STATE_DIR: join(home, "state"),
+      NOTME_TEST_HOST: undefined,
       XDG_STATE_HOME: join(home, "xdg"),
       // Whoever runs the tests may have some set.
       ...Object.fromEntries(VARIABLES.map((name) => [name, undefined])),
@@ -358,7 +359,7 @@ test("the environment wins over .dev.vars, which wins over defaults", async () =
 });
 
 test("lines of .dev.vars are read as wrangler reads them", () => {
-  assert.deepEqual(parseDevVars(`A=1\r\nexport B = two words \n C="x # y" # z\nD='it "is"'\nE=\nF=a#b\nG= # only a comment\n#H=1\nnonsense\n`), {
+  assert.deepEqual(parseDevVars(`A=1\r\nexport B = two words \n C="x # y" # z\nD='it "is"'\nE=\nF=a#b\nG= # only a comment\n#H=1\n`), {
     A: "1",
     B: "two words",
     C: "x # y",
@@ -369,11 +370,69 @@ test("lines of .dev.vars are read as wrangler reads them", () => {
   });
 });
 
+test("what is misspelt is told, not ignored", async () => {
+  const path = join((await place()).home, ".dev.vars");
+  for (const [text, env, expected] of [
+    ["GHA_ALLOWED_REF=refs/heads/main\n", {}, /GHA_ALLOWED_REF in .*\.dev\.vars is no variable of notme/],
+    ["", { NOTME_KEK: "x" }, /NOTME_KEK in the environment is no variable of notme/],
+    ["A=1\nnonsense\n", {}, /line 2, is no NAME=value/],
+  ]) {
+    await writeFile(path, text);
+    assert.throws(() => resolveVariables({ env, devVarsPath: path, origin: "http://localhost:1" }), expected);
+  }
+});
+
+test("the trust domain is that of the authority, if no site is given", () => {
+  const env = { SIGNET_AUTHORITY_URL: "https://id.example.com" };
+  const values = resolveVariables({ env, devVarsPath: "/nowhere/.dev.vars", origin: "http://localhost:1" });
+  assert.equal(values.SITE_URL, "https://id.example.com");
+});
+
+test("a state is served under the URL that it was made for", async () => {
+  const { env, stateDir, port } = await place();
+  const run = begin(process.execPath, ["tools/start.mjs"], { env });
+  try {
+    await run.says(READY);
+  } finally {
+    run.signal("SIGINT");
+    await run.ended;
+  }
+  const other = await fails({ ...env, PORT: String(await freePort()) });
+  assert.match(other, new RegExp(`was made for http://localhost:${port}, .*Start it with PORT=${port}`));
+  // Moved, it has lost its secret, and is told where that is.
+  const moved = `${stateDir}-moved`;
+  await cp(stateDir, moved, { recursive: true });
+  const told = await fails({ ...env, NOTME_STATE_DIR: moved });
+  const [, command] = /(mkdir -p \S+ && cp -p \S+ \S+)/.exec(told);
+  assert.equal((await begin("sh", ["-c", command]).ended).code, 0);
+  const again = begin(process.execPath, ["tools/start.mjs"], { env: { ...env, NOTME_STATE_DIR: moved } });
+  try {
+    await again.says(READY);
+    assert.doesNotMatch(again.output(), /made now/);
+  } finally {
+    again.signal("SIGINT");
+    await again.ended;
+  }
+});
+
+test("wrong variables are told by name, as a list", async () => {
+  const { env } = await place({ GHA_ALLOWED_OWNERS: "*", GHA_CERT_TTL_MS: "1" });
+  const output = await fails(env);
+  assert.match(output, /does not start:\n {2}- GHA_CERT_TTL_MS must be .*\n {2}- GHA_ALLOWED_OWNERS must list names/);
+});
+
+test("a place for secrets that cannot be made is told", async () => {
+  const output = await fails((await place({ XDG_STATE_HOME: "/proc/nope" })).env);
+  assert.match(output, /the secret \/proc\/nope\S+ could not be made/);
+});
+
 test("a checkout with .dev.vars starts with its values", async () => {
   const { env, home, stateDir } = await place();
   const copy = join(home, "copy");
   await copyOfCheckout(copy);
-  await writeFile(join(copy, ".dev.vars"), "GHA_ALLOWED_OWNERS=file-org\nNOTME_KEK_SECRET=from-the-file-0123456789-0123456789\n");
+  const lines = [`PORT=${env.PORT}`, `NOTME_STATE_DIR=${env.NOTME_STATE_DIR}`, "GHA_ALLOWED_OWNERS=file-org", "NOTME_KEK_SECRET=from-the-file-0123456789-0123456789"];
+  await writeFile(join(copy, ".dev.vars"), `${lines.join("\n")}\n`);
+  env.PORT = env.NOTME_STATE_DIR = undefined;
   for (const [changes, owner] of [[{}, "file-org"], [{ GHA_ALLOWED_OWNERS: "env-org" }, "env-org"]]) {
     const run = begin(process.execPath, ["tools/start.mjs"], { env: { ...env, ...changes }, cwd: copy });
     try {

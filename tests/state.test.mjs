@@ -6,11 +6,10 @@ import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { ROOT } from "../tools/lib/places.mjs";
 import { startAuthority } from "./support/authority.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { playIssuer, startIssuer } from "./support/issuer.mjs";
-import { FIXTURES, databaseOf, noSqlite, sqlite } from "./support/state.mjs";
+import { FIXTURES, STORAGES, databaseOf, noSqlite, schemaVersion, sqlite, versionOf } from "./support/state.mjs";
 
 let issuer;
 before(async () => {
@@ -130,13 +129,19 @@ for (const [version, storage] of frozen) {
 
     test("goes on counting bundles", async () => {
       const bundle = JSON.parse(await get("/internal/ca-bundle"));
-      assert.ok(bundle.seqno > expected.bundle.seqno, `${bundle.seqno}`);
+      // What was frozen a moment ago is still fresh, and its bundle stands.
+      const isFresh = isKept && Date.parse(expected.frozen) > Date.now() - 200_000;
+      assert.ok(bundle.seqno >= expected.bundle.seqno + (isFresh ? 0 : 1), `${bundle.seqno}`);
       assert.equal(bundle.keyId === expected.bundle.keyId, isKept);
     });
   });
 }
 
-test("every storage version has its frozen state", () => {
-  const count = readdirSync(join(ROOT, "durable/migrations/signing_authority")).length;
-  assert.deepEqual(readdirSync(FIXTURES), Array.from({ length: count }, (_, i) => String(i + 1)));
+test("every storage version has its frozen states, and they are of that version", { skip: noSqlite }, () => {
+  const versions = Array.from({ length: schemaVersion() }, (_, i) => String(i + 1));
+  assert.deepEqual(new Set(readdirSync(FIXTURES)), new Set(versions));
+  for (const version of versions) {
+    assert.deepEqual(readdirSync(join(FIXTURES, version)).sort(), STORAGES);
+    for (const storage of STORAGES) assert.equal(versionOf(databaseOf(join(FIXTURES, version, storage))), version);
+  }
 });

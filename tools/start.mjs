@@ -7,11 +7,11 @@ import { realpathSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { build } from "./build.mjs";
-import { notePath, parsePort, requireFreePort, requireUnserved, requireWritable } from "./lib/checks.mjs";
-import { Plain, beforeEnd, isMain, main, say, stop, stopOnSignals, stopping, tail } from "./lib/console.mjs";
+import { notePath, parsePort, requireFreePort, requireSamePort, requireSecretOf, requireUnserved, requireWritable, writeAbout } from "./lib/checks.mjs";
+import { Plain, beforeEnd, isMain, main, run, say, stop, stopOnSignals, stopping, tail } from "./lib/console.mjs";
 import { ROOT } from "./lib/places.mjs";
-import { localSecret } from "./lib/secret.mjs";
-import { resolveVariables } from "./lib/variables.mjs";
+import { localSecret, secretPath } from "./lib/secret.mjs";
+import { readDevVars, resolveVariables } from "./lib/variables.mjs";
 import { end, firstAnswer, launch } from "./lib/workerd.mjs";
 import { setup } from "./setup.mjs";
 
@@ -29,16 +29,42 @@ function isLoopback(issuer) {
  * Completes the variables with a secret where keys are to be sealed and nobody gave one.
  * @param {Record<string, string>} vars
  * @param {string} stateDir
- * @returns {string} how keys are kept, for people
+ * @returns {{ keys: string, secret?: string }} how keys are kept, for people; where the secret is
  */
 function chooseKeyStorage(vars, stateDir) {
   const mode = vars.NOTME_KEY_STORAGE || "encrypted";
-  if (mode !== "encrypted") return mode;
+  if (mode === "ephemeral") return { keys: "ephemeral: in memory only, so a restart revokes all that was issued" };
+  if (mode !== "encrypted") return { keys: mode };
   vars.NOTME_KEY_STORAGE = mode;
-  if (vars.NOTME_KEK_SECRET) return "encrypted with the NOTME_KEK_SECRET that was given";
+  if (vars.NOTME_KEK_SECRET) return { keys: "encrypted with the NOTME_KEK_SECRET that was given" };
+  requireSecretOf(stateDir, secretPath(stateDir));
   const { path, value, isNew } = localSecret(stateDir);
   vars.NOTME_KEK_SECRET = value;
-  return `encrypted with the secret in ${path}${isNew ? " (made now; without it this state is lost)" : ""}`;
+  return { keys: `encrypted with the secret in ${path}${isNew ? " (made now; without it this state is lost)" : ""}`, secret: path };
+}
+
+/** The commit that is built, if it is nothing but that commit. */
+async function commit() {
+  const git = async (...args) => (await run("git", ["-C", ROOT, ...args])).output.trim();
+  try {
+    const [head, changes] = [await git("rev-parse", "HEAD"), await git("status", "--porcelain")];
+    return /^[0-9a-f]{40}$/.test(head) && changes === "" ? head : "";
+  } catch {
+    return "";
+  }
+}
+
+/**
+ * What the log says about why the authority refuses to serve.
+ * @param {string} log
+ */
+function reasons(log) {
+  const last = log.split("\n").findLast((line) => line.startsWith("{") && line.includes('"reason"'));
+  try {
+    return JSON.parse(last).reason.split("; ");
+  } catch {
+    return [];
+  }
 }
 
 /** @param {Record<string, string>} vars */
@@ -62,16 +88,21 @@ function stopWithParent() {
 let isServing = false;
 
 async function start() {
-  const port = parsePort(process.env.PORT);
+  const devVarsPath = join(ROOT, ".dev.vars");
+  const file = readDevVars(devVarsPath);
+  const port = parsePort(process.env.PORT ?? file.PORT);
   const url = `http://localhost:${port}`;
-  const wantedDir = resolve(process.env.NOTME_STATE_DIR || join(ROOT, ".notme"));
-  const vars = resolveVariables({ env: process.env, devVarsPath: join(ROOT, ".dev.vars"), origin: url });
+  const wantedDir = resolve(ROOT, process.env.NOTME_STATE_DIR || file.NOTME_STATE_DIR || ".notme");
+  const vars = resolveVariables({ env: process.env, devVarsPath, origin: url });
+  const sha = await commit();
+  if (sha) vars.BUILD_SHA ??= sha;
   requireWritable(wantedDir);
   // One state has one name, whatever links lead to it.
   const stateDir = realpathSync(wantedDir);
   await requireUnserved(stateDir);
   await requireFreePort(port);
-  const keys = chooseKeyStorage(vars, stateDir);
+  if (vars.SIGNET_AUTHORITY_URL === url && !vars.NOTME_ALLOW_URL_CHANGE) requireSamePort(stateDir, url);
+  const { keys, secret } = chooseKeyStorage(vars, stateDir);
   const allowLoopback = isLoopback(vars.GHA_ISSUER);
 
   await build(await setup());
@@ -106,11 +137,13 @@ async function start() {
   if (stopping()) return;
   const lastWords = log.trim() && `\n\nIts last words:\n${tail(log, 10)}`;
   if (answer.state === "refused") {
-    throw new Plain(`the authority does not start: ${answer.error} (status ${answer.status})${lastWords}`);
+    const known = reasons(log).map((reason) => `\n  - ${reason}`);
+    throw new Plain(known.length ? `the authority does not start:${known.join("")}` : `the authority does not start: ${answer.error} (status ${answer.status})${lastWords}`);
   }
   if (answer.state === "silent") throw new Plain(`the authority does not answer within half a minute.${lastWords}`);
   if (answer.state === "ready") {
     isServing = true;
+    writeAbout(stateDir, { url: vars.SIGNET_AUTHORITY_URL, secret });
     say(`
 notme is ready at ${url}
   state     ${stateDir}

@@ -31,10 +31,19 @@ extern "C" {
 /// [`Fault::Configuration`] with every problem there is.
 pub fn config(env: &Env) -> Result<Config, Fault> {
     let lookup = |name: &str| js_sys::Reflect::get(env, &name.into()).ok()?.as_string();
+    let bindings: &js_sys::Object = env.unchecked_ref();
+    let mut problems: Vec<String> = js_sys::Object::keys(bindings)
+        .iter()
+        .filter_map(|name| name.as_string())
+        .filter(|name| Config::is_misspelt(name))
+        .map(|name| format!("{name} is no variable of notme: wrangler.toml.example has them all"))
+        .collect();
     let config = Config::read(lookup).map_err(|errors| {
-        let problems: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        Fault::Configuration(problems.join("; "))
-    })?;
+        problems.extend(errors.iter().map(ToString::to_string));
+    });
+    let (Ok(config), true) = (config, problems.is_empty()) else {
+        return Err(Fault::Configuration(problems.join("; ")));
+    };
     LEVEL.set(config.log_level);
     Ok(config)
 }
@@ -69,14 +78,15 @@ pub fn is_logged(level: LogLevel) -> bool {
     level <= LEVEL.get()
 }
 
-/// Writes one log line, a JSON object with `time` (Unix milliseconds), `level`, `event` and `fields`,
+/// Writes one log line, a JSON object with `time` (ISO 8601, UTC), `level`, `event` and `fields`,
 /// unless the configuration asks for less.
 pub fn log<const N: usize>(level: LogLevel, event: &str, fields: [(&str, Value); N]) {
     if !is_logged(level) {
         return;
     }
     let mut line = Map::new();
-    line.insert("time".into(), now_millis().into());
+    let time = String::from(js_sys::Date::new_0().to_iso_string());
+    line.insert("time".into(), time.into());
     line.insert("level".into(), level.name().into());
     line.insert("event".into(), event.into());
     line.extend(

@@ -119,7 +119,7 @@ impl Keys {
                 self.answer.replace(Some(KeySetAnswer { json, fetched_at }));
             }
             Err(fault) => {
-                let reason = format!("{fault:?}");
+                let reason = fault.to_string();
                 log(
                     LogLevel::Warn,
                     "issuer_unavailable",

@@ -2,7 +2,8 @@
 //!
 //! There is one, named `default`: it alone sees all proofs that are used and all keys there were,
 //! in order, so one transaction in it is what "once" means. Its key is imported into WebCrypto as
-//! non-extractable when it is loaded; afterwards the seed is nowhere in wasm's memory.
+//! non-extractable when it is loaded; afterwards the seed is nowhere in wasm's memory (where it is
+//! stored in clear, what passed it on to the database isn't wiped).
 //!
 //! An enrolment signs before it burns: if signing fails, nothing is burned, and if the proof was
 //! used in the meantime, what was signed is thrown away. The burn commits before the answer leaves.

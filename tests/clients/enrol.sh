@@ -12,8 +12,11 @@ set -eu
 authority=$1
 folder=$2
 umask 077
-IFS= read -r token
-cd "$folder"
+token=$(cat)
+# What is half made is no pair: all of it appears at the end.
+work=$(mktemp -d "$folder/.enrol.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work"
 
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out mtls.key
 openssl genpkey -algorithm ED25519 -out signing.key
@@ -41,11 +44,16 @@ base64url() { openssl base64 -A -in "$1" | tr '+/' '-_' | tr -d '='; }
 json_text() { awk '{ printf "%s\\n", $0 }'; }
 public() { openssl pkey -in "$1" -pubout | json_text; }
 
-curl -fsS --header "Authorization: Bearer $token" --header 'Content-Type: application/json' \
-  --data @- "$authority/cert/gha" > answer.json << BODY
+status=$(curl -sS --header "Authorization: Bearer $token" --header 'Content-Type: application/json' \
+  --data @- --output answer.json --write-out '%{http_code}' "$authority/cert/gha" << BODY
 { "public_keys": { "mtls": "$(public mtls.key)", "signing": "$(public signing.key)" },
   "proofs": { "mtls": "$(base64url mtls.sig)", "signing": "$(base64url signing.sig)" } }
 BODY
+)
+if [ "$status" != 200 ]; then
+  echo "the authority answers with status $status: $(cat answer.json)" >&2
+  exit 1
+fi
 
 # In the answer a line break of a certificate is `\n`.
 certificate() {
@@ -56,4 +64,4 @@ certificate signing > signing.pem
 curl -fsS "$authority/.well-known/ca-bundle.pem" > root.pem
 openssl verify -x509_strict -no-CApath -no-CAstore -CAfile root.pem -purpose sslclient mtls.pem
 openssl verify -x509_strict -no-CApath -no-CAstore -CAfile root.pem signing.pem
-rm -f pre-image mtls.der mtls.octets mtls.sig signing.sig
+mv mtls.key mtls.pem signing.key signing.pem root.pem ..

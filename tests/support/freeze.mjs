@@ -2,14 +2,14 @@
 // writes tests/fixtures/states/<schema version>/<key storage>/. Run it once when the storage has
 // changed, before the release; what is frozen is never made again.
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { ROOT } from "../../tools/lib/places.mjs";
 import { startAuthority } from "./authority.mjs";
 import { Keys, enroll } from "./client.mjs";
 import { playIssuer } from "./issuer.mjs";
-import { FIXTURES, databaseOf, sqlite } from "./state.mjs";
+import { FIXTURES, STORAGES, databaseOf, schemaVersion, sqlite, versionOf } from "./state.mjs";
 
 const AUTHORITY = "https://id.example.com";
 const ISSUER = "https://issuer.example.com";
@@ -17,13 +17,17 @@ const SECRET = "the secret of a frozen state, of no use to anybody";
 /** 1 January 2100: rows of used proofs in a fixture must not be swept. */
 const FAR = 4102444800;
 
-const migrations = readdirSync(join(ROOT, "durable/migrations/signing_authority"));
-const folder = join(FIXTURES, String(migrations.length));
+const version = String(schemaVersion());
+const folder = join(FIXTURES, version);
 if (existsSync(folder)) {
   console.error(`${folder} is there already, and frozen`);
   process.exit(1);
 }
-for (const storage of ["encrypted", "cf-managed", "ephemeral"]) await freeze(storage);
+// Whole or not at all.
+const draft = mkdtempSync(join(tmpdir(), "notme-freeze-"));
+for (const storage of STORAGES) await freeze(storage);
+cpSync(draft, folder, { recursive: true });
+rmSync(draft, { recursive: true });
 
 async function freeze(storage) {
   const issuer = await playIssuer(ISSUER);
@@ -52,8 +56,10 @@ async function freeze(storage) {
   };
   await authority.stop();
   // Into one file: the log is part of the state while it is there.
-  sqlite(databaseOf(authority.stateDir), `UPDATE burned SET expires_at = ${FAR}; PRAGMA wal_checkpoint(TRUNCATE)`);
-  const target = join(folder, storage);
+  const database = databaseOf(authority.stateDir);
+  if (versionOf(database) !== version) throw new Error("the worker was built before the newest migration: npm run build");
+  sqlite(database, `UPDATE burned SET expires_at = ${FAR}; PRAGMA wal_checkpoint(TRUNCATE)`);
+  const target = join(draft, storage);
   mkdirSync(target, { recursive: true });
   cpSync(join(authority.stateDir, "objects"), join(target, "objects"), {
     recursive: true,
@@ -61,5 +67,5 @@ async function freeze(storage) {
   });
   writeFileSync(join(target, "expected.json"), `${JSON.stringify(expected, null, 2)}\n`);
   const digest = createHash("sha256").update(readFileSync(databaseOf(target))).digest("hex");
-  console.log(`${target}: ${digest}`);
+  console.log(`${join(folder, storage)}: ${digest}`);
 }

@@ -15,6 +15,18 @@ export function databaseOf(stateDir) {
   return join(folder, readdirSync(folder).find((name) => /^[0-9a-f]{64}\.sqlite$/.test(name)));
 }
 
+/** How storages of keys are called. */
+export const STORAGES = ["cf-managed", "encrypted", "ephemeral"];
+
+/** The version of the storage of this checkout: how many migrations there are. */
+export const schemaVersion = () => readdirSync(join(ROOT, "durable/migrations/signing_authority")).length;
+
+/** The version that a database says it has. */
+export function versionOf(file) {
+  const program = "import sqlite3,sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT version FROM schema_version').fetchone()[0])";
+  return execFileSync("python3", ["-c", program, file], { encoding: "utf8" }).trim();
+}
+
 /** Runs statements on a database that nobody else has open. */
 export function sqlite(file, statements) {
   const program = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit(); c.close()";

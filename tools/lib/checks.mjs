@@ -22,7 +22,7 @@ export async function requireFreePort(port) {
     const problem = await listenOnce(host, port);
     if (problem === "EADDRINUSE") {
       throw new Plain(
-        `port ${port} is taken by another program. Choose another one: PORT=${port === 65_535 ? 8788 : port + 1} npm start`,
+        `port ${port} is taken by another program. Choose another one: PORT=${port === 65_535 ? 8788 : port + 1} npm start (with another NOTME_STATE_DIR, if this state is to keep its name)`,
       );
     }
     if (problem === "EACCES") throw new Plain(`port ${port} may not be used by this user: PORT=8788 npm start`);
@@ -47,7 +47,7 @@ function listenOnce(host, port) {
  * such as in /proc.
  * @param {string} folder
  */
-function makeFolders(folder) {
+export function makeFolders(folder) {
   try {
     mkdirSync(folder, { mode: 0o700 });
   } catch (error) {
@@ -73,6 +73,49 @@ export function requireWritable(folder) {
   }
 }
 
+/** What `npm start` wrote down about a state: the URL that it was made for, and its secret's place. */
+const aboutPath = (stateDir) => join(stateDir, "about.json");
+
+/** @param {string} stateDir @returns {{ url?: string, secret?: string }} */
+export function readAbout(stateDir) {
+  try {
+    return JSON.parse(readFileSync(aboutPath(stateDir), "utf8")) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** @param {string} stateDir @param {{ url: string, secret?: string }} about */
+export const writeAbout = (stateDir, about) => writeFileSync(aboutPath(stateDir), `${JSON.stringify(about)}\n`);
+
+/**
+ * A state belongs to the URL that it was made for. The authority would refuse another one too, but by
+ * names of variables that nobody set.
+ * @param {string} stateDir
+ * @param {string} url the default URL, which follows from the port
+ */
+export function requireSamePort(stateDir, url) {
+  const { url: before } = readAbout(stateDir);
+  if (before === undefined || before === url) return;
+  const port = /^http:\/\/localhost:(\d+)$/.exec(before)?.[1];
+  const remedy = port ? `Start it with PORT=${port}` : `Set SIGNET_AUTHORITY_URL to it`;
+  throw new Plain(`the state in ${stateDir} was made for ${before}, and not for ${url}. ${remedy}, or choose another one: NOTME_STATE_DIR=<folder>`);
+}
+
+/**
+ * A secret that was made for a state and is gone would be replaced by one that opens nothing.
+ * @param {string} stateDir
+ * @param {string} path where its secret is looked for
+ */
+export function requireSecretOf(stateDir, path) {
+  const { secret } = readAbout(stateDir);
+  if (secret === undefined || existsSync(path)) return;
+  const remedy = secret !== path && existsSync(secret)
+    ? `The folder was moved or copied; its secret is still found under the old place: mkdir -p ${dirname(path)} && cp -p ${secret} ${path}`
+    : `Put it back, or set NOTME_KEK_SECRET to it; without it this state is lost.`;
+  throw new Plain(`the secret that sealed the state in ${stateDir} is not at ${path}. ${remedy}`);
+}
+
 /**
  * Who serves a state folder right now. It is a note and no lock: what it names is looked up among
  * the living, so that a crash leaves nothing to clean up.
@@ -95,6 +138,6 @@ export async function requireUnserved(stateDir) {
   const { output } = await run("ps", ["-o", "args=", "-p", String(note.pid)]);
   if (!output.includes("workerd") || !output.includes(stateDir)) return;
   throw new Plain(
-    `the state in ${stateDir} is already served at ${note.url} by workerd, process ${note.pid}. If nobody needs it, end it: kill -9 ${note.pid}`,
+    `the state in ${stateDir} is already served at ${note.url} by workerd, process ${note.pid}. End it there with Ctrl-C, choose another NOTME_STATE_DIR, or, if nobody needs it, end it: kill -9 ${note.pid}`,
   );
 }

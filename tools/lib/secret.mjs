@@ -1,8 +1,9 @@
 // The secret that seals the authority's keys, for whoever gave none.
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, linkSync, mkdirSync, readFileSync, realpathSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, readFileSync, realpathSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import { makeFolders } from "./checks.mjs";
 import { Plain } from "./console.mjs";
 import { SECRETS } from "./places.mjs";
 
@@ -20,7 +21,7 @@ export function secretPath(stateDir) {
 export function localSecret(stateDir) {
   const path = secretPath(stateDir);
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolders(dirname(path));
     const value = randomBytes(32).toString("base64url");
     // Whole or not at all, and never over an existing one: what that one sealed could not be opened
     // any more.

@@ -34,6 +34,18 @@ export const VARIABLES = Object.freeze([
 /** Those that are set with `wrangler secret put` and never stand in a file that is committed. */
 export const SECRETS = Object.freeze(["NOTME_KEK_SECRET", "NOTME_KEK_SECRET_PREVIOUS"]);
 
+/** What names of variables of ours begin with, or of our commands. */
+const OURS = /^(GHA|NOTME|SIGNET)_/;
+/** What the commands read, and the worker does not. */
+const COMMANDS = ["NOTME_CACHE_DIR", "NOTME_STATE_DIR", "NOTME_TEST_HOST", "NOTME_WRITE_DOCS"];
+
+/**
+ * Names that look like ours and are none: a rule that is misspelt is a rule that is not there.
+ * @param {Iterable<string>} names
+ */
+export const misspelt = (names) =>
+  [...names].filter((name) => OURS.test(name) && !VARIABLES.includes(name) && !COMMANDS.includes(name));
+
 /**
  * Reads the dotenv lines of a `.dev.vars`, in the dialect that wrangler reads: `NAME=value`, with
  * quotes around a value that has spaces at its ends or a `#`.
@@ -43,9 +55,10 @@ export const SECRETS = Object.freeze(["NOTME_KEK_SECRET", "NOTME_KEK_SECRET_PREV
 export function parseDevVars(text) {
   /** @type {Record<string, string>} */
   const found = {};
-  for (const line of text.split(/\r?\n/)) {
+  for (const [i, line] of text.split(/\r?\n/).entries()) {
+    if (/^\s*(#|$)/.test(line)) continue;
     const match = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$/.exec(line);
-    if (!match) continue;
+    if (!match) throw new Plain(`.dev.vars, line ${i + 1}, is no NAME=value.`);
     const [, name, raw] = match;
     const quoted = /^(["'`])(.*)\1(?:\s*#.*)?$/.exec(raw);
     if (quoted) found[name] = quoted[1] === '"' ? quoted[2].replace(/\\n/g, "\n") : quoted[2];
@@ -62,22 +75,27 @@ export function parseDevVars(text) {
  */
 export function resolveVariables({ env, devVarsPath, origin }) {
   const file = readDevVars(devVarsPath);
+  for (const [where, names] of [[devVarsPath, Object.keys(file)], ["the environment", Object.keys(env)]]) {
+    const [name] = misspelt(names);
+    if (name) throw new Plain(`${name} in ${where} is no variable of notme: wrangler.toml.example has them all.`);
+  }
   /** @type {Record<string, string>} */
   const values = {};
   for (const name of VARIABLES) {
     const value = env[name] ?? file[name];
     if (value !== undefined) values[name] = value;
   }
-  values.SITE_URL ||= origin;
   values.SIGNET_AUTHORITY_URL ||= origin;
+  values.SITE_URL ||= values.SIGNET_AUTHORITY_URL;
   return values;
 }
 
 /** @param {string} path */
-function readDevVars(path) {
+export function readDevVars(path) {
   try {
     return parseDevVars(readFileSync(path, "utf8"));
   } catch (error) {
+    if (error instanceof Plain) throw error;
     if (error.code === "ENOENT") return {};
     throw new Plain(`${path} could not be read: ${error.code}.`);
   }

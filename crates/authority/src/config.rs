@@ -172,6 +172,16 @@ impl Config {
         }
     }
 
+    /// Whether a variable's name looks like one of ours and is none: a misspelt rule would be a rule
+    /// that isn't there.
+    #[must_use]
+    pub fn is_misspelt(name: &str) -> bool {
+        let is_ours = ["GHA_", "NOTME_", "SIGNET_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
+        is_ours && !VARIABLES.contains(&name)
+    }
+
     /// The trust domain: host and port of the site.
     #[must_use]
     pub fn trust_domain(&self) -> String {
@@ -337,6 +347,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let allow_pull_request = self.switch("GHA_ALLOW_PULL_REQUEST");
         let owner_ids = self.list("GHA_ALLOWED_OWNER_IDS", PatternList::parse);
         let owners = self.list("GHA_ALLOWED_OWNERS", PatternList::parse_ignoring_case);
+        // A pattern here would let in whoever registers a name that matches.
+        self.require("GHA_ALLOWED_OWNER_IDS", "must list numbers", |c| {
+            c.is_ascii_digit()
+        });
+        self.require("GHA_ALLOWED_OWNERS", "must list names, not patterns", |c| {
+            c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
+        });
         let repositories = self.list("GHA_ALLOWED_REPOSITORIES", PatternList::parse_ignoring_case);
         let refs = self.list("GHA_ALLOWED_REFS", PatternList::parse);
         let workflows = self.list("GHA_ALLOWED_WORKFLOWS", PatternList::parse);
@@ -375,6 +392,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             );
         }
         list
+    }
+
+    /// Every character of every entry of a list must be permitted.
+    fn require(&mut self, variable: &'static str, problem: &str, permitted: fn(char) -> bool) {
+        let text = self.text(variable).unwrap_or_default();
+        if !csv(&text).iter().all(|entry| entry.chars().all(permitted)) {
+            self.error(variable, problem);
+        }
     }
 
     fn kek(&mut self, variable: &'static str) -> Option<Option<Kek>> {
@@ -502,6 +527,36 @@ mod tests {
         ] {
             assert!(with(list, " , ,").is_err(), "{list}");
             assert!(with(list, "").is_ok(), "{list}");
+        }
+    }
+
+    #[test]
+    fn owners_are_names_and_numbers_and_no_patterns() {
+        for (variable, value, is_good) in [
+            ("GHA_ALLOWED_OWNERS", "acme, Octo-Org, short_name", true),
+            ("GHA_ALLOWED_OWNERS", "*", false),
+            ("GHA_ALLOWED_OWNERS", "acme*", false),
+            ("GHA_ALLOWED_OWNERS", "acme/app", false),
+            ("GHA_ALLOWED_OWNER_IDS", "1, 22", true),
+            ("GHA_ALLOWED_OWNER_IDS", "*", false),
+            ("GHA_ALLOWED_OWNER_IDS", "acme", false),
+        ] {
+            assert_eq!(with(variable, value).is_ok(), is_good, "{variable}={value}");
+        }
+    }
+
+    #[test]
+    fn names_that_only_look_like_ours_are_noticed() {
+        for name in ["GHA_ALLOWED_REF", "NOTME_KEK", "SIGNET_URL"] {
+            assert!(Config::is_misspelt(name), "{name}");
+        }
+        for name in [
+            "GHA_ALLOWED_REFS",
+            "SITE_URL",
+            "MY_OWN",
+            "SIGNING_AUTHORITY",
+        ] {
+            assert!(!Config::is_misspelt(name), "{name}");
         }
     }
 

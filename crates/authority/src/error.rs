@@ -145,6 +145,17 @@ pub enum Fault {
     Internal(String),
 }
 
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration(reason)
+            | Self::IssuerUnavailable(reason)
+            | Self::KeyStorage(reason)
+            | Self::Internal(reason) => f.write_str(reason),
+        }
+    }
+}
+
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)

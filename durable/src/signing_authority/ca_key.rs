@@ -113,7 +113,7 @@ fn unlock(db: &Database, config: &Config) -> Result<Zeroizing<[u8; 32]>, Error> 
         }
         ("sealed", KeyStorage::CfManaged, Some(_)) => {
             return refuse(
-                "the CA key is sealed: set NOTME_KEK_SECRET to the secret that it was sealed with",
+                "the CA key is sealed: leave NOTME_KEY_STORAGE out, and set NOTME_KEK_SECRET to the secret that it was sealed with",
             );
         }
         ("sealed", KeyStorage::Encrypted { current, previous }, Some(blob)) => {
@@ -211,6 +211,7 @@ fn store(
 ) -> Result<(), Error> {
     let (storage, private_key) = match &config.key_storage {
         KeyStorage::Ephemeral => ("memory", SqlStorageValue::Null),
+        // The copy that goes to the database isn't wiped: who chose this mode has the seed there anyway.
         KeyStorage::CfManaged => ("clear", SqlStorageValue::Blob(seed.to_vec())),
         KeyStorage::Encrypted { current, .. } => {
             let blob = current.seal(PURPOSE, key_id, seed, random()?);

@@ -125,6 +125,18 @@ const fn document(
     }
 }
 
+const fn never_http(method: Method, path: &'static str) -> Route {
+    Route {
+        path,
+        method,
+        operation: Operation::NotAnHttpEndpoint,
+        cache: Cache::NoStore,
+        cors: Cors::Anybody,
+        body: Body::None,
+        summary: "Never HTTP: signing is worker to worker.",
+    }
+}
+
 const fn later(method: Method, path: &'static str, summary: &'static str) -> Route {
     Route {
         path,
@@ -209,18 +221,11 @@ pub const ROUTES: &[Route] = &[
         body: Body::JsonOrUntyped,
         summary: "A GitHub Actions OIDC token and two keys in, an enrolment pair out.",
     },
-    document(
-        "/internal/sign-jwt",
-        Operation::NotAnHttpEndpoint,
-        Cache::NoStore,
-        "Never HTTP: signing is worker to worker.",
-    ),
-    document(
-        "/internal/sign-receipt",
-        Operation::NotAnHttpEndpoint,
-        Cache::NoStore,
-        "Never HTTP: signing is worker to worker.",
-    ),
+    never_http(Method::Get, "/internal/sign-jwt"),
+    never_http(Method::Post, "/internal/sign-jwt"),
+    never_http(Method::Get, "/internal/sign-receipt"),
+    never_http(Method::Post, "/internal/sign-receipt"),
+    later(Method::Get, "/architecture", "How it works."),
     later(
         Method::Post,
         "/cert",
