@@ -18,6 +18,7 @@ pub mod gha;
 pub mod http;
 pub mod issue;
 pub mod issuer_keys;
+pub mod people;
 pub mod policy;
 pub mod possession;
 pub mod protocol;

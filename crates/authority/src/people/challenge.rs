@@ -1,0 +1,211 @@
+//! Challenges that store nothing until they are used
+//! ([ADR 8](https://github.com/notme/notme/blob/main/docs/adr/0008-challenges.md)).
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::Burn;
+
+/// How long a challenge is good, in seconds.
+pub const LIFETIME_SECS: u64 = 300;
+/// Length of a challenge, in bytes.
+pub const LEN: usize = 32;
+const NONCE_LEN: usize = 12;
+const LABEL: &[u8] = b"notme-challenge-v1";
+
+/// What a challenge is good for. One ceremony's challenge is worth nothing in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ceremony {
+    /// Registering a passkey; the context is the id of the user to be.
+    Registration,
+    /// Signing in; there is no context, for nobody is known yet.
+    SignIn,
+    /// Showing oneself again; the context is the session.
+    StepUp,
+    /// Showing possession of two keys; the context is empty, for the proofs name the rest.
+    Possession,
+}
+
+impl Ceremony {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::SignIn => "sign-in",
+            Self::StepUp => "step-up",
+            Self::Possession => "possession",
+        }
+    }
+}
+
+/// Why a challenge isn't accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChallengeError {
+    /// Not of this authority, for another ceremony, or changed.
+    Unknown,
+    /// Older than [`LIFETIME_SECS`].
+    Expired,
+}
+
+/// The key that makes challenges and knows them again.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct ChallengeKey([u8; 32]);
+
+impl ChallengeKey {
+    /// A key of random bytes.
+    #[must_use]
+    pub const fn new(random: [u8; 32]) -> Self {
+        Self(random)
+    }
+
+    /// Makes a challenge: `nonce ‖ expiry (big endian) ‖ MAC`. `nonce` is fresh, `now` in Unix seconds.
+    #[must_use]
+    pub fn make(
+        &self,
+        ceremony: Ceremony,
+        context: &[u8],
+        nonce: [u8; NONCE_LEN],
+        now: u64,
+    ) -> [u8; LEN] {
+        let expiry = u32::try_from(now.saturating_add(LIFETIME_SECS)).unwrap_or(u32::MAX);
+        let expiry = expiry.to_be_bytes();
+        let tag = self.mac(ceremony, context, &nonce, expiry).finalize();
+        let mut challenge = [0; LEN];
+        let bytes = nonce.into_iter().chain(expiry).chain(tag.into_bytes());
+        challenge
+            .iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = from);
+        challenge
+    }
+
+    /// Knows a challenge again, and tells what must be burned for it to work once.
+    ///
+    /// # Errors
+    /// [`ChallengeError`], the same for whatever is wrong but its age.
+    pub fn recognize(
+        &self,
+        ceremony: Ceremony,
+        context: &[u8],
+        challenge: &[u8],
+        now: u64,
+    ) -> Result<Burn, ChallengeError> {
+        let (nonce, rest) = challenge
+            .split_first_chunk::<NONCE_LEN>()
+            .ok_or(ChallengeError::Unknown)?;
+        let (expiry, tag) = rest
+            .split_first_chunk::<4>()
+            .ok_or(ChallengeError::Unknown)?;
+        if challenge.len() != LEN {
+            return Err(ChallengeError::Unknown);
+        }
+        self.mac(ceremony, context, nonce, *expiry)
+            .verify_truncated_left(tag) // in constant time
+            .map_err(|_| ChallengeError::Unknown)?;
+        let expiry = u64::from(u32::from_be_bytes(*expiry));
+        // Made by ourselves, so it can't be from further ahead than the clock went back.
+        if expiry <= now || expiry > now.saturating_add(2 * LIFETIME_SECS) {
+            return Err(ChallengeError::Expired);
+        }
+        Ok(Burn::new(
+            "challenge",
+            ceremony.label(),
+            &hex::encode(challenge),
+            expiry + LIFETIME_SECS,
+        ))
+    }
+
+    fn mac(
+        &self,
+        ceremony: Ceremony,
+        context: &[u8],
+        nonce: &[u8; NONCE_LEN],
+        expiry: [u8; 4],
+    ) -> Hmac<Sha256> {
+        let mut block = [0; 64]; // as HMAC itself fills a shorter key up
+        block
+            .iter_mut()
+            .zip(self.0)
+            .for_each(|(to, from)| *to = from);
+        let mut mac = Hmac::<Sha256>::new(&block.into());
+        block.zeroize();
+        for part in [LABEL, ceremony.label().as_bytes(), context] {
+            // Lengths first: no two triples have the same bytes.
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            mac.update(part);
+        }
+        mac.update(nonce);
+        mac.update(&expiry);
+        mac
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_795_295_166;
+
+    fn key() -> ChallengeKey {
+        ChallengeKey::new([7; 32])
+    }
+
+    #[test]
+    fn is_known_again_for_five_minutes_in_its_ceremony_and_context() {
+        let made = key().make(Ceremony::StepUp, b"a", [1; 12], NOW);
+        let known = |ceremony, context: &[u8], now| key().recognize(ceremony, context, &made, now);
+        assert!(known(Ceremony::StepUp, b"a", NOW).is_ok());
+        assert!(known(Ceremony::StepUp, b"a", NOW + 299).is_ok());
+        let expired = Err(ChallengeError::Expired);
+        assert_eq!(known(Ceremony::StepUp, b"a", NOW + 300), expired);
+        assert_eq!(known(Ceremony::StepUp, b"a", NOW - 400), expired);
+        let unknown = Err(ChallengeError::Unknown);
+        assert_eq!(known(Ceremony::StepUp, b"b", NOW), unknown);
+        assert_eq!(known(Ceremony::SignIn, b"a", NOW), unknown);
+        let other = ChallengeKey::new([8; 32]);
+        assert_eq!(other.recognize(Ceremony::StepUp, b"a", &made, NOW), unknown);
+    }
+
+    #[test]
+    fn no_changed_bit_is_accepted() {
+        let made = key().make(Ceremony::SignIn, b"", [1; 12], NOW);
+        for bit in 0..LEN * 8 {
+            let mut changed = made;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let judged = key().recognize(Ceremony::SignIn, b"", &changed, NOW);
+            assert_eq!(judged, Err(ChallengeError::Unknown), "bit {bit}");
+        }
+        for len in 0..LEN {
+            let judged = key().recognize(Ceremony::SignIn, b"", &made[..len], NOW);
+            assert_eq!(judged, Err(ChallengeError::Unknown), "{len} bytes");
+        }
+        let longer = [&made[..], &[0]].concat();
+        assert!(
+            key()
+                .recognize(Ceremony::SignIn, b"", &longer, NOW)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn each_is_burned_as_itself() {
+        let burn = |nonce| {
+            let made = key().make(Ceremony::SignIn, b"", nonce, NOW);
+            key().recognize(Ceremony::SignIn, b"", &made, NOW).unwrap()
+        };
+        assert_eq!(burn([1; 12]), burn([1; 12]));
+        assert_ne!(burn([1; 12]).digest, burn([2; 12]).digest);
+        assert!(
+            burn([1; 12]).expires_at > NOW + LIFETIME_SECS,
+            "outlives the challenge"
+        );
+    }
+
+    #[test]
+    fn form_unchanged() {
+        // Another implementation: Python's hmac over the same bytes.
+        let made = key().make(Ceremony::SignIn, b"", [1; 12], NOW);
+        let expected = "0101010101010101010101016b0208ea410fb6ab488b175005a116a88236e756";
+        assert_eq!(hex::encode(made), expected);
+    }
+}

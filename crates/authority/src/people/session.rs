@@ -1,0 +1,194 @@
+//! Sessions: a random id in a cookie, stored hashed, that points to a principal.
+
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use notme_keys::{decode_base64url, encode_base64url};
+
+/// The name of the cookie (notme protocol §25).
+pub const COOKIE: &str = "notme_session";
+/// How long a session lasts, in seconds: §5.6.
+pub const LIFETIME_SECS: u64 = 86_400;
+/// How long an unused one lasts, in seconds.
+pub const IDLE_SECS: u64 = 8 * 3600;
+/// How old the note of a session's last use may be, in seconds: using one isn't a write each time.
+pub const SEEN_GRAIN_SECS: u64 = 60;
+/// For how long after a ceremony a session may do what is dangerous, in seconds.
+pub const STEP_UP_SECS: u64 = 300;
+
+/// The secret in the cookie.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct SessionToken([u8; 32]);
+
+impl SessionToken {
+    /// A new one; `random` fresh.
+    #[must_use]
+    pub const fn from_random(random: [u8; 32]) -> Self {
+        Self(random)
+    }
+
+    /// What is stored in its place. A fast hash will do: nobody guesses 32 random bytes.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::new_with_prefix("notme-session-v1")
+            .chain_update(self.0)
+            .finalize()
+            .into()
+    }
+
+    /// The `Set-Cookie` header that begins the session (§3.5).
+    #[must_use]
+    pub fn set_cookie(&self) -> String {
+        let value = encode_base64url(&self.0);
+        format!(
+            "{COOKIE}={value}; HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age={LIFETIME_SECS}"
+        )
+    }
+}
+
+/// The `Set-Cookie` header that ends a session.
+#[must_use]
+pub fn clear_cookie() -> String {
+    format!("{COOKIE}=; HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age=0")
+}
+
+/// What a request's `Cookie` header says about a session.
+#[derive(Clone)]
+pub enum Presented {
+    /// No cookie of ours.
+    Nothing,
+    /// A cookie that is none of this version's, or several: somebody else set one of them.
+    Malformed,
+    /// One that may be a session's.
+    Token(SessionToken),
+}
+
+impl Presented {
+    /// Reads a `Cookie` header.
+    #[must_use]
+    pub fn read(header: Option<&str>) -> Self {
+        let mut values = header
+            .unwrap_or_default()
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter(|(name, _)| *name == COOKIE)
+            .map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (None, _) => Self::Nothing,
+            (Some(value), None) => decode_base64url(value)
+                .and_then(|bytes| bytes.try_into().ok())
+                .map_or(Self::Malformed, |bytes| Self::Token(SessionToken(bytes))),
+            (Some(_), Some(_)) => Self::Malformed,
+        }
+    }
+}
+
+/// When things happened to a session, in Unix seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When it began.
+    pub created_at: u64,
+    /// When it was last used, to [`SEEN_GRAIN_SECS`].
+    pub seen_at: u64,
+    /// When its holder last showed an authenticator.
+    pub verified_at: u64,
+}
+
+impl Times {
+    /// Those of a session that begins with a ceremony.
+    #[must_use]
+    pub const fn starting(now: u64) -> Self {
+        Self {
+            created_at: now,
+            seen_at: now,
+            verified_at: now,
+        }
+    }
+
+    /// Whether the session is over.
+    #[must_use]
+    pub const fn is_over(&self, now: u64) -> bool {
+        now >= self.created_at.saturating_add(LIFETIME_SECS)
+            || now >= self.seen_at.saturating_add(IDLE_SECS)
+    }
+
+    /// Whether this use deserves to be noted.
+    #[must_use]
+    pub const fn is_to_be_noted(&self, now: u64) -> bool {
+        now >= self.seen_at.saturating_add(SEEN_GRAIN_SECS)
+    }
+
+    /// Whether its holder showed an authenticator a short while ago.
+    #[must_use]
+    pub const fn is_stepped_up(&self, now: u64) -> bool {
+        now < self.verified_at.saturating_add(STEP_UP_SECS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(header: &str) -> Option<[u8; 32]> {
+        match Presented::read(Some(header)) {
+            Presented::Token(token) => Some(token.hash()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_cookie_comes_back_as_it_was_set() {
+        let token = SessionToken::from_random([7; 32]);
+        let cookie = token.set_cookie();
+        let (pair, attributes) = cookie.split_once("; ").unwrap();
+        assert_eq!(
+            attributes,
+            "HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age=86400"
+        );
+        assert_eq!(hash(pair), Some(token.hash()));
+        assert_eq!(hash(&format!("a=b; {pair}; c")), Some(token.hash()));
+        assert_ne!(token.hash(), SessionToken::from_random([8; 32]).hash());
+    }
+
+    #[test]
+    fn other_cookies_are_nothing_and_old_or_double_ones_malformed() {
+        let is_nothing = |header| matches!(Presented::read(header), Presented::Nothing);
+        assert!(is_nothing(None));
+        for header in [
+            "",
+            "a=b",
+            "xnotme_session=1",
+            "notme_session",
+            "NOTME_SESSION=x",
+        ] {
+            assert!(is_nothing(Some(header)), "{header}");
+        }
+        let good = SessionToken::from_random([7; 32]).set_cookie();
+        let good = good.split(';').next().unwrap();
+        for header in [
+            "notme_session=".to_owned(),
+            "notme_session=eyJwcmluY2lwYWxJZCI6IjEifQ==.c2ln".to_owned(),
+            format!("{good}A"),
+            format!("{good}="),
+            format!("{good}; {good}"),
+        ] {
+            let read = Presented::read(Some(&header));
+            assert!(matches!(read, Presented::Malformed), "{header}");
+        }
+    }
+
+    #[test]
+    fn sessions_end_by_age_and_by_rest() {
+        let times = Times::starting(1000);
+        assert!(!times.is_over(1000 + IDLE_SECS - 1));
+        assert!(times.is_over(1000 + IDLE_SECS));
+        let busy = Times {
+            seen_at: 1000 + LIFETIME_SECS - 1,
+            ..times
+        };
+        assert!(!busy.is_over(1000 + LIFETIME_SECS - 1));
+        assert!(busy.is_over(1000 + LIFETIME_SECS));
+        assert!(!times.is_to_be_noted(1059) && times.is_to_be_noted(1060));
+        assert!(times.is_stepped_up(1299) && !times.is_stepped_up(1300));
+    }
+}

@@ -1,0 +1,135 @@
+//! Slowing down whoever tries codes: per source, and all together, and never for good.
+
+use std::collections::VecDeque;
+
+/// Wrong tries a source may make at once, and per minute afterwards.
+const PER_SOURCE: u32 = 5;
+/// Wrong tries that all sources together may make at once, and per minute afterwards. A code has 80 bits
+/// and more: this is about noise, not about luck.
+const IN_TOTAL: u32 = 60;
+/// Sources that are remembered; the one that was quiet for longest is forgotten first.
+const MAX_SOURCES: usize = 1024;
+
+/// Tries that are left, filled up by the minute.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bucket {
+    size: u32,
+    /// Used tries, times 60 so that a second gives back a whole number.
+    used: u64,
+    at: u64,
+}
+
+impl Bucket {
+    const fn new(size: u32, now: u64) -> Self {
+        Self {
+            size,
+            used: 0,
+            at: now,
+        }
+    }
+
+    fn used(&self, now: u64) -> u64 {
+        let back = now.saturating_sub(self.at).saturating_mul(self.size.into());
+        self.used.saturating_sub(back)
+    }
+
+    /// In how many seconds there is a try again.
+    fn wait(&self, now: u64) -> Option<u64> {
+        let size = u64::from(self.size);
+        let over = (self.used(now) + 60).checked_sub(size * 60)?;
+        (over > 0).then(|| over.div_ceil(size))
+    }
+
+    fn take(&mut self, now: u64) {
+        self.used = self.used(now) + 60;
+        self.at = now.max(self.at);
+    }
+}
+
+/// The wrong tries of late. Times are Unix seconds.
+#[derive(Debug)]
+pub struct Throttle {
+    total: Bucket,
+    sources: VecDeque<(String, Bucket)>,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self {
+            total: Bucket::new(IN_TOTAL, 0),
+            sources: VecDeque::new(),
+        }
+    }
+}
+
+impl Throttle {
+    /// Whether `source` may try now; if not, in how many seconds.
+    ///
+    /// # Errors
+    /// The seconds to wait.
+    pub fn permit(&self, source: &str, now: u64) -> Result<(), u64> {
+        let own = self.sources.iter().find(|(name, _)| name == source);
+        let waits = [Some(&self.total), own.map(|(_, bucket)| bucket)];
+        let wait = waits
+            .into_iter()
+            .flatten()
+            .filter_map(|bucket| bucket.wait(now));
+        wait.max().map_or(Ok(()), Err)
+    }
+
+    /// Counts a wrong try.
+    pub fn failed(&mut self, source: &str, now: u64) {
+        self.total.take(now);
+        let known = self.sources.iter().position(|(name, _)| name == source);
+        let (name, mut bucket) = known
+            .and_then(|at| self.sources.remove(at))
+            .unwrap_or_else(|| (source.to_owned(), Bucket::new(PER_SOURCE, now)));
+        bucket.take(now);
+        if self.sources.len() >= MAX_SOURCES {
+            self.sources.pop_front();
+        }
+        self.sources.push_back((name, bucket));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_has_five_tries_and_then_one_in_twelve_seconds() {
+        let mut throttle = Throttle::default();
+        for _ in 0..5 {
+            assert_eq!(throttle.permit("a", 1000), Ok(()));
+            throttle.failed("a", 1000);
+        }
+        assert_eq!(throttle.permit("a", 1000), Err(12));
+        assert_eq!(throttle.permit("b", 1000), Ok(()));
+        assert_eq!(throttle.permit("a", 1011), Err(1));
+        assert_eq!(throttle.permit("a", 1012), Ok(()));
+        throttle.failed("a", 1012);
+        assert_eq!(throttle.permit("a", 1012), Err(12));
+        assert_eq!(throttle.permit("a", 1012 + 60), Ok(()));
+    }
+
+    #[test]
+    fn all_sources_together_are_slowed_down_but_not_for_good() {
+        let mut throttle = Throttle::default();
+        for i in 0..60 {
+            assert_eq!(throttle.permit(&format!("{i}"), 1000), Ok(()));
+            throttle.failed(&format!("{i}"), 1000);
+        }
+        assert_eq!(throttle.permit("operator", 1000), Err(1));
+        assert_eq!(throttle.permit("operator", 1001), Ok(()));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_clocks_may_go_back() {
+        let mut throttle = Throttle::default();
+        for i in 0..3000 {
+            throttle.failed(&format!("{i}"), 1000 + i);
+        }
+        assert_eq!(throttle.sources.len(), MAX_SOURCES);
+        assert!(throttle.permit("2999", 0).is_ok());
+    }
+}
