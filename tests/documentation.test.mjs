@@ -36,3 +36,12 @@ test("rooms that the architecture names exist", () => {
     assert.ok(existsSync(join(ROOT, path)), path);
   }
 });
+
+test("each rule about passkeys names its code and a test, and each code is there", () => {
+  const rows = [...read("docs/webauthn.md").matchAll(/^\| .* \| .* \| `(\w+)` \| `(\w+)` \|$/gm)];
+  const tests = read("crates/webauthn/tests/rules.rs");
+  for (const [, , name] of rows) assert.ok(tests.includes(`fn ${name}()`), name);
+  const codes = [...read("crates/webauthn/src/error.rs").matchAll(/=> "([a-z_]+)"/g)].map(([, code]) => code);
+  assert.ok(codes.length >= 30, String(codes.length));
+  assert.deepEqual([...new Set(rows.map(([, code]) => code))].sort(), codes.sort());
+});

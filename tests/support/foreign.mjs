@@ -228,13 +228,17 @@ const node = {
   },
 };
 
-/** @returns {Promise<string>} path of the example program of our reader */
-async function compileOurs() {
-  const args = ["build", "--quiet", "--package", "notme-x509", "--example", "verify", "--message-format=json"];
+/**
+ * @param {string} crate
+ * @param {string} example
+ * @returns {Promise<string>} path of the example program of one of our crates
+ */
+export async function compileExample(crate, example) {
+  const args = ["build", "--quiet", "--package", crate, "--example", example, "--message-format=json"];
   const { code, stdout, stderr } = await execute("cargo", args, { cwd: ROOT });
   if (code !== 0) throw new Error(`the example could not be built:\n${stderr}`);
   const messages = stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
-  return messages.find(({ target, executable }) => target?.name === "verify" && executable).executable;
+  return messages.find(({ target, executable }) => target?.name === example && executable).executable;
 }
 
 /** @type {Promise<string> | undefined} */
@@ -243,7 +247,7 @@ let compiledOurs;
 /** @type {Verifier} our own strict reader, in a native program */
 const ours = {
   needs: () => missing("cargo"),
-  prepare: () => (compiledOurs ??= compileOurs()),
+  prepare: () => (compiledOurs ??= compileExample("notme-x509", "verify")),
   async verify(batch) {
     const program = await ours.prepare();
     const now = String(Math.floor(Date.now() / 1000));

@@ -22,3 +22,17 @@ pub(crate) fn push(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     }
     out.extend_from_slice(content);
 }
+
+/// Splits one element off: its content, and what follows it. Lengths may have up to two bytes, and
+/// that they are the shortest ones isn't checked: whoever reads writes again and compares.
+pub(crate) fn take(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = match input {
+        [first, short @ 0..=0x7f, rest @ ..] if *first == tag => (usize::from(*short), rest),
+        [first, 0x81, low, rest @ ..] if *first == tag => (usize::from(*low), rest),
+        [first, 0x82, high, low, rest @ ..] if *first == tag => {
+            (usize::from(u16::from_be_bytes([*high, *low])), rest)
+        }
+        _ => return None,
+    };
+    rest.split_at_checked(length)
+}

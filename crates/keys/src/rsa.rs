@@ -1,7 +1,7 @@
 //! RSA public keys as token issuers publish them (RFC 7518 §6.3).
 
 use crate::Error;
-use crate::der::{BIT_STRING, INTEGER, SEQUENCE, push};
+use crate::der::{BIT_STRING, INTEGER, SEQUENCE, push, take};
 
 /// Modulus sizes accepted, in bits. Below, factoring is in reach (NIST SP 800-131A); above, one
 /// verification costs a stranger nothing and us much.
@@ -39,6 +39,20 @@ impl RsaPublicKey {
         })
     }
 
+    /// Reads a DER SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    /// [`Error::BadSpki`] for any other algorithm or encoding; [`Error::WeakKey`] as [`Self::new`].
+    pub fn from_spki(der: &[u8]) -> Result<Self, Error> {
+        let (modulus, exponent) = numbers(der).ok_or(Error::BadSpki)?;
+        let key = Self::new(modulus, exponent)?;
+        if key.to_spki() == der {
+            Ok(key)
+        } else {
+            Err(Error::BadSpki)
+        }
+    }
+
     /// The modulus, big endian, without leading zeros.
     #[must_use]
     pub fn modulus(&self) -> &[u8] {
@@ -72,6 +86,16 @@ impl RsaPublicKey {
         push(&mut der, SEQUENCE, &content);
         der
     }
+}
+
+/// Where modulus and exponent stand in a SubjectPublicKeyInfo.
+fn numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (content, _) = take(SEQUENCE, der)?;
+    let (bits, _) = take(BIT_STRING, content.strip_prefix(&RSA_ENCRYPTION)?)?;
+    let (integers, _) = take(SEQUENCE, bits.strip_prefix(&[0])?)?;
+    let (modulus, rest) = take(INTEGER, integers)?;
+    let (exponent, _) = take(INTEGER, rest)?;
+    Some((modulus, exponent))
 }
 
 fn strip_zeros(bytes: &[u8]) -> &[u8] {
@@ -114,5 +138,35 @@ mod tests {
                 n.len()
             );
         }
+    }
+
+    #[test]
+    fn spki_round_trips_in_one_encoding() {
+        for (len, first, e) in [
+            (256, 0x80, &[3][..]),
+            (257, 0x01, &[1, 0, 1]),
+            (512, 0xff, &[0x80, 0, 1]),
+        ] {
+            let key = RsaPublicKey::new(&modulus(len, first, 1), e).unwrap();
+            let der = key.to_spki();
+            assert_eq!(RsaPublicKey::from_spki(&der), Ok(key));
+            for at in 0..der.len().min(40) {
+                let mut bad = der.clone();
+                bad[at] ^= 0x81;
+                // Only the modulus itself may be another one.
+                let read = RsaPublicKey::from_spki(&bad);
+                assert!(read.is_err() || read.unwrap().to_spki() == bad, "{at}");
+            }
+            for bad in [&der[..der.len() - 1], &[&der[..], &[0]].concat(), &[]] {
+                assert_eq!(RsaPublicKey::from_spki(bad), Err(Error::BadSpki));
+            }
+        }
+        let weak = [
+            &[48, 27][..],
+            &RSA_ENCRYPTION,
+            &[3, 8, 0, 48, 5, 2, 1, 3, 2, 0],
+        ]
+        .concat();
+        assert!(RsaPublicKey::from_spki(&weak).is_err());
     }
 }
