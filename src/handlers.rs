@@ -10,9 +10,9 @@ use notme_authority::{Error, Fault, documents};
 use notme_durable::{log, now_millis};
 use serde_json::Value;
 
-use crate::Call;
 use crate::objects::{issuer_key, signing_authority};
 use crate::webcrypto::settle_all;
+use crate::{Call, people};
 
 /// Runs an operation.
 ///
@@ -20,20 +20,26 @@ use crate::webcrypto::settle_all;
 /// Why it isn't answered with what was asked for.
 pub(crate) async fn run(operation: Operation, call: &Call, body: &[u8]) -> Result<Reply, Error> {
     match operation {
+        Operation::BeginRegistration => people::begin_registration(call, body).await,
+        Operation::BeginSignIn => people::begin_sign_in(call).await,
         Operation::Bundle => bundle(call).await,
         Operation::CertGha => cert_gha(call, body).await,
         Operation::Discovery => Ok(json(&documents::discovery(&call.config))),
         Operation::Epochs => Ok(json(&documents::epochs(&archive(call).await?))),
         Operation::Health => Ok(text("ok")),
         Operation::Jwks => Ok(json(&documents::jwks(&archive(call).await?))),
+        Operation::Me => people::me(call).await,
         Operation::Metadata => Ok(json(&documents::authorization_server(&call.config))),
         Operation::NotAnHttpEndpoint => Err(Error::NotAnHttpEndpoint),
         Operation::NotImplemented => Err(Error::NotImplemented),
+        Operation::Register => people::register(call, body).await,
         Operation::Roots => {
             let pem = documents::roots(&archive(call).await?);
             Ok(Reply::new(200, "application/x-pem-file", pem.into_bytes()))
         }
         Operation::Service => Ok(service(call)),
+        Operation::SignIn => people::sign_in(call, body).await,
+        Operation::SignOut => people::sign_out(call).await,
         Operation::Version => Ok(json(&documents::version(&call.config))),
     }
 }
@@ -102,7 +108,7 @@ fn service(call: &Call) -> Reply {
     reply
 }
 
-fn json(document: &Value) -> Reply {
+pub(crate) fn json(document: &Value) -> Reply {
     Reply::json(document.to_string().into_bytes())
 }
 
@@ -110,13 +116,14 @@ fn text(text: &str) -> Reply {
     Reply::new(200, "text/plain; charset=utf-8", text.as_bytes().to_vec())
 }
 
-fn unexpected(reply: &protocol::Reply) -> Error {
+pub(crate) fn unexpected(reply: &protocol::Reply) -> Error {
     // Not the reply itself: it may hold what was issued.
     let kind = match reply {
         protocol::Reply::Issued(_) => "a pair",
         protocol::Reply::Archive(_) => "the archive",
         protocol::Reply::Bundle(_) => "a bundle",
         protocol::Reply::Refused(_) => "a refusal",
+        protocol::Reply::People(_) => "something about people",
     };
     Fault::Internal(format!(
         "the object answered with {kind}, which nobody asked for"

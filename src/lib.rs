@@ -11,6 +11,7 @@
 
 mod handlers;
 mod objects;
+mod people;
 #[cfg(feature = "panic-probe")]
 mod probe;
 mod webcrypto;
@@ -20,8 +21,8 @@ use std::rc::Rc;
 
 use notme_authority::config::{Config, LogLevel};
 use notme_authority::http::{
-    Body, Cache, Cors, Dispatch, Problem, Reply, RequestHead, Route, authority_path, dispatch,
-    preflight, problem, secure, share,
+    Body, Cache, Cors, Dispatch, Problem, Reply, RequestHead, Route, Session, authority_path,
+    dispatch, preflight, problem, secure, share,
 };
 use notme_authority::{Error, Fault};
 pub use notme_durable::{IssuerKeys, SigningAuthority};
@@ -113,6 +114,9 @@ async fn handle(call: &Call, method: &str, path: &str) -> Reply {
 }
 
 async fn run(call: &Call, route: &Route) -> Result<Reply, Error> {
+    if route.session == Session::Used {
+        call.head.permit_page(&call.config)?;
+    }
     let body = if route.body == Body::None {
         Vec::new()
     } else {
@@ -212,6 +216,8 @@ fn head_of(request: &web_sys::Request) -> RequestHead {
         accept: header("accept"),
         origin: header("origin"),
         content_type: header("content-type"),
+        cookie: header("cookie"),
+        fetch_site: header("sec-fetch-site"),
         content_length: header("content-length").and_then(|length| length.parse().ok()),
     }
 }

@@ -9,6 +9,7 @@
 //! used in the meantime, what was signed is thrown away. The burn commits before the answer leaves.
 
 mod ca_key;
+mod people;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -30,10 +31,12 @@ use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, dura
 use crate::host::{config, now_millis, random};
 use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
+use people::People;
 
-const MIGRATIONS: [&str; 1] = [include_str!(
-    "../migrations/signing_authority/0001_initial.sql"
-)];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/signing_authority/0001_initial.sql"),
+    include_str!("../migrations/signing_authority/0002_people.sql"),
+];
 /// How often used proofs that have expired are deleted, in seconds.
 const SWEEP_SECS: u64 = 60;
 
@@ -45,6 +48,7 @@ struct Loaded {
     key_id: String,
     key: SigningKey,
     bundle: RefCell<Option<CABundle>>,
+    people: People,
 }
 
 /// The object; see the module's documentation.
@@ -111,6 +115,11 @@ impl SigningAuthority {
             Command::Issue(request) => Ok(Reply::Issued(self.issue(&loaded, &request).await?)),
             Command::Archive => Ok(Reply::Archive(loaded.archive.clone())),
             Command::Bundle => Ok(Reply::Bundle(self.bundle(&loaded).await?)),
+            Command::People(command) => {
+                self.sweep(now_millis() / 1000)?;
+                let reply = loaded.people.answer(&self.db, *command)?;
+                Ok(Reply::People(reply))
+            }
         }
     }
 
@@ -184,9 +193,13 @@ impl SigningAuthority {
     async fn load(&self) -> Result<Loaded, Error> {
         let config = config(&self.env)?;
         self.db.migrate(&MIGRATIONS)?;
-        let (seed, archive) = self
-            .db
-            .transact(|db| Ok((ca_key::open(db, &config)?, archive(db)?)))?;
+        let party = config.relying_party.as_ref();
+        let party = party.map_or_else(String::new, |party| party.id().to_owned());
+        let (seed, archive, people) = self.db.transact(|db| {
+            let seed = ca_key::open(db, &config)?;
+            let people = People::open(db, config.bootstrap_code.clone(), party)?;
+            Ok((seed, archive(db)?, people))
+        })?;
         let lost = || Fault::Internal("there is no current key".into());
         let current = archive.current().ok_or_else(lost)?;
         let public_key = Ed25519PublicKey::from_bytes(current.public_key).map_err(internal)?;
@@ -203,6 +216,7 @@ impl SigningAuthority {
             key_id: public_key.key_id().to_string(),
             key: SigningKey::import(&seed).await?,
             bundle: RefCell::new(bundle.transpose()?),
+            people,
             archive,
         })
     }

@@ -47,6 +47,16 @@ impl Row {
             .ok_or_else(|| unexpected("a number"))
     }
 
+    /// A number that may be below zero.
+    pub(crate) fn signed(&mut self) -> Result<i64, Fault> {
+        let text = match self.0.next() {
+            Some(SqlStorageValue::Integer(n)) => n.to_string(),
+            Some(SqlStorageValue::Float(n)) => n.to_string(), // without a fraction if it has none
+            _ => return Err(unexpected("a number")),
+        };
+        text.parse().map_err(|_| unexpected("a whole number"))
+    }
+
     /// Numbers arrive as JavaScript's; all of ours are safe integers.
     #[expect(clippy::as_conversions, reason = "checked to be a whole safe integer")]
     pub(crate) fn optional_integer(&mut self) -> Result<Option<u64>, Fault> {

@@ -27,6 +27,12 @@ export function versionOf(file) {
   return execFileSync("python3", ["-c", program, file], { encoding: "utf8" }).trim();
 }
 
+/** The rows of a query, each an array; the database may be open elsewhere. */
+export function query(file, text) {
+  const program = "import sqlite3,sys,json; print(json.dumps(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall()))";
+  return JSON.parse(execFileSync("python3", ["-c", program, file, text], { encoding: "utf8" }));
+}
+
 /** Runs statements on a database that nobody else has open. */
 export function sqlite(file, statements) {
   const program = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit(); c.close()";

@@ -23,6 +23,9 @@ export const VARIABLES = Object.freeze([
   "JTI_MIN_TTL_SECONDS",
   "CORS_ALLOWED_ORIGINS",
   "ID_TOKEN_SIGNING_ALGS",
+  "BOOTSTRAP_CODE",
+  "WEBAUTHN_RP_ID",
+  "WEBAUTHN_ORIGINS",
   "NOTME_KEY_STORAGE",
   "NOTME_KEK_SECRET",
   "NOTME_KEK_SECRET_PREVIOUS",
@@ -32,7 +35,7 @@ export const VARIABLES = Object.freeze([
 ]);
 
 /** Those that are set with `wrangler secret put` and never stand in a file that is committed. */
-export const SECRETS = Object.freeze(["NOTME_KEK_SECRET", "NOTME_KEK_SECRET_PREVIOUS"]);
+export const SECRETS = Object.freeze(["BOOTSTRAP_CODE", "NOTME_KEK_SECRET", "NOTME_KEK_SECRET_PREVIOUS"]);
 
 /** What names of variables of ours begin with, or of our commands. */
 const OURS = /^(GHA|NOTME|SIGNET)_/;

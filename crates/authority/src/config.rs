@@ -4,12 +4,16 @@
 
 use std::fmt;
 
+use notme_webauthn::RelyingParty;
+
+use crate::people::bootstrap::BootstrapCode;
 use crate::policy::PatternList;
 use crate::sealing::{Kek, KekError};
 use crate::url::BaseUrl;
 
 /// Every variable there is. Hosts read these and no others.
-pub const VARIABLES: [&str; 22] = [
+pub const VARIABLES: [&str; 25] = [
+    "BOOTSTRAP_CODE",
     "BUILD_SHA",
     "CORS_ALLOWED_ORIGINS",
     "GHA_ALLOWED_ENVIRONMENTS",
@@ -32,6 +36,8 @@ pub const VARIABLES: [&str; 22] = [
     "NOTME_LOG_LEVEL",
     "SIGNET_AUTHORITY_URL",
     "SITE_URL",
+    "WEBAUTHN_ORIGINS",
+    "WEBAUTHN_RP_ID",
 ];
 
 /// GitHub's issuer of job tokens.
@@ -146,6 +152,10 @@ pub struct Config {
     pub id_token_algs: Vec<String>,
     /// Where the CA key rests.
     pub key_storage: KeyStorage,
+    /// As passkeys know it; `None` if it has an address and no name, which passkeys can't have.
+    pub relying_party: Option<RelyingParty>,
+    /// The operator's one-time code.
+    pub bootstrap_code: Option<BootstrapCode>,
     /// Whether a state made for another authority URL may be taken over.
     pub allow_url_change: bool,
     /// The commit this was built from: 40 lower-case hex digits.
@@ -227,16 +237,20 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             sha.len() == 40 && sha.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
         });
         let log_level = self.log_level();
+        let bootstrap_code = self.bootstrap_code();
         let algs = self
             .text("ID_TOKEN_SIGNING_ALGS")
             .unwrap_or_else(|| "EdDSA".into());
         let authority_url = authority_url?;
+        let relying_party = self.relying_party(&authority_url);
         Some(Config {
             cors_origins: cors_origins.unwrap_or_else(|| vec![authority_url.origin()]),
             site_url: site_url?,
             gha: gha?,
             id_token_algs: csv(&algs),
             key_storage: key_storage?,
+            relying_party,
+            bootstrap_code,
             allow_url_change,
             build_sha,
             log_level,
@@ -327,6 +341,42 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             Some(_) => {
                 self.error("NOTME_LOG_LEVEL", "must be error, warn, info or debug");
                 LogLevel::Info
+            }
+        }
+    }
+
+    fn bootstrap_code(&mut self) -> Option<BootstrapCode> {
+        let text = self.text("BOOTSTRAP_CODE")?;
+        let code = BootstrapCode::configured(&text);
+        if code.is_none() {
+            self.error(
+                "BOOTSTRAP_CODE",
+                "is too short: give at least 16 characters of randomness, for example the output of `openssl rand -hex 16`",
+            );
+        }
+        code
+    }
+
+    fn relying_party(&mut self, authority_url: &BaseUrl) -> Option<RelyingParty> {
+        let id = self.text("WEBAUTHN_RP_ID");
+        let origins = self.origins("WEBAUTHN_ORIGINS");
+        let is_chosen = id.is_some() || origins.is_some();
+        let host = authority_url.host();
+        let name = host
+            .rsplit_once(':')
+            .map_or(host.as_str(), |(name, _)| name);
+        let id = id.unwrap_or_else(|| name.to_owned());
+        let origins = origins.unwrap_or_else(|| vec![authority_url.origin()]);
+        match RelyingParty::new(&id, origins.iter().map(String::as_str)) {
+            Ok(party) => Some(party),
+            Err(error) => {
+                if is_chosen {
+                    self.error(
+                        "WEBAUTHN_RP_ID",
+                        format!("can't be used with these WEBAUTHN_ORIGINS: {error}"),
+                    );
+                }
+                None
             }
         }
     }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::people::bootstrap::FirstBoot;
+
 /// Input echoed in an answer: control characters escaped, and cut to 100 characters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Echo(String);
@@ -50,12 +52,28 @@ pub enum Possession {
 /// Why a request isn't answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
+    /// The challenge was used, has expired, or was never given out for this.
+    BadChallenge,
+    /// The operator's code is wrong, or was used.
+    BadBootstrapCode,
     /// The connection broke before the body had arrived.
     BodyIncomplete,
     /// The body didn't arrive in time.
     BodyTimeout,
     /// The body is longer than a stranger may send.
     BodyTooLarge,
+    /// A passkey ceremony went wrong.
+    Ceremony(CeremonyError),
+    /// The passkey belongs to somebody already.
+    CredentialKnown,
+    /// The request was made by another site's page.
+    CrossSite,
+    /// First boot, and no code; what it waits for.
+    FirstBoot(FirstBoot),
+    /// A member of the body has the wrong form.
+    InvalidMember(&'static str),
+    /// Registration without the id of the user.
+    MissingUserId,
     /// The proof was used before.
     ProofUsed,
     /// The public key named isn't one that we accept.
@@ -82,12 +100,27 @@ pub enum Error {
     NotImplemented,
     /// The signing routes are worker-to-worker only.
     NotAnHttpEndpoint,
+    /// No session, or none that is good any more.
+    NoSession,
     /// A proof of possession failed.
     PossessionFailed(Possession),
+    /// Too many wrong tries; when to try again, in seconds.
+    TooManyTries(u32),
+    /// Nobody has this passkey, or who has may not come in any more.
+    UnknownPasskey,
     /// The body has another media type than JSON.
     UnsupportedMediaType,
     /// Our fault, not the caller's.
     Fault(Fault),
+}
+
+/// Which ceremony went wrong, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CeremonyError {
+    /// A registration.
+    Registration(notme_webauthn::Error),
+    /// A sign-in.
+    SignIn(notme_webauthn::Error),
 }
 
 /// What is wrong with a token.

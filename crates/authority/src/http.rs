@@ -8,7 +8,7 @@ use crate::config::Config;
 
 pub use problem::{Problem, errors_markdown, problem};
 pub use route::{
-    Body, Cache, Cors, Dispatch, Method, Operation, ROUTES, Route, dispatch, markdown,
+    Body, Cache, Cors, Dispatch, Method, Operation, ROUTES, Route, Session, dispatch, markdown,
 };
 
 /// The longest body that a stranger may send, in bytes.
@@ -64,6 +64,10 @@ pub struct RequestHead {
     pub content_type: Option<String>,
     /// `Content-Length`, if it is a number.
     pub content_length: Option<u64>,
+    /// `Cookie`.
+    pub cookie: Option<String>,
+    /// `Sec-Fetch-Site`.
+    pub fetch_site: Option<String>,
 }
 
 impl RequestHead {
@@ -80,6 +84,28 @@ impl RequestHead {
     #[must_use]
     pub fn wants_json(&self) -> bool {
         self.accepts("application/json") || self.accepts("application/schema+json")
+    }
+
+    /// Whether the request may use a session, or begin one: not if another site's page made it. What
+    /// sends neither header is no browser, and has no cookies but its own.
+    ///
+    /// # Errors
+    /// [`Error::CrossSite`].
+    pub fn permit_page(&self, config: &Config) -> Result<(), Error> {
+        let is_same_site = match self.fetch_site.as_deref() {
+            None => true,
+            Some(site) => matches!(site, "same-origin" | "none"),
+        };
+        let party = config.relying_party.as_ref();
+        let is_same_origin = self.origin.as_ref().is_none_or(|origin| {
+            *origin == config.authority_url.origin()
+                || party.is_some_and(|party| party.origins().contains(origin))
+        });
+        if is_same_site && is_same_origin {
+            Ok(())
+        } else {
+            Err(Error::CrossSite)
+        }
     }
 
     /// Whether the body may be read at all.

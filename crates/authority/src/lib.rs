@@ -26,7 +26,7 @@ pub mod sealing;
 pub mod state;
 mod url;
 
-pub use error::{Echo, Error, Fault, PolicyRule, Possession, TokenError};
+pub use error::{CeremonyError, Echo, Error, Fault, PolicyRule, Possession, TokenError};
 pub use evidence::{Burn, Evidence};
 pub use url::BaseUrl;
 

@@ -5,7 +5,9 @@
 //! ([ADR 7](https://github.com/notme/notme/blob/main/docs/adr/0007-one-principal.md)).
 
 pub mod bootstrap;
+pub mod ceremony;
 pub mod challenge;
+pub mod command;
 mod scope;
 pub mod session;
 pub mod throttle;

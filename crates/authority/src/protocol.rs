@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::issue::IssueRequest;
 use crate::issuer_keys::KeySetAnswer;
+use crate::people::bootstrap::FirstBoot;
+use crate::people::command as people;
 use crate::state::Archive;
 use crate::{Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +25,8 @@ pub enum Command {
     Archive,
     /// The revocation bundle.
     Bundle,
+    /// About people.
+    People(Box<people::Command>),
 }
 
 /// What the signing object answers.
@@ -36,6 +40,8 @@ pub enum Reply {
     Bundle(#[serde(with = "serde_bytes")] Vec<u8>),
     /// No.
     Refused(Refusal),
+    /// About people.
+    People(people::Reply),
 }
 
 /// What the object that keeps an issuer's keys can be asked.
@@ -69,6 +75,20 @@ pub enum Refusal {
     KeyStorage(String),
     /// Anything else.
     Internal(String),
+    /// [`Error::BadBootstrapCode`].
+    BadBootstrapCode,
+    /// [`Error::BadChallenge`].
+    BadChallenge,
+    /// [`Error::CredentialKnown`].
+    CredentialKnown,
+    /// [`Error::FirstBoot`].
+    FirstBoot(FirstBoot),
+    /// [`Error::NoSession`].
+    NoSession,
+    /// [`Error::TooManyTries`].
+    TooManyTries(u32),
+    /// [`Error::UnknownPasskey`].
+    UnknownPasskey,
 }
 
 impl From<Error> for Refusal {
@@ -79,6 +99,13 @@ impl From<Error> for Refusal {
             Error::Fault(Fault::IssuerUnavailable(reason)) => Self::IssuerUnavailable(reason),
             Error::Fault(Fault::KeyStorage(reason)) => Self::KeyStorage(reason),
             Error::Fault(Fault::Internal(reason)) => Self::Internal(reason),
+            Error::BadBootstrapCode => Self::BadBootstrapCode,
+            Error::BadChallenge => Self::BadChallenge,
+            Error::CredentialKnown => Self::CredentialKnown,
+            Error::FirstBoot(state) => Self::FirstBoot(state),
+            Error::NoSession => Self::NoSession,
+            Error::TooManyTries(secs) => Self::TooManyTries(secs),
+            Error::UnknownPasskey => Self::UnknownPasskey,
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -93,6 +120,13 @@ impl From<Refusal> for Error {
             Refusal::IssuerUnavailable(reason) => Fault::IssuerUnavailable(reason).into(),
             Refusal::KeyStorage(reason) => Fault::KeyStorage(reason).into(),
             Refusal::Internal(reason) => Fault::Internal(reason).into(),
+            Refusal::BadBootstrapCode => Self::BadBootstrapCode,
+            Refusal::BadChallenge => Self::BadChallenge,
+            Refusal::CredentialKnown => Self::CredentialKnown,
+            Refusal::FirstBoot(state) => Self::FirstBoot(state),
+            Refusal::NoSession => Self::NoSession,
+            Refusal::TooManyTries(secs) => Self::TooManyTries(secs),
+            Refusal::UnknownPasskey => Self::UnknownPasskey,
         }
     }
 }
@@ -127,10 +161,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [1, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [2, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [1, 3, 0]
+            [2, 3, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -138,15 +172,15 @@ mod tests {
                 kid: "k".into()
             })
             .unwrap(),
-            b"\x01\x01i\x01k"
+            b"\x02\x01i\x01k"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[0, 1], &[2, 1], &[1], &[1, 99], &[1, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[3, 1], &[2], &[2, 99], &[2, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[1, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[2, 1]), Ok(Command::Archive));
     }
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{Reply, RequestHead};
 use crate::documents::escape;
 use crate::error::{PolicyRule, TokenError};
-use crate::{Echo, Error, Fault, Possession};
+use crate::people::bootstrap::FirstBoot;
+use crate::{CeremonyError, Echo, Error, Fault, Possession};
 
 /// How an error is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +40,45 @@ pub fn problem(error: &Error) -> Problem {
         reason: None,
     };
     match error {
+        Error::BadChallenge => text(
+            400,
+            "bad_challenge",
+            "the challenge was used, has expired, or is for something else: begin again",
+        ),
+        Error::BadBootstrapCode => text(
+            403,
+            "bad_bootstrap_code",
+            "invalid or already-used bootstrap code",
+        ),
         Error::BodyIncomplete => text(400, "body_incomplete", "the body did not arrive whole"),
         Error::BodyTimeout => text(408, "body_timeout", "the body did not arrive in time"),
         Error::BodyTooLarge => text(413, "body_too_large", "body larger than 64 KiB"),
+        Error::Ceremony(why) => ceremony_problem(why),
+        Error::CredentialKnown => text(
+            409,
+            "credential_known",
+            "this passkey is registered already",
+        ),
+        Error::CrossSite => text(
+            403,
+            "cross_site",
+            "this request came from another site's page",
+        ),
+        Error::FirstBoot(state) => first_boot_problem(*state),
+        Error::InvalidMember(name) => {
+            text(400, "invalid_member", &format!("{name} has the wrong form"))
+        }
+        Error::MissingUserId => text(
+            400,
+            "missing_user_id",
+            "userId required (from register/options response)",
+        ),
+        Error::NoSession => text(401, "no_session", "unauthorized"),
+        Error::TooManyTries(secs) => Problem {
+            retry_after: Some(*secs),
+            ..text(429, "too_many_tries", "rate_limited")
+        },
+        Error::UnknownPasskey => text(401, "unknown_passkey", "authentication failed"),
         Error::ProofUsed => text(401, "token_used", "token already used"),
         Error::InvalidKey(why) => text(
             400,
@@ -93,6 +130,39 @@ pub fn problem(error: &Error) -> Problem {
             "content type must be application/json",
         ),
         Error::Fault(fault) => fault_problem(fault),
+    }
+}
+
+fn ceremony_problem(error: &CeremonyError) -> Problem {
+    let (prefix, why) = match error {
+        CeremonyError::Registration(why) => ("registration verification failed", why),
+        CeremonyError::SignIn(why) => ("verification error", why),
+    };
+    Problem {
+        status: 400,
+        code: why.code(),
+        text: format!("{prefix}: {why}"),
+        description: None,
+        retry_after: None,
+        allow: None,
+        reason: None,
+    }
+}
+
+fn first_boot_problem(state: FirstBoot) -> Problem {
+    let code = match state {
+        FirstBoot::Armed => "bootstrap_code_required",
+        FirstBoot::Unconfigured => "no_bootstrap_code",
+        FirstBoot::Closed => "registration_closed",
+    };
+    Problem {
+        status: 401,
+        code,
+        text: state.text().into(),
+        description: None,
+        retry_after: None,
+        allow: None,
+        reason: None,
     }
 }
 
@@ -230,7 +300,9 @@ const fn title(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Content Too Large",
+        409 => "Conflict",
         415 => "Unsupported Media Type",
+        429 => "Too Many Requests",
         501 => "Not Implemented",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
@@ -288,6 +360,19 @@ fn examples() -> Vec<Error> {
         Error::PossessionFailed(Possession::P256),
         Error::PossessionFailed(Possession::Ed25519),
         Error::ProofUsed,
+    ]);
+    let first_boot = [FirstBoot::Armed, FirstBoot::Unconfigured, FirstBoot::Closed];
+    examples.extend(first_boot.map(Error::FirstBoot));
+    examples.extend([
+        Error::BadBootstrapCode,
+        Error::BadChallenge,
+        Error::CredentialKnown,
+        Error::CrossSite,
+        Error::InvalidMember("…"),
+        Error::MissingUserId,
+        Error::NoSession,
+        Error::TooManyTries(1),
+        Error::UnknownPasskey,
     ]);
     examples.extend(faults.map(Error::Fault));
     examples

@@ -31,6 +31,10 @@ impl Method {
 pub enum Operation {
     /// The revocation bundle.
     Bundle,
+    /// Options for registering a passkey.
+    BeginRegistration,
+    /// Options for signing in.
+    BeginSignIn,
     /// A pair from a GitHub Actions token.
     CertGha,
     /// The discovery document.
@@ -41,18 +45,35 @@ pub enum Operation {
     Health,
     /// The authority's public keys.
     Jwks,
+    /// Whose session it is.
+    Me,
     /// Metadata of the authorization server.
     Metadata,
     /// Says where signing really happens.
     NotAnHttpEndpoint,
     /// A route of the protocol that isn't served yet.
     NotImplemented,
+    /// A registration response in, a session out.
+    Register,
     /// The root certificates.
     Roots,
     /// What this service is.
     Service,
+    /// An assertion in, a session out.
+    SignIn,
+    /// The end of a session.
+    SignOut,
     /// The commit it was built from.
     Version,
+}
+
+/// Whether a route has to do with sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// It reads, begins or ends one: other sites' pages are kept off.
+    Used,
+    /// It doesn't.
+    Unused,
 }
 
 /// How an answer of status 200 may be cached.
@@ -101,6 +122,8 @@ pub struct Route {
     pub cors: Cors,
     /// Which bodies it takes.
     pub body: Body,
+    /// Whether it has to do with sessions.
+    pub session: Session,
     /// What it is for, in one sentence.
     pub summary: &'static str,
 }
@@ -121,6 +144,28 @@ const fn document(
         cache,
         cors: Cors::Anybody,
         body: Body::None,
+        session: Session::Unused,
+        summary,
+    }
+}
+
+const fn session(
+    method: Method,
+    path: &'static str,
+    operation: Operation,
+    summary: &'static str,
+) -> Route {
+    Route {
+        path,
+        method,
+        operation,
+        cache: Cache::NoStore,
+        cors: Cors::Nobody,
+        body: match method {
+            Method::Post => Body::Json,
+            Method::Get | Method::Delete => Body::None,
+        },
+        session: Session::Used,
         summary,
     }
 }
@@ -133,6 +178,7 @@ const fn never_http(method: Method, path: &'static str) -> Route {
         cache: Cache::NoStore,
         cors: Cors::Anybody,
         body: Body::None,
+        session: Session::Unused,
         summary: "Never HTTP: signing is worker to worker.",
     }
 }
@@ -145,6 +191,7 @@ const fn later(method: Method, path: &'static str, summary: &'static str) -> Rou
         cache: Cache::NoStore,
         cors: Cors::Nobody,
         body: Body::None,
+        session: Session::Unused,
         summary,
     }
 }
@@ -219,6 +266,7 @@ pub const ROUTES: &[Route] = &[
         cache: Cache::NoStore,
         cors: Cors::Nobody,
         body: Body::JsonOrUntyped,
+        session: Session::Unused,
         summary: "A GitHub Actions OIDC token and two keys in, an enrolment pair out.",
     },
     never_http(Method::Get, "/internal/sign-jwt"),
@@ -239,9 +287,14 @@ pub const ROUTES: &[Route] = &[
     later(Method::Get, "/login", "The login page."),
     later(Method::Get, "/join", "The page that an invite leads to."),
     later(Method::Post, "/join", "Redeems an invite."),
-    later(Method::Post, "/logout", "Ends the session."),
+    session(
+        Method::Post,
+        "/logout",
+        Operation::SignOut,
+        "Ends the session.",
+    ),
     later(Method::Get, "/console", "The operator's page."),
-    later(Method::Get, "/me", "The current session."),
+    session(Method::Get, "/me", Operation::Me, "The current session."),
     later(Method::Get, "/invites", "Lists invites."),
     later(Method::Post, "/invites", "Makes an invite."),
     later(Method::Delete, "/invites/{id}", "Takes an invite back."),
@@ -252,24 +305,28 @@ pub const ROUTES: &[Route] = &[
         "/auth/oidc/login",
         "An OIDC token in, a session out.",
     ),
-    later(
+    session(
         Method::Post,
         "/auth/passkey/register/options",
+        Operation::BeginRegistration,
         "Begins a registration ceremony.",
     ),
-    later(
+    session(
         Method::Post,
         "/auth/passkey/register/verify",
+        Operation::Register,
         "Ends a registration ceremony.",
     ),
-    later(
+    session(
         Method::Post,
         "/auth/passkey/login/options",
+        Operation::BeginSignIn,
         "Begins an authentication ceremony.",
     ),
-    later(
+    session(
         Method::Post,
         "/auth/passkey/login/verify",
+        Operation::SignIn,
         "Ends an authentication ceremony.",
     ),
     later(Method::Post, "/auth/passkey/reset", "Recovery."),

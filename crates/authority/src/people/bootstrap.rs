@@ -1,5 +1,6 @@
 //! The operator's one-time code (notme protocol §10.3 and §10.4): what it opens, and when.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -49,7 +50,7 @@ impl BootstrapCode {
 }
 
 /// Whether the authority waits for its first administrator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FirstBoot {
     /// Nobody has come in yet, and there is a code that nobody has used.
     Armed,

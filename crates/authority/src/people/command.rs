@@ -1,0 +1,220 @@
+//! What the worker and the signing object say to each other about people.
+
+use notme_webauthn::{
+    Algorithm, CredentialDescriptor, CredentialId, CredentialKey, NewCredential, StoredCredential,
+    Transport, UserHandle,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{PrincipalId, Scopes};
+use crate::Fault;
+
+/// Where a request comes from, for the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The caller's address, as far as it is known.
+    pub source: String,
+    /// The request's id.
+    pub request_id: String,
+}
+
+/// What the signing object can be asked about people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// May somebody register? Then with which challenge?
+    BeginRegistration {
+        /// The hash of the operator's code, if one was sent.
+        code: Option<[u8; 32]>,
+        /// What the principal is to be called.
+        display_name: String,
+        /// Where from.
+        origin: Origin,
+    },
+    /// Register this passkey, which was verified, and begin a session.
+    Register {
+        /// Who it was made for.
+        principal: PrincipalId,
+        /// The challenge that it answers.
+        challenge: [u8; 32],
+        /// The passkey.
+        passkey: Passkey,
+        /// The hash of the session's secret.
+        session: [u8; 32],
+        /// Where from.
+        origin: Origin,
+    },
+    /// A challenge for whoever wants to sign in.
+    BeginSignIn,
+    /// The passkey with this credential id.
+    FindPasskey(Vec<u8>),
+    /// Begin a session for the owner of this passkey, whose assertion was verified.
+    SignIn {
+        /// Its credential id.
+        credential: Vec<u8>,
+        /// The challenge that it answers.
+        challenge: [u8; 32],
+        /// Its new state.
+        state: PasskeyState,
+        /// The hash of the session's secret.
+        session: [u8; 32],
+        /// Where from.
+        origin: Origin,
+    },
+    /// This challenge was answered, and wrongly: it is used up all the same.
+    Spend {
+        /// Whose registration it was for; a sign-in has nobody.
+        principal: Option<PrincipalId>,
+        /// The challenge.
+        challenge: [u8; 32],
+    },
+    /// The session with this hash.
+    Session([u8; 32]),
+    /// End the session with this hash.
+    SignOut {
+        /// The hash of its secret.
+        session: [u8; 32],
+        /// Where from.
+        origin: Origin,
+    },
+}
+
+/// What it answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Somebody may register.
+    RegistrationBegun {
+        /// The id of the principal to be.
+        principal: PrincipalId,
+        /// What it will be called.
+        display_name: String,
+        /// Whether it is the first.
+        is_first: bool,
+        /// What it will be granted.
+        scopes: Scopes,
+        /// The challenge.
+        challenge: [u8; 32],
+    },
+    /// The challenge of a sign-in.
+    SignInBegun([u8; 32]),
+    /// A passkey, if there is one with that id.
+    Passkey(Option<KnownPasskey>),
+    /// A session, begun or found.
+    Session(SessionFacts),
+    /// It is done, or there was nothing to do.
+    Done,
+}
+
+/// A session, and what its principal may do at this moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionFacts {
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// What they are called.
+    pub display_name: String,
+    /// What they may do.
+    pub scopes: Scopes,
+    /// How they came in.
+    pub method: String,
+    /// When it ends at the latest, in Unix seconds.
+    pub expires_at: u64,
+    /// Whether they showed an authenticator a short while ago.
+    pub is_stepped_up: bool,
+}
+
+/// A passkey as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passkey {
+    /// The credential id.
+    #[serde(with = "serde_bytes")]
+    pub id: Vec<u8>,
+    /// The COSE number of the key's algorithm.
+    pub algorithm: i64,
+    /// DER SubjectPublicKeyInfo.
+    #[serde(with = "serde_bytes")]
+    pub spki: Vec<u8>,
+    /// The model of the authenticator.
+    pub aaguid: [u8; 16],
+    /// How it is reached.
+    pub transports: Vec<String>,
+    /// Whether it may be backed up.
+    pub backup_eligible: bool,
+    /// What stands behind it.
+    pub attestation: String,
+    /// What changes with its use.
+    pub state: PasskeyState,
+}
+
+/// What of a passkey changes with its use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasskeyState {
+    /// Its counter.
+    pub sign_count: u32,
+    /// Whether it is backed up.
+    pub backed_up: bool,
+    /// Whether the counter was higher before: the passkey may have been copied.
+    pub went_back: bool,
+}
+
+/// A passkey, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownPasskey {
+    /// Whose it is.
+    pub owner: PrincipalId,
+    /// The passkey.
+    pub passkey: Passkey,
+}
+
+impl From<NewCredential> for Passkey {
+    fn from(credential: NewCredential) -> Self {
+        let transports = credential.transports.iter().map(|t| t.as_str().to_owned());
+        Self {
+            id: credential.id.as_bytes().to_vec(),
+            algorithm: credential.key.algorithm().cose(),
+            spki: credential.key.to_spki(),
+            aaguid: *credential.aaguid.as_bytes(),
+            transports: transports.collect(),
+            backup_eligible: credential.backup_eligible,
+            attestation: credential.attestation.as_str().to_owned(),
+            state: PasskeyState {
+                sign_count: credential.sign_count,
+                backed_up: credential.backed_up,
+                went_back: false,
+            },
+        }
+    }
+}
+
+impl KnownPasskey {
+    /// As an assertion is checked against it.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] if what is stored can't have been a passkey.
+    pub fn stored(&self) -> Result<StoredCredential, Fault> {
+        let Self { owner, passkey } = self;
+        let damaged =
+            |error: notme_webauthn::Error| Fault::Internal(format!("a stored passkey: {error}"));
+        let algorithm = Algorithm::from_cose(passkey.algorithm)
+            .ok_or_else(|| Fault::Internal("a stored passkey has an unknown algorithm".into()))?;
+        Ok(StoredCredential {
+            id: CredentialId::new(passkey.id.clone()).map_err(damaged)?,
+            key: CredentialKey::from_spki(algorithm, &passkey.spki).map_err(damaged)?,
+            sign_count: passkey.state.sign_count,
+            backup_eligible: passkey.backup_eligible,
+            owner: UserHandle::new(owner.as_str().as_bytes().to_vec()).map_err(damaged)?,
+        })
+    }
+
+    /// As options name it.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] if what is stored can't have been a passkey.
+    pub fn descriptor(&self) -> Result<CredentialDescriptor, Fault> {
+        let names = self.passkey.transports.iter();
+        Ok(CredentialDescriptor {
+            id: self.stored()?.id,
+            transports: names
+                .filter_map(|name| Transport::from_name(name))
+                .collect(),
+        })
+    }
+}

@@ -1,0 +1,368 @@
+// People: first boot, passkeys and sessions, with an authenticator in software against a real
+// authority.
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { databaseOf, noSqlite, query } from "./support/state.mjs";
+import { startAuthority } from "./support/authority.mjs";
+import { ES256, EDDSA, Passkey, RS256 } from "./support/authenticator.mjs";
+
+const CODE = "correct-horse-battery-staple";
+const ORIGIN_SECONDS = 86_400;
+
+/** A browser that remembers one cookie. */
+class Browser {
+  cookie;
+
+  constructor(authority) {
+    this.url = authority.url;
+  }
+
+  async call(method, path, body, headers = {}) {
+    const response = await fetch(this.url + path, {
+      method,
+      headers: {
+        origin: this.url,
+        "sec-fetch-site": "same-origin",
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...(this.cookie === undefined ? {} : { cookie: this.cookie }),
+        ...headers,
+      },
+      body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
+    });
+    const set = response.headers.get("set-cookie");
+    if (set) this.cookie = set.split(";")[0];
+    const text = await response.text();
+    let json;
+    try {
+      json = JSON.parse(text);
+    } catch {
+      // the caller looks at the text
+    }
+    return { status: response.status, headers: response.headers, text, json, set };
+  }
+
+  post = (path, body = {}, headers = {}) => this.call("POST", path, body, headers);
+  me = (headers = {}) => this.call("GET", "/me", undefined, headers);
+  ceremony = (challenge) => ({ rpId: "localhost", challenge, origin: this.url });
+
+  /** Registers a passkey; `bends` change its answer, `wanted` the request for options. */
+  async register(passkey, { bends, wanted = { bootstrapCode: CODE, displayName: "Ana" } } = {}) {
+    const begun = await this.post("/auth/passkey/register/options", wanted);
+    if (begun.status !== 200) return begun;
+    return this.answer(passkey, begun.json, bends);
+  }
+
+  answer(passkey, { options, userId }, bends) {
+    passkey.owner = Buffer.from(options.user.id, "base64url");
+    const response = JSON.parse(passkey.register(this.ceremony(options.challenge), "none", bends));
+    return this.post("/auth/passkey/register/verify", { userId, response });
+  }
+
+  async signIn(passkey, bends) {
+    const { json: options } = await this.post("/auth/passkey/login/options");
+    return this.assert(passkey, options, bends);
+  }
+
+  assert(passkey, { challenge }, bends) {
+    passkey.counter += passkey.counter ? 1 : 0;
+    const response = JSON.parse(passkey.authenticate(this.ceremony(challenge), bends));
+    return this.post("/auth/passkey/login/verify", { response });
+  }
+}
+
+const start = (vars = {}) => startAuthority({ vars: { BOOTSTRAP_CODE: CODE, ...vars } });
+
+function refused(answer, status, code) {
+  assert.equal(answer.status, status, answer.text);
+  assert.equal(answer.json.code, code, answer.text);
+  assert.ok(!answer.set, "no cookie");
+}
+
+describe("first boot", () => {
+  test("an authority without people says what it waits for, and asking changes nothing", async () => {
+    const authority = await start();
+    const bare = await start({ BOOTSTRAP_CODE: undefined });
+    try {
+      for (let i = 0; i < 3; i++) {
+        const armed = await new Browser(authority).post("/auth/passkey/register/options");
+        refused(armed, 401, "bootstrap_code_required");
+        assert.match(armed.json.error, /^bootstrap code required — supply the BOOTSTRAP_CODE this deployment was configured with/);
+        const unconfigured = await new Browser(bare).post("/auth/passkey/register/options", { bootstrapCode: CODE });
+        refused(unconfigured, 401, "no_bootstrap_code");
+        assert.match(unconfigured.json.error, /^this authority has no administrator and no bootstrap secret — /);
+      }
+    } finally {
+      await authority.stop();
+      await bare.stop();
+    }
+  });
+
+  test("the code lets one administrator in, and is used up by success alone", async () => {
+    const authority = await start();
+    try {
+      const browser = new Browser(authority);
+      refused(await browser.post("/auth/passkey/register/options", { bootstrapCode: "correct-horse-battery-stapl3" }), 403, "bad_bootstrap_code");
+      refused(await browser.register(new Passkey(ES256), { bends: { parts: (parts) => void (parts.flags &= ~0x04) } }), 400, "user_not_verified");
+      const passkey = new Passkey(ES256);
+      const registered = await browser.register(passkey);
+      assert.equal(registered.status, 200, registered.text);
+      assert.deepEqual(registered.json, { verified: true, scopes: ["bridgeCert", "authorityManage", "certMint"] });
+      assert.match(registered.set, new RegExp(`^notme_session=[\\w-]{43}; HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age=${ORIGIN_SECONDS}$`));
+      const { json: me } = await browser.me();
+      assert.equal(me.displayName, "Ana");
+      assert.equal(me.isAdmin, true);
+      assert.equal(me.authMethod, "passkey");
+      assert.ok(Math.abs(me.expiresAt - Date.now() / 1000 - ORIGIN_SECONDS) < 5);
+      // The door is shut behind them, for the same code and without one.
+      const second = await new Browser(authority).register(new Passkey(ES256));
+      refused(second, 401, "registration_closed");
+      assert.match(second.json.error, /^this authority already has an administrator — /);
+      assert.ok(!authority.logs().includes(CODE));
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("options are those of the protocol", async () => {
+    const authority = await start();
+    try {
+      const { json } = await new Browser(authority).post("/auth/passkey/register/options", { bootstrapCode: CODE, displayName: "Ana" });
+      const { options, ...envelope } = json;
+      assert.deepEqual(Object.keys(envelope), ["isFirstUser", "userId", "scopes"]);
+      assert.deepEqual(options.rp, { name: "notme", id: "localhost" });
+      assert.equal(Buffer.from(options.user.id, "base64url").toString(), json.userId);
+      assert.equal(options.user.displayName, "Ana");
+      assert.equal(Buffer.from(options.challenge, "base64url").length, 32);
+      assert.deepEqual(options.pubKeyCredParams.map(({ alg }) => alg), [-8, -7, -257]);
+      assert.equal(options.authenticatorSelection.userVerification, "required");
+      assert.equal(options.attestation, "none");
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("of 50 first registrations at once one succeeds", async () => {
+    const authority = await start();
+    try {
+      const begun = await Promise.all(Array.from({ length: 50 }, async () => {
+        const browser = new Browser(authority);
+        return { browser, ...(await browser.post("/auth/passkey/register/options", { bootstrapCode: CODE })) };
+      }));
+      const answers = await Promise.all(begun.map(({ browser, json }) => browser.answer(new Passkey(ES256), json)));
+      const codes = answers.map(({ status, json }) => `${status} ${json.code ?? ""}`).sort();
+      assert.deepEqual(new Set(codes), new Set(["200 ", "403 bad_bootstrap_code"]));
+      assert.equal(codes.filter((code) => code === "200 ").length, 1);
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("a ceremony survives kill -9 between its halves, and its success survives another", async () => {
+    const authority = await start();
+    try {
+      const browser = new Browser(authority);
+      const { json } = await browser.post("/auth/passkey/register/options", { bootstrapCode: CODE });
+      await authority.kill9();
+      await authority.restart();
+      const passkey = new Passkey(EDDSA);
+      const registered = await browser.answer(passkey, json);
+      assert.equal(registered.status, 200, registered.text);
+      await authority.kill9();
+      await authority.restart();
+      assert.equal((await browser.me()).status, 200);
+      assert.equal((await new Browser(authority).signIn(passkey)).status, 200);
+      refused(await new Browser(authority).register(new Passkey(ES256)), 401, "registration_closed");
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("guessing is slowed down, and not for good", async () => {
+    const authority = await start();
+    try {
+      const guess = (i, from) => new Browser(authority).post("/auth/passkey/register/options", { bootstrapCode: `a-guess-of-a-code-${i}` }, { "cf-connecting-ip": from });
+      for (let i = 0; i < 5; i++) refused(await guess(i, "192.0.2.1"), 403, "bad_bootstrap_code");
+      const slowed = await guess(5, "192.0.2.1");
+      refused(slowed, 429, "too_many_tries");
+      assert.ok(Number(slowed.headers.get("retry-after")) <= 12);
+      // Others aren't locked out.
+      assert.equal((await new Browser(authority).post("/auth/passkey/register/options", { bootstrapCode: CODE }, { "cf-connecting-ip": "192.0.2.2" })).status, 200);
+    } finally {
+      await authority.stop();
+    }
+  });
+});
+
+describe("an administrator", () => {
+  let authority;
+  let passkey;
+  let browser;
+  before(async () => {
+    authority = await start();
+    browser = new Browser(authority);
+    passkey = new Passkey(ES256, { counter: 7 });
+    assert.equal((await browser.register(passkey)).status, 200);
+  });
+  after(() => authority?.stop());
+
+  test("signs in as the same principal, with a new session each time", async () => {
+    const { json: before } = await browser.me();
+    const other = new Browser(authority);
+    const signedIn = await other.signIn(passkey);
+    assert.equal(signedIn.status, 200, signedIn.text);
+    assert.deepEqual(signedIn.json, { verified: true, userId: before.userId, isAdmin: true });
+    assert.notEqual(other.cookie, browser.cookie);
+    assert.equal((await other.me()).json.userId, before.userId);
+  });
+
+  test("signs out, and the session is over at once, and no other one", async () => {
+    const other = new Browser(authority);
+    await other.signIn(passkey);
+    const cookie = other.cookie;
+    const out = await other.post("/logout");
+    assert.equal(out.status, 200, out.text);
+    assert.match(out.set, /^notme_session=; .*Max-Age=0$/);
+    refused(await other.me({ cookie }), 401, "no_session");
+    assert.equal((await browser.me()).status, 200);
+    assert.equal((await new Browser(authority).post("/logout")).status, 200, "nobody is signed out already");
+  });
+
+  test("has a session by its cookie alone", async () => {
+    for (const cookie of [
+      "notme_session=",
+      "notme_session=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+      "notme_session=eyJwcmluY2lwYWxJZCI6IjEiLCJleHAiOjk5OTk5OTk5OTl9.c2lnbmF0dXJl",
+      `${browser.cookie}x`,
+      `${browser.cookie}; notme_session=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA`,
+    ]) {
+      refused(await new Browser(authority).me({ cookie }), 401, "no_session");
+    }
+    refused(await new Browser(authority).me(), 401, "no_session");
+  });
+
+  test("keeps sessions out of reach of other sites' pages", async () => {
+    for (const headers of [{ "sec-fetch-site": "cross-site" }, { "sec-fetch-site": "same-site" }, { origin: "https://evil.example" }, { origin: "null" }]) {
+      for (const path of ["/logout", "/auth/passkey/login/options", "/auth/passkey/login/verify", "/auth/passkey/register/options"]) {
+        const other = new Browser(authority);
+        refused(await other.post(path, {}, headers), 403, "cross_site");
+      }
+      refused(await browser.me(headers), 403, "cross_site");
+    }
+    const form = await browser.post("/logout", "a=b", { "content-type": "application/x-www-form-urlencoded" });
+    refused(form, 415, "unsupported_media_type");
+    assert.equal((await browser.me()).status, 200);
+  });
+
+  test("answers a challenge once", async () => {
+    const other = new Browser(authority);
+    const { json: options } = await other.post("/auth/passkey/login/options");
+    assert.equal((await other.assert(passkey, options)).status, 200);
+    refused(await other.assert(passkey, options), 400, "bad_challenge");
+  });
+
+  test("of 20 answers to one challenge one succeeds", async () => {
+    const { json: options } = await new Browser(authority).post("/auth/passkey/login/options");
+    const answers = await Promise.all(Array.from({ length: 20 }, () => new Browser(authority).assert(passkey, options)));
+    assert.equal(answers.filter(({ status }) => status === 200).length, 1);
+    for (const answer of answers.filter(({ status }) => status !== 200)) refused(answer, 400, "bad_challenge");
+  });
+
+  test("uses a challenge up by failing, too", async () => {
+    const other = new Browser(authority);
+    const { json: options } = await other.post("/auth/passkey/login/options");
+    refused(await other.assert(passkey, options, { signature: (s) => Buffer.concat([s.subarray(0, -1), Buffer.from([s.at(-1) ^ 1])]) }), 400, "signature_invalid");
+    refused(await other.assert(passkey, options), 400, "bad_challenge");
+  });
+
+  test("answers challenges of this authority, for this ceremony", async () => {
+    const other = new Browser(authority);
+    const made = Buffer.alloc(32, 7).toString("base64url");
+    refused(await other.assert(passkey, { challenge: made }), 400, "bad_challenge");
+    const elsewhere = await start();
+    try {
+      const { json: theirs } = await new Browser(elsewhere).post("/auth/passkey/login/options");
+      refused(await other.assert(passkey, theirs), 400, "bad_challenge");
+      const { json: registration } = await new Browser(elsewhere).post("/auth/passkey/register/options", { bootstrapCode: CODE });
+      const swapped = await new Browser(elsewhere).assert(passkey, registration.options);
+      refused(swapped, 401, "unknown_passkey");
+      // A sign-in's challenge registers nobody.
+      const { json: signIn } = await new Browser(elsewhere).post("/auth/passkey/login/options");
+      registration.options.challenge = signIn.challenge;
+      refused(await new Browser(elsewhere).answer(new Passkey(ES256), registration), 400, "bad_challenge");
+    } finally {
+      await elsewhere.stop();
+    }
+  });
+
+  test("is let in by a registered passkey, for this place, with a finger on it", async () => {
+    const bends = {
+      origin_mismatch: { client: (client) => void (client.origin = "https://evil.example") },
+      rp_id_mismatch: { parts: (parts) => void (parts.rpIdHash = Buffer.alloc(32)) },
+      user_not_verified: { parts: (parts) => void (parts.flags &= ~0x04) },
+      user_not_present: { parts: (parts) => void (parts.flags &= ~0x01) },
+    };
+    for (const [code, bend] of Object.entries(bends)) refused(await new Browser(authority).signIn(passkey, bend), 400, code);
+    const stranger = new Passkey(ES256);
+    stranger.owner = passkey.owner;
+    refused(await new Browser(authority).signIn(stranger), 401, "unknown_passkey");
+  });
+
+  test("whose counter went back is let in, and it is noticed", { skip: noSqlite }, async () => {
+    const kept = () => query(databaseOf(authority.stateDir), "SELECT sign_count FROM passkeys")[0][0];
+    const [counter, before] = [passkey.counter, kept()];
+    passkey.counter = 2;
+    const answer = await new Browser(authority).signIn(passkey);
+    assert.equal(answer.status, 200);
+    const id = answer.headers.get("x-request-id");
+    const [[details]] = query(databaseOf(authority.stateDir), `SELECT details FROM audit WHERE request_id = '${id}'`);
+    assert.equal(JSON.parse(details).counter_went_back, true);
+    assert.equal(kept(), before, "the higher one stays");
+    passkey.counter = counter;
+  });
+
+  test("leaves a trail of who, what, when and from where, and no secret", { skip: noSqlite }, async () => {
+    const other = new Browser(authority);
+    const from = { "cf-connecting-ip": "192.0.2.9" };
+    const { json: options } = await other.post("/auth/passkey/login/options");
+    passkey.counter += 1;
+    const response = JSON.parse(passkey.authenticate(other.ceremony(options.challenge)));
+    const signedIn = await other.post("/auth/passkey/login/verify", { response }, from);
+    const { json: me } = await other.me();
+    const out = await other.post("/logout", {}, from);
+    const ids = [signedIn, out].map(({ headers }) => headers.get("x-request-id"));
+    const rows = query(databaseOf(authority.stateDir), `SELECT actor, action, source, request_id, at FROM audit WHERE request_id IN ('${ids.join("','")}') ORDER BY id`);
+    assert.deepEqual(rows.map((row) => row.slice(0, 4)), [
+      [me.userId, "session.began", "192.0.2.9", ids[0]],
+      [me.userId, "session.ended", "192.0.2.9", ids[1]],
+    ]);
+    assert.ok(rows.every(([, , , , at]) => Math.abs(at - Date.now() / 1000) < 10));
+    const everything = readdirSync(join(authority.stateDir, "objects/signing-authority")).map((name) => readFileSync(join(authority.stateDir, "objects/signing-authority", name)));
+    const secret = Buffer.from(browser.cookie.split("=")[1], "base64url");
+    for (const bytes of everything) {
+      assert.ok(!bytes.includes(secret) && !bytes.includes(browser.cookie.split("=")[1]), "sessions are stored hashed");
+      assert.ok(!bytes.includes(CODE));
+    }
+  });
+
+  for (const [name, alg] of [["EdDSA", EDDSA], ["RS256", RS256]]) {
+    test(`may have a passkey of ${name}`, async () => {
+      const other = await start();
+      try {
+        const theirs = new Passkey(alg);
+        assert.equal((await new Browser(other).register(theirs)).status, 200);
+        assert.equal((await new Browser(other).signIn(theirs)).status, 200);
+      } finally {
+        await other.stop();
+      }
+    });
+  }
+
+  test("bodies that are none are refused", async () => {
+    for (const path of ["/auth/passkey/register/options", "/auth/passkey/register/verify", "/auth/passkey/login/verify"]) {
+      for (const body of ["", "[]", "{", "null", '"x"']) refused(await browser.post(path, body), 400, "invalid_json");
+    }
+    refused(await browser.post("/auth/passkey/register/verify", {}), 400, "missing_user_id");
+  });
+});
