@@ -7,70 +7,9 @@ import { after, before, describe, test } from "node:test";
 import { databaseOf, noSqlite, query } from "./support/state.mjs";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, EDDSA, Passkey, RS256 } from "./support/authenticator.mjs";
+import { Browser, CODE } from "./support/browser.mjs";
 
-const CODE = "correct-horse-battery-staple";
 const ORIGIN_SECONDS = 86_400;
-
-/** A browser that remembers one cookie. */
-class Browser {
-  cookie;
-
-  constructor(authority) {
-    this.url = authority.url;
-  }
-
-  async call(method, path, body, headers = {}) {
-    const response = await fetch(this.url + path, {
-      method,
-      headers: {
-        origin: this.url,
-        "sec-fetch-site": "same-origin",
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...(this.cookie === undefined ? {} : { cookie: this.cookie }),
-        ...headers,
-      },
-      body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
-    });
-    const set = response.headers.get("set-cookie");
-    if (set) this.cookie = set.split(";")[0];
-    const text = await response.text();
-    let json;
-    try {
-      json = JSON.parse(text);
-    } catch {
-      // the caller looks at the text
-    }
-    return { status: response.status, headers: response.headers, text, json, set };
-  }
-
-  post = (path, body = {}, headers = {}) => this.call("POST", path, body, headers);
-  me = (headers = {}) => this.call("GET", "/me", undefined, headers);
-  ceremony = (challenge) => ({ rpId: "localhost", challenge, origin: this.url });
-
-  /** Registers a passkey; `bends` change its answer, `wanted` the request for options. */
-  async register(passkey, { bends, wanted = { bootstrapCode: CODE, displayName: "Ana" } } = {}) {
-    const begun = await this.post("/auth/passkey/register/options", wanted);
-    if (begun.status !== 200) return begun;
-    return this.answer(passkey, begun.json, bends);
-  }
-
-  answer(passkey, { options, userId }, bends) {
-    passkey.owner = Buffer.from(options.user.id, "base64url");
-    const response = JSON.parse(passkey.register(this.ceremony(options.challenge), "none", bends));
-    return this.post("/auth/passkey/register/verify", { userId, response });
-  }
-
-  async signIn(passkey, bends) {
-    const { json: options } = await this.post("/auth/passkey/login/options");
-    return this.assert(passkey, options, bends);
-  }
-
-  assert(passkey, { challenge }, bends) {
-    passkey.counter += passkey.counter ? 1 : 0;
-    const response = JSON.parse(passkey.authenticate(this.ceremony(challenge), bends));
-    return this.post("/auth/passkey/login/verify", { response });
-  }
-}
 
 const start = (vars = {}) => startAuthority({ vars: { BOOTSTRAP_CODE: CODE, ...vars } });
 

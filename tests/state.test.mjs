@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { playIssuer, startIssuer } from "./support/issuer.mjs";
 import { FIXTURES, STORAGES, databaseOf, noSqlite, schemaVersion, sqlite, versionOf } from "./support/state.mjs";
@@ -125,6 +127,17 @@ for (const [version, storage] of frozen) {
     test("refuses the proof that was used before", async () => {
       const answer = await exchange({ jti: expected.jti });
       assert.equal(answer.json.code, "token_used", answer.text);
+    });
+
+    // Before version 2 there were none.
+    const withPeople = expected.passkey ? test : () => {};
+    withPeople("knows its people", async () => {
+      const browser = new Browser(authority, expected.vars.SIGNET_AUTHORITY_URL);
+      const signedIn = await browser.signIn(Passkey.thaw(expected.passkey));
+      assert.equal(signedIn.status, 200, signedIn.text);
+      const { json: me } = await browser.me();
+      for (const name of ["userId", "displayName", "scopes", "isAdmin"]) assert.deepEqual(me[name], expected.me[name], name);
+      assert.equal((await browser.register(new Passkey(ES256))).json.code, "registration_closed");
     });
 
     test("goes on counting bundles", async () => {

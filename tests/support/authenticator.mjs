@@ -1,6 +1,6 @@
 // A browser and an authenticator in software, on Node's own crypto and a foreign CBOR: they make
 // registrations and assertions, and bend them at any point before or after the signature is made.
-import { createHash, generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { encode } from "cborg";
 
 export const UP = 0x01, UV = 0x04, BE = 0x08, BS = 0x10, AT = 0x40, ED = 0x80;
@@ -61,6 +61,19 @@ export class Passkey {
     this.owner = randomBytes(16);
     this.counter = counter;
     this.flags = flags;
+  }
+
+  /** All there is to it, as JSON. */
+  freeze() {
+    const { alg, id, owner, counter, flags } = this;
+    return { alg, id: b64url(id), owner: b64url(owner), counter, flags, key: this.privateKey.export({ format: "jwk" }) };
+  }
+
+  /** @param {ReturnType<Passkey["freeze"]>} frozen */
+  static thaw({ alg, id, owner, counter, flags, key }) {
+    const passkey = new Passkey(alg, { counter, flags });
+    const privateKey = createPrivateKey({ key, format: "jwk" });
+    return Object.assign(passkey, { id: raw(id), owner: raw(owner), privateKey, publicKey: createPublicKey(privateKey) });
   }
 
   get cose() {

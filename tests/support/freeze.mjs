@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { startAuthority } from "./authority.mjs";
+import { ES256, Passkey } from "./authenticator.mjs";
+import { Browser, CODE } from "./browser.mjs";
 import { Keys, enroll } from "./client.mjs";
 import { playIssuer } from "./issuer.mjs";
 import { FIXTURES, STORAGES, databaseOf, schemaVersion, sqlite, versionOf } from "./state.mjs";
@@ -36,6 +38,7 @@ async function freeze(storage) {
     SITE_URL: AUTHORITY,
     GHA_ISSUER: ISSUER,
     GHA_ALLOWED_OWNERS: "acme",
+    BOOTSTRAP_CODE: CODE,
     NOTME_KEY_STORAGE: storage,
     ...(storage === "encrypted" ? { NOTME_KEK_SECRET: SECRET } : { NOTME_KEK_SECRET: undefined }),
   };
@@ -43,12 +46,18 @@ async function freeze(storage) {
   const token = await issuer.token();
   const pair = await enroll(authority.url, token, new Keys().body(token));
   if (pair.status !== 200) throw new Error(pair.text);
+  const browser = new Browser(authority, AUTHORITY);
+  const passkey = new Passkey(ES256, { counter: 1 });
+  const registered = await browser.register(passkey);
+  if (registered.status !== 200) throw new Error(registered.text);
   const get = async (path) => (await fetch(authority.url + path)).text();
   const expected = {
     frozen: new Date().toISOString(),
     vars: Object.fromEntries(Object.entries(vars).filter(([, value]) => value !== undefined)),
     jti: JSON.parse(Buffer.from(token.split(".")[1], "base64url")).jti,
     pair: pair.json,
+    passkey: passkey.freeze(),
+    me: (await browser.me()).json,
     roots: await get("/.well-known/ca-bundle.pem"),
     epochs: JSON.parse(await get("/.well-known/epochs.json")),
     jwks: JSON.parse(await get("/.well-known/jwks.json")),
