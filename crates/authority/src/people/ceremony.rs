@@ -4,7 +4,9 @@ use notme_webauthn::{
     AuthenticationResponse, Challenge, CreationOptions, RegistrationResponse, RelyingParty,
     RequestOptions, User, UserHandle,
 };
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::bootstrap::BootstrapCode;
 use super::command::{Reply, SessionFacts};
@@ -31,11 +33,11 @@ impl BeginRegistration {
     /// # Errors
     /// [`Error::InvalidJson`] and [`Error::InvalidMember`].
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        let body = object(body)?;
-        let code = text(&body, "bootstrapCode")?.filter(|code| !code.trim().is_empty());
-        let name = text(&body, "displayName")?
-            .map(str::trim)
-            .unwrap_or_default();
+        let body: RegistrationWish = object(body)?;
+        let code = text(body.bootstrap_code.as_ref(), "bootstrapCode")?;
+        let code = code.filter(|code| !code.trim().is_empty());
+        let name = text(body.display_name.as_ref(), "displayName")?;
+        let name = name.map(str::trim).unwrap_or_default();
         let is_shown = |c: char| {
             !c.is_control()
                 && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -67,12 +69,12 @@ impl Registration {
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::MissingUserId`], [`Error::Ceremony`].
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        let body = object(body)?;
-        let principal = text(&body, "userId")?
+        let body: Answer<'_> = object(body)?;
+        let principal = text(body.user_id.as_ref(), "userId")?
             .and_then(PrincipalId::parse)
             .ok_or(Error::MissingUserId)?;
         let failed = |error| Error::Ceremony(CeremonyError::Registration(error));
-        let response = RegistrationResponse::parse(&member(&body, "response")).map_err(failed)?;
+        let response = RegistrationResponse::parse(body.response()).map_err(failed)?;
         Ok(Self {
             principal,
             challenge: response.claimed_challenge().map_err(failed)?,
@@ -96,9 +98,9 @@ impl SignIn {
     /// # Errors
     /// [`Error::InvalidJson`] and [`Error::Ceremony`].
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        let body = object(body)?;
+        let body: Answer<'_> = object(body)?;
         let failed = |error| Error::Ceremony(CeremonyError::SignIn(error));
-        let response = AuthenticationResponse::parse(&member(&body, "response")).map_err(failed)?;
+        let response = AuthenticationResponse::parse(body.response()).map_err(failed)?;
         Ok(Self {
             challenge: response.claimed_challenge().map_err(failed)?,
             response,
@@ -184,27 +186,45 @@ pub fn me(session: &SessionFacts) -> Value {
     })
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Error> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(object),
+/// The members of a request for registration options. A member that stands twice is no JSON of ours.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RegistrationWish {
+    bootstrap_code: Option<Value>,
+    display_name: Option<Value>,
+}
+
+/// The members of an answer to a challenge. The response is passed on as it was written, for what
+/// takes it apart is strict about how.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    user_id: Option<Value>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+}
+
+impl Answer<'_> {
+    fn response(&self) -> &[u8] {
+        self.response.map_or(&[], |json| json.get().as_bytes())
+    }
+}
+
+fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+    // A sequence would do for a struct, and isn't what is asked for.
+    match body.trim_ascii_start().first() {
+        Some(b'{') => serde_json::from_slice(body).map_err(|_| Error::InvalidJson),
         _ => Err(Error::InvalidJson),
     }
 }
 
 /// A text that may be missing.
-fn text<'a>(body: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, Error> {
-    match body.get(name) {
+fn text<'a>(member: Option<&'a Value>, name: &'static str) -> Result<Option<&'a str>, Error> {
+    match member {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(Error::InvalidMember(name)),
     }
-}
-
-fn member(body: &Map<String, Value>, name: &str) -> Vec<u8> {
-    body.get(name)
-        .map(ToString::to_string)
-        .unwrap_or_default()
-        .into_bytes()
 }
 
 #[cfg(test)]
@@ -228,7 +248,13 @@ mod tests {
                 "{body}"
             );
         }
-        for body in ["", "[]", "1", "{"] {
+        for body in [
+            "",
+            "[]",
+            "1",
+            "{",
+            r#"{"displayName":"a","displayName":"b"}"#,
+        ] {
             assert_eq!(name(body), Err(Error::InvalidJson), "{body}");
         }
     }
