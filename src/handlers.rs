@@ -20,6 +20,8 @@ use crate::{Call, people};
 /// Why it isn't answered with what was asked for.
 pub(crate) async fn run(operation: Operation, call: &Call, body: &[u8]) -> Result<Reply, Error> {
     match operation {
+        Operation::BeginPossession => people::begin_possession(call).await,
+        Operation::Cert => people::cert(call, body).await,
         Operation::BeginRegistration => people::begin_registration(call, body).await,
         Operation::BeginSignIn => people::begin_sign_in(call).await,
         Operation::Bundle => bundle(call).await,
@@ -66,6 +68,7 @@ async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
         signing_spki: verified.pair.signing.to_spki().to_vec(),
         ttl_secs: gha.ttl_secs,
         claims: Some(verified.claims),
+        principal: None,
     };
     let identity = request.evidence.identity.clone();
     let command = Command::Issue(Box::new(request));

@@ -9,9 +9,11 @@ use notme_authority::people::ceremony::{self, BeginRegistration, Registration, S
 use notme_authority::people::command as people;
 use notme_authority::people::command::{Command, Origin, PasskeyState, SessionFacts};
 use notme_authority::people::session::{Presented, SessionToken, clear_cookie};
+use notme_authority::people::{challenge, mint};
 use notme_authority::protocol;
 use notme_authority::{CeremonyError, Error, Fault};
 use notme_durable::{log, random};
+use notme_keys::encode_base64url;
 use notme_webauthn::{Counter, NewCredential, RelyingParty};
 
 use crate::Call;
@@ -152,6 +154,59 @@ pub(crate) async fn me(call: &Call) -> Result<Reply, Error> {
     let token = presented(call)?;
     let session = session(ask(call, Command::Session(token.hash())).await?)?;
     Ok(json(&ceremony::me(&session)))
+}
+
+pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
+    let session = session_of_cert(call)?.hash();
+    match ask(call, Command::BeginPossession(session))
+        .await
+        .map_err(of_cert)?
+    {
+        people::Reply::PossessionBegun(challenge) => {
+            let challenge = encode_base64url(&challenge);
+            Ok(json(&serde_json::json!({
+                "challenge": challenge,
+                "expires_in": challenge::LIFETIME_SECS,
+            })))
+        }
+        other => Err(unexpected(&protocol::Reply::People(other))),
+    }
+}
+
+/// A pair for whoever has a session (notme protocol §8.1).
+pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let request = mint::Request::parse(body)?;
+    let session = session_of_cert(call)?.hash();
+    let outcomes = settle_all(&request.checks()).await?;
+    let mint = request.settle(session, &outcomes)?;
+    let command = protocol::Command::Mint(Box::new(mint));
+    match signing_authority(&call.env, &command)
+        .await
+        .map_err(of_cert)?
+    {
+        protocol::Reply::Issued(body) => {
+            let fields = [("request_id", call.id.as_str().into())];
+            log(LogLevel::Info, "issued", fields);
+            Ok(Reply::json(body))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn session_of_cert(call: &Call) -> Result<SessionToken, Error> {
+    match Presented::read(call.head.cookie.as_deref()) {
+        Presented::Token(token) => Ok(token),
+        Presented::Nothing => Err(Error::NoSessionCookie),
+        Presented::Malformed => Err(Error::InvalidSession),
+    }
+}
+
+/// The route has words of its own (§8.1).
+fn of_cert(error: Error) -> Error {
+    match error {
+        Error::NoSession => Error::InvalidSession,
+        error => error,
+    }
 }
 
 pub(crate) async fn sign_out(call: &Call) -> Result<Reply, Error> {

@@ -1,9 +1,11 @@
 // People: first boot, passkeys and sessions, with an authenticator in software against a real
 // authority.
 import assert from "node:assert/strict";
+import { X509Certificate, createHash, sign } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { Keys } from "./support/client.mjs";
 import { databaseOf, noSqlite, query } from "./support/state.mjs";
 import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { ES256, EDDSA, Passkey, RS256 } from "./support/authenticator.mjs";
@@ -312,5 +314,119 @@ describe("an administrator", () => {
       for (const body of ["", "[]", "{", "null", '"x"']) refused(await browser.post(path, body), 400, "invalid_json");
     }
     refused(await browser.post("/auth/passkey/register/verify", {}), 400, "missing_user_id");
+  });
+});
+
+describe("a pair for a signed-in person", () => {
+  let authority;
+  let passkey;
+  let browser;
+  before(async () => {
+    authority = await start();
+    browser = new Browser(authority);
+    passkey = new Passkey(ES256);
+    assert.equal((await browser.register(passkey)).status, 200);
+  });
+  after(() => authority?.stop());
+
+  const LABEL = Buffer.from("notme-proof-of-possession-v1\0");
+  const spki = (key) => key.export({ type: "spki", format: "der" });
+
+  /** The body of a request; `over` gives what the keys sign beside themselves, or instead. */
+  function body(keys, { over, legacy, ...more } = {}) {
+    const parts = [spki(keys.mtls.publicKey), spki(keys.signing.publicKey)];
+    let message = Buffer.concat(over ? [LABEL, over, ...parts] : parts);
+    if (legacy) message = createHash("sha256").update(message).digest();
+    const proofs = {
+      mtls: sign("sha256", message, { key: keys.mtls.privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url"),
+      signing: sign(null, message, keys.signing.privateKey).toString("base64url"),
+    };
+    return { proof: { type: "session" }, public_keys: keys.publicKeys, proofs, ...more };
+  }
+
+  async function challenged(keys, at = browser) {
+    const { json } = await at.post("/cert/challenge");
+    assert.equal(json.expires_in, 300);
+    return body(keys, { over: Buffer.from(json.challenge, "base64url"), challenge: json.challenge });
+  }
+
+  test("names the principal, whatever the way in, and verifies", async () => {
+    const { json: me } = await browser.me();
+    const keys = new Keys();
+    for (const request of [body(keys), body(keys, { legacy: true }), await challenged(keys)]) {
+      const { status, json, text } = await browser.post("/cert", request);
+      assert.equal(status, 200, text);
+      assert.deepEqual(Object.keys(json), ["certificates", "identity", "scopes", "expires_at", "binding", "authority", "principal_id", "auth_method"]);
+      assert.equal(json.identity, `wimse://localhost:${authority.port}/principal/${me.userId}`);
+      assert.deepEqual([json.principal_id, json.auth_method, json.scopes], [me.userId, "passkey", ["bridgeCert"]]);
+      const root = new X509Certificate(await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text());
+      for (const name of ["mtls", "signing"]) {
+        const leaf = new X509Certificate(json.certificates[name]);
+        assert.ok(leaf.verify(root.publicKey) && leaf.publicKey.equals(keys[name].publicKey), name);
+        assert.equal(leaf.subjectAltName, `URI:${json.identity}`);
+      }
+    }
+  });
+
+  test("carries no scope of the session but that for certificates", async () => {
+    const all = ["bridgeCert", "authorityManage", "certMint", "sign:git", "unheard-of"];
+    const { json } = await browser.post("/cert", body(new Keys(), { scopes: all }));
+    assert.deepEqual(json.scopes, ["bridgeCert"]);
+    refused(await browser.post("/cert", body(new Keys(), { scopes: ["authorityManage"] })), 403, "scopes_not_eligible");
+    refused(await browser.post("/cert", body(new Keys(), { scopes: ["sign:git"] })), 403, "scopes_not_granted");
+    refused(await browser.post("/cert", body(new Keys(), { scopes: [] })), 403, "scopes_not_granted");
+  });
+
+  test("needs a session that is good at this moment", async () => {
+    const stranger = new Browser(authority);
+    const none = await stranger.post("/cert", body(new Keys()));
+    refused(none, 401, "no_session_cookie");
+    assert.equal(none.json.error, "no session cookie");
+    refused(await stranger.post("/cert/challenge"), 401, "no_session_cookie");
+    const other = new Browser(authority);
+    await other.signIn(passkey);
+    const { cookie } = other;
+    const request = await challenged(new Keys(), other);
+    await other.post("/logout");
+    refused(await stranger.post("/cert", request, { cookie }), 401, "invalid_session");
+    refused(await stranger.post("/cert", body(new Keys()), { cookie }), 401, "invalid_session");
+  });
+
+  test("is for who holds both keys", async () => {
+    const [keys, thief] = [new Keys(), new Keys()];
+    refused(await browser.post("/cert", { ...body(thief), public_keys: keys.publicKeys }), 401, "p256_possession_failed");
+    const { proofs } = body(keys);
+    refused(await browser.post("/cert", { ...body(keys), proofs: { ...proofs, signing: body(thief).proofs.signing } }), 401, "ed25519_possession_failed");
+    for (const name of ["public_keys", "proofs"]) {
+      const request = body(keys);
+      delete request[name];
+      // The original would have answered with a bearer token.
+      refused(await browser.post("/cert", request), 400, name === "proofs" ? "missing_proofs" : "missing_public_keys");
+    }
+  });
+
+  test("uses its challenge up, which is for this session and these keys alone", async () => {
+    const keys = new Keys();
+    const request = await challenged(keys);
+    const wrong = { ...request, proofs: body(keys).proofs };
+    refused(await browser.post("/cert", wrong), 401, "p256_possession_failed");
+    // Proofs over the keys alone are none over a challenge, nor those over its digest.
+    const digest = body(keys, { over: Buffer.from(request.challenge, "base64url"), legacy: true });
+    refused(await browser.post("/cert", { ...request, proofs: digest.proofs }), 401, "p256_possession_failed");
+    const other = new Browser(authority);
+    await other.signIn(passkey);
+    refused(await other.post("/cert", request), 400, "bad_challenge");
+    const answers = await Promise.all(Array.from({ length: 20 }, () => browser.post("/cert", request)));
+    assert.equal(answers.filter(({ status }) => status === 200).length, 1);
+    for (const answer of answers.filter(({ status }) => status !== 200)) refused(answer, 400, "bad_challenge");
+    const { json: signIn } = await browser.post("/auth/passkey/login/options");
+    refused(await browser.post("/cert", body(keys, { over: Buffer.from(signIn.challenge, "base64url"), challenge: signIn.challenge })), 400, "bad_challenge");
+  });
+
+  test("other kinds of proof are told apart", async () => {
+    refused(await browser.post("/cert", {}), 400, "missing_proof_type");
+    refused(await browser.post("/cert", { proof: { type: "x" } }), 400, "unknown_proof_type");
+    refused(await browser.post("/cert", { proof: { type: "oidc", token: "x" } }), 501, "not_implemented");
+    refused(await browser.post("/cert", body(new Keys()), { "sec-fetch-site": "cross-site" }), 403, "cross_site");
   });
 });

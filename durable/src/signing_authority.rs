@@ -18,6 +18,7 @@ use futures_util::lock::Mutex;
 use js_sys::Uint8Array;
 use notme_authority::bundle;
 use notme_authority::issue::{Authority, IssueRequest, Prepared};
+use notme_authority::people::mint::Mint;
 use notme_authority::protocol::{self, Command, Reply};
 use notme_authority::state::{Archive, EpochKey};
 use notme_authority::{Burn, Error, Fault};
@@ -113,6 +114,7 @@ impl SigningAuthority {
         let loaded = self.loaded().await?;
         match command {
             Command::Issue(request) => Ok(Reply::Issued(self.issue(&loaded, &request).await?)),
+            Command::Mint(mint) => Ok(Reply::Issued(self.mint(&loaded, &mint).await?)),
             Command::Archive => Ok(Reply::Archive(loaded.archive.clone())),
             Command::Bundle => Ok(Reply::Bundle(self.bundle(&loaded).await?)),
             Command::People(command) => {
@@ -124,6 +126,36 @@ impl SigningAuthority {
     }
 
     async fn issue(&self, loaded: &Loaded, request: &IssueRequest) -> Result<Vec<u8>, Error> {
+        let body = self.sign(loaded, request).await?;
+        self.sweep(now_millis() / 1000)?;
+        self.db.transact(|db| burn(db, &request.evidence.burns))?;
+        Ok(body)
+    }
+
+    /// Issues to the holder of a session. What they may do is read twice: it may change while the
+    /// signatures are made.
+    async fn mint(&self, loaded: &Loaded, mint: &Mint) -> Result<Vec<u8>, Error> {
+        let decide = |db: &Database| loaded.people.mint(db, mint, now_millis() / 1000);
+        let request = self.db.transact(decide)?;
+        let body = self.sign(loaded, &request).await?;
+        self.sweep(now_millis() / 1000)?;
+        self.db.transact(|db| {
+            if decide(db)? != request {
+                return Err(Error::NoSession);
+            }
+            match &request.evidence.burns[..] {
+                [] => Ok(()), // a session is no single-use value, and these proofs are over none
+                burns => burn(db, burns).map_err(|error| match error {
+                    Error::ProofUsed => Error::BadChallenge,
+                    error => error,
+                }),
+            }
+        })?;
+        Ok(body)
+    }
+
+    /// Makes both certificates, and the answer that holds them.
+    async fn sign(&self, loaded: &Loaded, request: &IssueRequest) -> Result<Vec<u8>, Error> {
         let now = now_millis();
         let authority = Authority {
             issuer: &loaded.issuer,
@@ -132,10 +164,7 @@ impl SigningAuthority {
         };
         let prepared = Prepared::new(authority, request, now, random()?)?;
         let signatures = loaded.key.sign_both(prepared.messages()).await?;
-        let body = prepared.into_answer(request, signatures)?;
-        self.sweep(now / 1000)?;
-        self.db.transact(|db| burn(db, &request.evidence.burns))?;
-        Ok(body)
+        prepared.into_answer(request, signatures)
     }
 
     /// Deletes used proofs that have expired, once in a while. In a transaction of its own, or a
@@ -197,7 +226,12 @@ impl SigningAuthority {
         let party = party.map_or_else(String::new, |party| party.id().to_owned());
         let (seed, archive, people) = self.db.transact(|db| {
             let seed = ca_key::open(db, &config)?;
-            let people = People::open(db, config.bootstrap_code.clone(), party)?;
+            let people = People::open(
+                db,
+                config.bootstrap_code.clone(),
+                party,
+                config.trust_domain(),
+            )?;
             Ok((seed, archive(db)?, people))
         })?;
         let lost = || Fault::Internal("there is no current key".into());

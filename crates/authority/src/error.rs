@@ -88,6 +88,8 @@ pub enum Error {
     MissingBearer,
     /// A key is missing.
     MissingKeys,
+    /// No kind of proof is named.
+    MissingProofType,
     /// A proof of possession is missing.
     MissingProofs,
     /// The token has no `jti`, so it can't be made single use.
@@ -104,6 +106,16 @@ pub enum Error {
     NoSession,
     /// A proof of possession failed.
     PossessionFailed(Possession),
+    /// The session's cookie is no good session's.
+    InvalidSession,
+    /// There is no session's cookie.
+    NoSessionCookie,
+    /// None of the scopes asked for may stand in a certificate.
+    ScopesNotEligible,
+    /// None of the scopes asked for is granted.
+    ScopesNotGranted,
+    /// There is no such kind of proof.
+    UnknownProofType(Echo),
     /// Too many wrong tries; when to try again, in seconds.
     TooManyTries(u32),
     /// Nobody has this passkey, or who has may not come in any more.

@@ -5,6 +5,7 @@ use notme_x509::{Issuer, PairProfile, SerialNumber, ToBeSigned, Validity, pair_b
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::people::PrincipalId;
 use crate::{Error, Evidence, Fault};
 
 /// What the object that signs is asked for. It was verified by whoever asks.
@@ -22,6 +23,8 @@ pub struct IssueRequest {
     pub ttl_secs: u64,
     /// What the answer repeats of the proof, as JSON.
     pub claims: Option<String>,
+    /// Whose pair it is, where there is a principal.
+    pub principal: Option<PrincipalId>,
 }
 
 /// The authority at this moment.
@@ -56,6 +59,10 @@ struct Answer<'a> {
     authority: AuthorityFacts<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     claims: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_method: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -148,6 +155,11 @@ impl Prepared {
                 key_id: &self.key_id,
             },
             claims: claims.map_err(internal)?,
+            principal_id: request.principal.as_ref().map(PrincipalId::as_str),
+            auth_method: request
+                .principal
+                .as_ref()
+                .map(|_| request.evidence.auth_method.as_str()),
         };
         Ok(serde_json::to_vec(&answer).map_err(internal)?)
     }

@@ -8,6 +8,7 @@ pub mod bootstrap;
 pub mod ceremony;
 pub mod challenge;
 pub mod command;
+pub mod mint;
 mod scope;
 pub mod session;
 pub mod throttle;

@@ -24,7 +24,15 @@ pub struct PairRequest {
 pub enum BoundTo<'a> {
     /// The token that the request presents, as it was sent: its SHA-256 is the third part.
     Token(&'a str),
+    /// Nothing: the form of §6.1 for `POST /cert`, which is as good for another request with these
+    /// keys. Clients that can, name a challenge.
+    Nothing,
+    /// A challenge of this authority, which is good once.
+    Challenge(&'a [u8; 32]),
 }
+
+/// What the pre-image with a challenge begins with, so that no other protocol signs the same.
+const LABEL: &[u8] = b"notme-proof-of-possession-v1\0";
 
 impl PairRequest {
     /// Reads the body `{"public_keys":{…},"proofs":{…}}`.
@@ -59,12 +67,20 @@ impl PairRequest {
     /// two are independent of each other (§6.3).
     #[must_use]
     pub fn checks(&self, bound_to: BoundTo<'_>) -> [SignatureCheck; 2] {
-        let messages = {
-            let BoundTo::Token(token) = bound_to;
-            let third = Sha256::digest(token);
-            let pre_image = [&self.mtls.to_spki()[..], &self.signing.to_spki(), &third].concat();
+        let (mtls, signing) = (self.mtls.to_spki(), self.signing.to_spki());
+        let with_digest = |pre_image: Vec<u8>| {
             let digest = Sha256::digest(&pre_image).to_vec();
             vec![pre_image, digest]
+        };
+        let messages = match bound_to {
+            BoundTo::Token(token) => {
+                with_digest([&mtls[..], &signing, &Sha256::digest(token)].concat())
+            }
+            BoundTo::Nothing => with_digest([&mtls[..], &signing].concat()),
+            // Who knows of challenges signs what is written, and not its digest.
+            BoundTo::Challenge(challenge) => {
+                vec![[LABEL, challenge, &mtls, &signing].concat()]
+            }
         };
         [
             SignatureCheck {

@@ -10,6 +10,7 @@ use crate::issue::IssueRequest;
 use crate::issuer_keys::KeySetAnswer;
 use crate::people::bootstrap::FirstBoot;
 use crate::people::command as people;
+use crate::people::mint::Mint;
 use crate::state::Archive;
 use crate::{Error, Fault};
 
@@ -27,6 +28,8 @@ pub enum Command {
     Bundle,
     /// About people.
     People(Box<people::Command>),
+    /// Issue to the holder of a session.
+    Mint(Box<Mint>),
 }
 
 /// What the signing object answers.
@@ -83,8 +86,14 @@ pub enum Refusal {
     CredentialKnown,
     /// [`Error::FirstBoot`].
     FirstBoot(FirstBoot),
+    /// [`Error::InvalidSession`].
+    InvalidSession,
     /// [`Error::NoSession`].
     NoSession,
+    /// [`Error::ScopesNotEligible`].
+    ScopesNotEligible,
+    /// [`Error::ScopesNotGranted`].
+    ScopesNotGranted,
     /// [`Error::TooManyTries`].
     TooManyTries(u32),
     /// [`Error::UnknownPasskey`].
@@ -103,7 +112,10 @@ impl From<Error> for Refusal {
             Error::BadChallenge => Self::BadChallenge,
             Error::CredentialKnown => Self::CredentialKnown,
             Error::FirstBoot(state) => Self::FirstBoot(state),
+            Error::InvalidSession => Self::InvalidSession,
             Error::NoSession => Self::NoSession,
+            Error::ScopesNotEligible => Self::ScopesNotEligible,
+            Error::ScopesNotGranted => Self::ScopesNotGranted,
             Error::TooManyTries(secs) => Self::TooManyTries(secs),
             Error::UnknownPasskey => Self::UnknownPasskey,
             // The worker checks the rest before it asks.
@@ -124,7 +136,10 @@ impl From<Refusal> for Error {
             Refusal::BadChallenge => Self::BadChallenge,
             Refusal::CredentialKnown => Self::CredentialKnown,
             Refusal::FirstBoot(state) => Self::FirstBoot(state),
+            Refusal::InvalidSession => Self::InvalidSession,
             Refusal::NoSession => Self::NoSession,
+            Refusal::ScopesNotEligible => Self::ScopesNotEligible,
+            Refusal::ScopesNotGranted => Self::ScopesNotGranted,
             Refusal::TooManyTries(secs) => Self::TooManyTries(secs),
             Refusal::UnknownPasskey => Self::UnknownPasskey,
         }

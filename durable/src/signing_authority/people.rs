@@ -5,11 +5,13 @@
 
 use std::cell::RefCell;
 
+use notme_authority::issue::IssueRequest;
 use notme_authority::people::bootstrap::{BootstrapCode, FirstBoot};
 use notme_authority::people::challenge::{Ceremony, ChallengeKey, LIFETIME_SECS};
 use notme_authority::people::command::{
     Command, KnownPasskey, Origin, Passkey, PasskeyState, Reply, SessionFacts,
 };
+use notme_authority::people::mint::Mint;
 use notme_authority::people::session::{self, Times};
 use notme_authority::people::throttle::Throttle;
 use notme_authority::people::{PrincipalId, Scope, Scopes, uuid};
@@ -26,6 +28,7 @@ pub(super) struct People {
     code: Option<BootstrapCode>,
     /// What passkeys call this authority.
     party: String,
+    trust_domain: String,
     challenges: ChallengeKey,
     throttle: RefCell<Throttle>,
 }
@@ -42,6 +45,7 @@ impl People {
         db: &Database,
         code: Option<BootstrapCode>,
         party: String,
+        trust_domain: String,
     ) -> Result<Self, Error> {
         let query = "SELECT value FROM secrets WHERE name = ?";
         let stored = db.rows(query, vec![CHALLENGES.into()])?.into_iter().next();
@@ -57,6 +61,7 @@ impl People {
         Ok(Self {
             code,
             party,
+            trust_domain,
             challenges: ChallengeKey::new(key),
             throttle: RefCell::default(),
         })
@@ -117,11 +122,28 @@ impl People {
             Command::Session(hash) => db
                 .transact(|db| self.session(db, hash, now))
                 .map(Reply::Session),
+            Command::BeginPossession(session) => {
+                db.transact(|db| self.session(db, session, now))?;
+                let challenge =
+                    self.challenges
+                        .make(Ceremony::Possession, &session, random()?, now);
+                Ok(Reply::PossessionBegun(challenge))
+            }
             Command::SignOut { session, origin } => {
                 db.transact(|db| sign_out(db, session, &origin, now))?;
                 Ok(Reply::Done)
             }
         }
+    }
+
+    /// What to issue to the holder of a session, as of now.
+    pub(super) fn mint(&self, db: &Database, mint: &Mint, now: u64) -> Result<IssueRequest, Error> {
+        let session = self.session(db, mint.session, now)?;
+        let recognize = |challenge: &[u8; 32]| {
+            self.recognize(Ceremony::Possession, &mint.session, challenge, now)
+        };
+        let burn = mint.challenge.as_ref().map(recognize).transpose()?;
+        mint.decide(&session, &self.trust_domain, burn)
     }
 
     fn recognize(

@@ -74,6 +74,24 @@ pub fn problem(error: &Error) -> Problem {
             "userId required (from register/options response)",
         ),
         Error::NoSession => text(401, "no_session", "unauthorized"),
+        Error::InvalidSession => text(401, "invalid_session", "invalid session"),
+        Error::NoSessionCookie => text(401, "no_session_cookie", "no session cookie"),
+        Error::MissingProofType => text(400, "missing_proof_type", "proof.type required"),
+        Error::UnknownProofType(name) => text(
+            400,
+            "unknown_proof_type",
+            &format!("unknown proof type: {name}"),
+        ),
+        Error::ScopesNotGranted => text(
+            403,
+            "scopes_not_granted",
+            "none of the requested scopes are granted",
+        ),
+        Error::ScopesNotEligible => text(
+            403,
+            "scopes_not_eligible",
+            "none of the requested scopes may be carried by a certificate",
+        ),
         Error::TooManyTries(secs) => Problem {
             retry_after: Some(*secs),
             ..text(429, "too_many_tries", "rate_limited")
@@ -369,6 +387,12 @@ fn examples() -> Vec<Error> {
         Error::CredentialKnown,
         Error::CrossSite,
         Error::InvalidMember("…"),
+        Error::MissingProofType,
+        Error::UnknownProofType(Echo::new("…")),
+        Error::NoSessionCookie,
+        Error::InvalidSession,
+        Error::ScopesNotGranted,
+        Error::ScopesNotEligible,
         Error::MissingUserId,
         Error::NoSession,
         Error::TooManyTries(1),

@@ -35,6 +35,10 @@ pub enum Operation {
     BeginRegistration,
     /// Options for signing in.
     BeginSignIn,
+    /// A challenge for proofs of possession.
+    BeginPossession,
+    /// A pair for whoever has a session.
+    Cert,
     /// A pair from a GitHub Actions token.
     CertGha,
     /// The discovery document.
@@ -274,10 +278,17 @@ pub const ROUTES: &[Route] = &[
     never_http(Method::Get, "/internal/sign-receipt"),
     never_http(Method::Post, "/internal/sign-receipt"),
     later(Method::Get, "/architecture", "How it works."),
-    later(
+    session(
         Method::Post,
         "/cert",
-        "Any proof and two keys in, an enrolment pair out.",
+        Operation::Cert,
+        "A session and two keys in, an enrolment pair out; other proofs later.",
+    ),
+    session(
+        Method::Post,
+        "/cert/challenge",
+        Operation::BeginPossession,
+        "A challenge for the proofs of possession of `POST /cert`.",
     ),
     later(
         Method::Post,

@@ -23,7 +23,7 @@ pub enum Ceremony {
     SignIn,
     /// Showing oneself again; the context is the session.
     StepUp,
-    /// Showing possession of two keys; the context is empty, for the proofs name the rest.
+    /// Showing possession of two keys; the context is the session.
     Possession,
 }
 

@@ -69,6 +69,8 @@ pub enum Command {
     },
     /// The session with this hash.
     Session([u8; 32]),
+    /// A challenge for proofs of possession in this session.
+    BeginPossession([u8; 32]),
     /// End the session with this hash.
     SignOut {
         /// The hash of its secret.
@@ -96,6 +98,8 @@ pub enum Reply {
     },
     /// The challenge of a sign-in.
     SignInBegun([u8; 32]),
+    /// The challenge for proofs of possession.
+    PossessionBegun([u8; 32]),
     /// A passkey, if there is one with that id.
     Passkey(Option<KnownPasskey>),
     /// A session, begun or found.
