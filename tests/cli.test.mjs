@@ -256,6 +256,31 @@ describe("enrolling", () => {
     failed(await notme([...none, "--token-file", newPath("nowhere")]), LOCAL, "token_file");
   });
 
+  test("a token in the wrong place is not repeated", async () => {
+    const token = await issuer.token();
+    const args = ["enroll", "--authority", authority.url, "--out", newPath("out")];
+    for (const [exit, line] of [
+      [USAGE, [...args, "--token-env", token]],
+      [USAGE, [...args, token]],
+      [USAGE, [...args, `--token=${token}`]],
+      [USAGE, [...args, `-${token}`]],
+      [USAGE, [...args, `--${token}`]],
+      [USAGE, [...args, `--json=${token}`]],
+      [USAGE, [token]],
+      [USAGE, ["verify", "cert", "--at", token]],
+      [LOCAL, ["verify", token, "--authority", authority.url]],
+      [LOCAL, [...args, "--token-file", token]],
+      [LOCAL, [...args, "--ca", token, "--token-file", newFile(token)]],
+      [USAGE, ["enroll", "--authority", token, "--out", newPath("out"), "--token-file", newFile(token)]],
+    ]) {
+      for (const json of line[0] === token ? [[]] : [[], ["--json"]]) {
+        const ran = await notme([...line, ...json]);
+        assert.equal(ran.code, exit, ran.stderr);
+        for (const part of token.split(".")) assert.ok(!`${ran.stdout}${ran.stderr}`.includes(part), ran.stderr);
+      }
+    }
+  });
+
   test("an authority that is down, or not to be trusted with a token, gets none", async () => {
     const token = await issuer.token();
     const out = newPath("down");

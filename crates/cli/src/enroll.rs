@@ -15,7 +15,7 @@ use crate::http::Client;
 use crate::keys::Keys;
 use crate::revocation::authentic;
 use crate::roots::{Roots, read_leaf};
-use crate::text::harmless;
+use crate::text::{harmless, show_path};
 use crate::time::{now, show};
 use crate::token::{Source, source};
 
@@ -217,7 +217,7 @@ impl Pair {
                 let _ = writeln!(
                     text,
                     "files     {}/{{{}}}",
-                    folder.display(),
+                    show_path(folder),
                     NAMES.join(",")
                 );
             }

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
+use crate::text::show_path;
 
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -62,7 +63,7 @@ impl Folder {
                 Ok(found) if found.is_dir() => {
                     return Err(Failure::local(
                         "exists",
-                        format!("{} is a folder", target.display()),
+                        format!("{} is a folder", show_path(&target)),
                     ));
                 }
                 Ok(_) if !force => return Err(exists(&target)),
@@ -128,13 +129,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     read.map_err(|error| {
         Failure::local(
             "unreadable",
-            format!("{} can't be read: {error}", path.display()),
+            format!("{} can't be read: {error}", show_path(path)),
         )
     })?;
     if u64::try_from(content.len()).is_ok_and(|length| length > LONGEST) {
         return Err(Failure::local(
             "unreadable",
-            format!("{} is larger than 1 MiB", path.display()),
+            format!("{} is larger than 1 MiB", show_path(path)),
         ));
     }
     Ok(content)
@@ -225,14 +226,14 @@ impl Placed {
 }
 
 fn exists(path: &Path) -> Failure {
-    let text = format!("{} exists already; --force replaces it", path.display());
+    let text = format!("{} exists already; --force replaces it", show_path(path));
     Failure::local("exists", text)
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
     Failure::local(
         "unwritable",
-        format!("{} can't be written: {error}", path.display()),
+        format!("{} can't be written: {error}", show_path(path)),
     )
 }
 

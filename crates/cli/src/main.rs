@@ -39,7 +39,10 @@ struct Report {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error),
+    };
     let (wants_json, result) = match arguments.command {
         Command::Enroll(options) => (options.json, enroll::run(&options)),
         Command::Verify(options) => (options.json, verify::run(&options)),
@@ -52,6 +55,24 @@ fn main() -> ExitCode {
         // Nobody reads on; that what was printed is incomplete must show nevertheless.
         Err(_) => ExitCode::from(failure::Kind::Local.exit()),
     }
+}
+
+/// Prints the help that was asked for, or what isn't understood: without the token that somebody may have
+/// given in the wrong place.
+fn explain(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        return match error.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::from(failure::Kind::Local.exit()),
+        };
+    }
+    let arguments: Vec<_> = std::env::args_os()
+        .skip(1)
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let text = text::without_secrets(&error.render().to_string(), &arguments);
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(failure::Kind::Usage.exit())
 }
 
 fn finish(wants_json: bool, result: &Result<Report, Failure>) -> std::io::Result<()> {

@@ -10,13 +10,14 @@ use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
 use crate::files;
+use crate::text::show_path;
 
 /// Highest numbers by authority: by the SHA-256 of its root's subject, for keys come and go.
 type Numbers = BTreeMap<String, u64>;
 
 /// Refuses `seqno` if a higher one of this authority was seen, and remembers it otherwise.
 pub(crate) fn advance(path: &Path, root_subject: &[u8], seqno: u64) -> Result<(), Failure> {
-    let bad = |why: String| Failure::local("state", format!("the state {} {why}", path.display()));
+    let bad = |why: String| Failure::local("state", format!("the state {} {why}", show_path(path)));
     // Two verifications at a time mustn't undo each other's number.
     let _lock = lock(path).map_err(|error| bad(format!("can't be locked: {error}")))?;
     let mut numbers = match std::fs::exists(path) {

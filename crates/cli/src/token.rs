@@ -65,10 +65,14 @@ pub(crate) fn source(options: &Enroll) -> Result<Source, Failure> {
         return given(&read(path)?, "the token file");
     }
     if let Some(name) = &options.token_env {
+        // Neither error has the name: somebody will give the token itself in its place.
         let text = variable(name).ok_or_else(|| {
-            Failure::usage("token_missing", format!("the variable {name} is not set"))
+            Failure::usage(
+                "token_missing",
+                "--token-env wants the name of a variable, and none of the name that was given is set",
+            )
         })?;
-        return given(&text, &format!("the variable {name}"));
+        return given(&text, "the variable that --token-env names");
     }
     let url = variable("ACTIONS_ID_TOKEN_REQUEST_URL");
     let bearer = variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN");
