@@ -667,6 +667,16 @@ describe("the command line", () => {
     }
   });
 
+  test("a failure keeps its exit code when it cannot be printed, and success is none then", { skip: existsSync("/dev/full") ? false : "no /dev/full" }, async () => {
+    const ran = (redirection, ...args) => execute("sh", ["-c", `exec "$0" "$@" ${redirection}`, program, ...args]);
+    failed(await ran(">/dev/full", "--help"), LOCAL, "output");
+    const refused = ["verify", newFile("none"), "--json", "--offline", "--no-bundle", "--ca"];
+    failed(await ran(">/dev/full", ...refused, newFile("none")), REFUSED, "ca_malformed");
+    const unread = await ran("2>/dev/full", ...refused, newFile("none"));
+    assert.equal(unread.code, REFUSED);
+    assert.equal(JSON.parse(unread.stdout).code, "ca_malformed");
+  });
+
   test("the document lists the codes that there are", () => {
     const sources = readdirSync(join(ROOT, "crates/cli/src")).map((name) => readFileSync(join(ROOT, "crates/cli/src", name), "utf8"));
     const constructed = sources.flatMap((text) => [...text.matchAll(/Failure::(?:refused|usage|unavailable|local)\(\s*"([a-z_]+)"/g)].map(([, code]) => code));

@@ -3,8 +3,9 @@
 //! **In scope:** what the pure crates leave out: a clock, randomness, files, HTTP. What a certificate
 //! must look like is decided by `notme-x509`, what a bundle's signed bytes are by `notme-wire`.
 //!
-//! **Invariants:** private keys are wiped from memory after use, and so are tokens, except for what
-//! the HTTP library keeps of a request until the process ends; no token gets into output or an error; a
+//! **Invariants:** private keys are wiped from memory after use, and so is the copy of the token that this
+//! program works with, but not those that others make on its way: the environment, the standard library,
+//! and the readers and writers of JSON and HTTP; no token gets into output or an error; a
 //! key is never readable by others, not even for a moment; what an authority answers is verified before
 //! it is written.
 
@@ -47,24 +48,21 @@ fn main() -> ExitCode {
         Command::Enroll(options) => (options.json, enroll::run(&options)),
         Command::Verify(options) => (options.json, verify::run(&options)),
     };
-    match finish(wants_json, &result) {
-        Ok(()) => result.map_or_else(
-            |failure| ExitCode::from(failure.exit()),
-            |_| ExitCode::SUCCESS,
-        ),
-        // Nobody reads on; that what was printed is incomplete must show nevertheless.
-        Err(_) => ExitCode::from(failure::Kind::Local.exit()),
-    }
+    finish(wants_json, result)
 }
 
 /// Prints the help that was asked for, or what isn't understood: without the token that somebody may have
 /// given in the wrong place.
 fn explain(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        return match error.print() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::from(failure::Kind::Local.exit()),
-        };
+        let text = error.render().to_string();
+        return finish(
+            false,
+            Ok(Report {
+                text,
+                json: json!({}),
+            }),
+        );
     }
     let arguments: Vec<_> = std::env::args_os()
         .skip(1)
@@ -75,18 +73,28 @@ fn explain(error: &clap::Error) -> ExitCode {
     ExitCode::from(failure::Kind::Usage.exit())
 }
 
-fn finish(wants_json: bool, result: &Result<Report, Failure>) -> std::io::Result<()> {
+/// Prints how the command ended. What can't be printed never hides a failure's own exit code.
+fn finish(wants_json: bool, result: Result<Report, Failure>) -> ExitCode {
+    let json =
+        |failure: &Failure| json!({ "ok": false, "code": failure.code, "error": failure.text });
+    let (output, failure) = match result {
+        Ok(report) if wants_json => (format!("{}\n", report.json), None),
+        Ok(report) => (report.text, None),
+        Err(failure) if wants_json => (format!("{}\n", json(&failure)), Some(failure)),
+        Err(failure) => (String::new(), Some(failure)),
+    };
+    let unprinted = print(&output).err();
+    let Some(failure) = failure.or(unprinted) else {
+        return ExitCode::SUCCESS;
+    };
+    let _ = writeln!(std::io::stderr(), "notme: {failure}");
+    ExitCode::from(failure.exit())
+}
+
+fn print(output: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    match result {
-        Ok(report) if wants_json => writeln!(stdout, "{}", report.json)?,
-        Ok(report) => stdout.write_all(report.text.as_bytes())?,
-        Err(failure) => {
-            if wants_json {
-                let error = json!({ "ok": false, "code": failure.code, "error": failure.text });
-                writeln!(stdout, "{error}")?;
-            }
-            writeln!(std::io::stderr(), "notme: {failure}")?;
-        }
-    }
-    stdout.flush()
+    stdout
+        .write_all(output.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::local("output", format!("stdout can't be written: {error}")))
 }
