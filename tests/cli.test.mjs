@@ -315,7 +315,7 @@ describe("enrolling", () => {
         });
         let text = await response.text();
         if (req.url === "/.well-known/signet-authority.json") text = text.replaceAll(authority.url, url);
-        const changed = await tamper(req.url, text, authorization);
+        const changed = await tamper(req.url, text, authorization, Buffer.concat(chunks));
         res.writeHead(changed?.status ?? response.status, changed?.headers ?? {}).end(changed?.text ?? text);
       });
       await new Promise((done) => proxy.listen(0, "127.0.0.1", done));
@@ -326,7 +326,7 @@ describe("enrolling", () => {
     /** Enrols while the answer of one path is changed. */
     async function through(path, change, more = []) {
       seen = [];
-      tamper = async (at, text, authorization) => (at === path ? change(text, authorization) : undefined);
+      tamper = async (at, ...exchange) => (at === path ? change(...exchange) : undefined);
       const out = newPath("between");
       const ran = await notme([...enrolArgs(out, await issuer.token(), url), ...more]);
       return { ran, out };
@@ -391,6 +391,37 @@ describe("enrolling", () => {
         assert.ok(!seen.includes("/cert/gha"), "the token was not used");
       } finally {
         await other.stop();
+      }
+    });
+
+    test("of two roots that are pinned the first one issues", async () => {
+      const other = await newAuthority();
+      try {
+        const [ours, theirs] = await Promise.all([authority, other].map(async (at) => (await fetch(`${at.url}/.well-known/ca-bundle.pem`)).text()));
+        const pin = newFile(`${ours}\n${theirs}\n`);
+        const { ran, out } = await through("/cert/gha", async (_, authorization, body) => {
+          const answer = await fetch(`${other.url}/cert/gha`, { method: "POST", headers: { "content-type": "application/json", authorization }, body });
+          assert.equal(answer.status, 200);
+          return { text: await answer.text() };
+        }, ["--ca", pin]);
+        failed(ran, REFUSED, "bad_answer");
+        assert.match(ran.stderr, /root that isn't the current one/);
+        assert.ok(!existsSync(out));
+      } finally {
+        await other.stop();
+      }
+    });
+
+    test("certificates are written in our words, however the authority wrote them", async () => {
+      const pem = /^(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]{64}\n)*[A-Za-z0-9+/=]{1,64}\n-----END CERTIFICATE-----\n)+$/;
+      const odd = (text) => ` \r\n${text.replace(/\n(?=[A-Za-z0-9])/g, "\r\n\t ")}\r\n`;
+      for (const [path, change] of [
+        ["/.well-known/ca-bundle.pem", (text) => ({ text: odd(text) })],
+        ["/cert/gha", changedJson(({ certificates }) => void Object.entries(certificates).forEach(([name, text]) => (certificates[name] = odd(text))))],
+      ]) {
+        const { ran, out } = await through(path, change);
+        assert.equal(ran.code, 0, ran.stderr);
+        for (const name of ["mtls.pem", "signing.pem", "root.pem"]) assert.match(readFileSync(join(out, name), "utf8"), pem, name);
       }
     });
 
@@ -559,6 +590,10 @@ describe("verifying", () => {
     failed(await notme(["verify", good.mtls, "--ca", good.root]), USAGE, "bundle_missing");
     failed(await notme(["verify", good.mtls]), USAGE, "ca_missing");
     assert.equal((await notme(["verify", good.mtls, "--offline"])).code, USAGE);
+    for (const needed of [["--no-bundle"], ["--bundle", await bundleFile(authority)]]) {
+      const ran = await notme(["verify", good.mtls, "--ca", good.root, ...needed, "--authority", authority.url]);
+      failed(ran, USAGE, "authority_unused");
+    }
   });
 
   test("times are judged as of --at", async () => {

@@ -14,7 +14,7 @@ use crate::files::{Folder, New, PUBLIC, SECRET, read};
 use crate::http::Client;
 use crate::keys::Keys;
 use crate::revocation::authentic;
-use crate::roots::{Roots, read_leaf};
+use crate::roots::{Roots, certificate_pem, read_leaf};
 use crate::text::{harmless, show_path};
 use crate::time::{now, show};
 use crate::token::{Source, source};
@@ -31,7 +31,7 @@ const NAMES: [&str; 5] = [
 pub(crate) fn run(options: &Enroll) -> Result<Report, Failure> {
     let source = source(options)?;
     let pinned = options.ca.as_deref().map(read).transpose()?;
-    let pinned_roots = pinned.as_deref().map(Roots::parse).transpose()?;
+    let pinned = pinned.as_deref().map(Roots::parse).transpose()?;
     let folder = options.out.as_deref();
     let folder = folder
         .map(|path| Folder::prepare(path, &NAMES, options.force))
@@ -40,13 +40,9 @@ pub(crate) fn run(options: &Enroll) -> Result<Report, Failure> {
 
     let client = Client::new();
     let authority = Authority::discover(&client, &options.authority)?;
-    let (roots_pem, roots) = match (pinned, pinned_roots) {
-        (Some(pem), Some(roots)) => (pem, roots),
-        _ => {
-            let pem = authority.roots()?;
-            let roots = Roots::parse(&pem)?;
-            (pem, roots)
-        }
+    let roots = match pinned {
+        Some(roots) => roots,
+        None => Roots::parse(&authority.roots()?)?,
     };
     // A pin that isn't this authority's, or an authority that doesn't say what is revoked, shows here.
     let bundle = authentic(&authority.bundle()?, roots.current(), now()?)?;
@@ -69,9 +65,6 @@ pub(crate) fn run(options: &Enroll) -> Result<Report, Failure> {
     let pair = Pair::check(&answer, &keys, &roots, &bundle, now()?)?;
     if let Some(folder) = folder {
         let (mtls_key, signing_key) = (keys.mtls_pem()?, keys.signing_pem()?);
-        let root = String::from_utf8_lossy(&roots_pem).trim().to_owned();
-        let [mtls, signing, root] =
-            [&pair.mtls_pem, &pair.signing_pem, &root].map(|pem| format!("{pem}\n"));
         let new = |name, mode, content| New {
             name,
             mode,
@@ -79,10 +72,10 @@ pub(crate) fn run(options: &Enroll) -> Result<Report, Failure> {
         };
         let files = [
             new("mtls.key", SECRET, mtls_key.as_bytes()),
-            new("mtls.pem", PUBLIC, mtls.as_bytes()),
+            new("mtls.pem", PUBLIC, pair.mtls_pem.as_bytes()),
             new("signing.key", SECRET, signing_key.as_bytes()),
-            new("signing.pem", PUBLIC, signing.as_bytes()),
-            new("root.pem", PUBLIC, root.as_bytes()),
+            new("signing.pem", PUBLIC, pair.signing_pem.as_bytes()),
+            new("root.pem", PUBLIC, roots.pem().as_bytes()),
         ];
         folder.write(&files, options.force)?;
     }
@@ -120,10 +113,8 @@ impl Pair {
                 .ok_or_else(|| Failure::refused("bad_answer", text()))
         };
         let [mtls_text, signing_text] = ["/certificates/mtls", "/certificates/signing"].map(text);
-        let (mtls, signing) = (
-            read_leaf(mtls_text.as_bytes())?,
-            read_leaf(signing_text.as_bytes())?,
-        );
+        let (mtls, mtls_der) = read_leaf(mtls_text.as_bytes())?;
+        let (signing, signing_der) = read_leaf(signing_text.as_bytes())?;
         holds(
             mtls.key == LeafKey::Mtls(*keys.mtls_public()),
             "the mTLS certificate is over another key",
@@ -135,6 +126,10 @@ impl Pair {
         let root = roots.issuer_of(&mtls, now)?;
         let other_root = roots.issuer_of(&signing, now)?;
         holds(root == other_root, "its certificates are of two roots")?;
+        holds(
+            root == roots.current(),
+            "its certificates are of a root that isn't the current one",
+        )?;
         holds(
             mtls.epoch >= bundle.epoch,
             "its certificates are of an epoch that is over",
@@ -182,8 +177,9 @@ impl Pair {
         )?;
         Ok(Self {
             mtls,
-            mtls_pem: mtls_text.trim().to_owned(),
-            signing_pem: signing_text.trim().to_owned(),
+            // What the authority wrote around the DER goes nowhere.
+            mtls_pem: certificate_pem(&mtls_der),
+            signing_pem: certificate_pem(&signing_der),
             key_id,
         })
     }
@@ -223,9 +219,9 @@ impl Pair {
             }
             None => {
                 let pems = [("mtls", mtls_pem), ("signing", signing_pem)];
-                let pems = pems.map(|(name, pem)| (name.to_owned(), Value::from(pem.as_str())));
+                let pems = pems.map(|(name, pem)| (name.to_owned(), Value::from(pem.trim_end())));
                 set(&mut json, "certificates", pems.into_iter().collect());
-                let _ = writeln!(text, "{mtls_pem}\n{signing_pem}");
+                let _ = write!(text, "{mtls_pem}{signing_pem}");
             }
         }
         Report { text, json }

@@ -1,7 +1,7 @@
 //! The roots that are trusted, and what they say about a leaf.
 
-use notme_keys::decode_pem;
 use notme_keys::native::settle;
+use notme_keys::{decode_pem, encode_pem};
 use notme_x509::{Leaf, Root, VerifyError};
 
 use crate::failure::Failure;
@@ -14,6 +14,7 @@ const END: &str = "-----END CERTIFICATE-----";
 pub(crate) struct Roots {
     current: Root,
     others: Vec<Root>,
+    pem: String,
 }
 
 impl Roots {
@@ -22,6 +23,7 @@ impl Roots {
         let bad = |why: String| Failure::refused("ca_malformed", why);
         let text = std::str::from_utf8(text).map_err(|_| bad("the CA is not PEM".to_owned()))?;
         let mut roots = Vec::new();
+        let mut pem = String::new();
         for block in text
             .split_inclusive(END)
             .filter(|block| !block.trim().is_empty())
@@ -36,6 +38,7 @@ impl Roots {
                 ));
             }
             roots.push(root);
+            pem.push_str(&certificate_pem(&der));
         }
         let mut roots = roots.into_iter();
         let current = roots
@@ -44,12 +47,18 @@ impl Roots {
         Ok(Self {
             current,
             others: roots.collect(),
+            pem,
         })
     }
 
     /// The root whose key signs now.
     pub(crate) const fn current(&self) -> &Root {
         &self.current
+    }
+
+    /// All of them as PEM of ours, whatever the text was like that they were read from.
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
     }
 
     /// The root that issued `leaf`, if it is valid under it at `now`.
@@ -90,8 +99,13 @@ fn invalid(error: VerifyError) -> Failure {
     }
 }
 
-/// Reads a leaf of the profile from one PEM certificate, or from DER.
-pub(crate) fn read_leaf(bytes: &[u8]) -> Result<Leaf, Failure> {
+/// One PEM block, with a newline after its last line.
+pub(crate) fn certificate_pem(der: &[u8]) -> String {
+    encode_pem("CERTIFICATE", der) + "\n"
+}
+
+/// Reads a leaf of the profile from one PEM certificate, or from DER; and gives its DER.
+pub(crate) fn read_leaf(bytes: &[u8]) -> Result<(Leaf, Vec<u8>), Failure> {
     let bad = |why: &str| {
         Failure::refused(
             "malformed",
@@ -104,5 +118,6 @@ pub(crate) fn read_leaf(bytes: &[u8]) -> Result<Leaf, Failure> {
         }
         _ => bytes.to_vec(),
     };
-    Leaf::from_der(&der).map_err(|why| bad(&why.to_string()))
+    let leaf = Leaf::from_der(&der).map_err(|why| bad(&why.to_string()))?;
+    Ok((leaf, der))
 }

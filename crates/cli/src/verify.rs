@@ -34,16 +34,22 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
              --bundle or --authority, or --no-bundle to do without",
         ));
     }
+    let is_complete = options.ca.is_some() && (options.bundle.is_some() || !needs_bundle);
+    if is_complete && options.authority.is_some() {
+        return Err(Failure::usage(
+            "authority_unused",
+            "the authority would be asked for nothing: leave out --authority, or --ca, or --bundle",
+        ));
+    }
     let certificate = read(&options.certificate)?;
     let ca = options.ca.as_deref().map(read).transpose()?;
     let bundle = options.bundle.as_deref().map(read).transpose()?;
 
     let client = Client::new();
-    let is_complete = ca.is_some() && (bundle.is_some() || !needs_bundle);
-    let authority = match &options.authority {
-        Some(url) if !is_complete => Some(Authority::discover(&client, url)?),
-        _ => None,
-    };
+    let authority = options.authority.as_deref();
+    let authority = authority
+        .map(|url| Authority::discover(&client, url))
+        .transpose()?;
     let roots = match (ca, &authority) {
         (Some(ca), _) => ca,
         (None, Some(authority)) => authority.roots()?,
@@ -57,7 +63,7 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
     };
 
     let at = options.at.map_or_else(now, Ok)?;
-    let leaf = read_leaf(&certificate)?;
+    let (leaf, _) = read_leaf(&certificate)?;
     let root = roots.issuer_of(&leaf, at)?;
     let bundle = bundle
         .map(|json| authentic(&json, roots.current(), at))
