@@ -66,6 +66,9 @@ async function notme(args, { env = {}, input } = {}) {
   return execute(program, args, { env: clean, input });
 }
 
+/** No proxy of whoever runs the tests. */
+const noProxy = Object.fromEntries(["HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY", "NO_PROXY"].flatMap((name) => [name, name.toLowerCase()].map((each) => [each, undefined])));
+
 /** That it failed in this way: the exit code, and one line with the stable code. */
 function failed(ran, exit, code) {
   assert.equal(ran.code, exit, `${ran.stdout}${ran.stderr}`);
@@ -289,6 +292,43 @@ describe("enrolling", () => {
     failed(await notme(enrolArgs(out, token, authority.url.replace("localhost", "127.0.0.1"))), REFUSED, "other_issuer");
     assert.ok(!existsSync(out));
     assert.equal((await notme(enrolArgs(out, token))).code, 0, "the token was not used");
+  });
+
+  test("a proxy that is named is used, and if it cannot be used nothing goes past it", async () => {
+    const asked = [];
+    const proxy = createServer();
+    proxy.on("connect", (req, socket) => {
+      asked.push(req.url);
+      socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+    });
+    await new Promise((done) => proxy.listen(0, "127.0.0.1", done));
+    const good = `http://127.0.0.1:${proxy.address().port}`;
+    try {
+      const token = await issuer.token();
+      const away = enrolArgs(newPath("away"), token, "https://id.invalid");
+      for (const [exit, code, env] of [
+        [UNAVAILABLE, "unreachable", { HTTPS_PROXY: good, ALL_PROXY: "socks5://127.0.0.1:1" }],
+        [UNAVAILABLE, "unreachable", { https_proxy: good, HTTPS_PROXY: "" }],
+        [UNAVAILABLE, "unreachable", { all_proxy: good, HTTP_PROXY: "what://127.0.0.1:1" }],
+        [UNAVAILABLE, "unreachable", { HTTP_PROXY: good.replace("http://", "") }],
+      ]) {
+        failed(await notme(away, { env: { ...noProxy, ...env } }), exit, code);
+        assert.deepEqual(asked.splice(0), ["id.invalid:443"], JSON.stringify(env));
+      }
+      for (const env of [{ HTTPS_PROXY: "socks5://u:secret@127.0.0.1:1" }, { ALL_PROXY: "socks5h://127.0.0.1:1" }, { HTTP_PROXY: "what://x" }, { https_proxy: "http://", ALL_PROXY: good }]) {
+        const ran = await notme(away, { env: { ...noProxy, ...env } });
+        failed(ran, USAGE, "proxy");
+        assert.doesNotMatch(ran.stderr, /secret/);
+        failed(await notme(away, { env: { ...noProxy, ...env, NO_PROXY: "x.example, .invalid" } }), UNAVAILABLE, "unreachable");
+        const job = { ...noProxy, ...env, ACTIONS_ID_TOKEN_REQUEST_URL: "https://github.invalid/", ACTIONS_ID_TOKEN_REQUEST_TOKEN: "bearer" };
+        failed(await notme(["enroll", "--authority", authority.url, "--out", newPath("job")], { env: job }), USAGE, "proxy");
+      }
+      assert.deepEqual(asked, []);
+      const here = await notme(enrolArgs(newPath("here"), token), { env: { ...noProxy, HTTPS_PROXY: "socks5://127.0.0.1:1" } });
+      assert.equal(here.code, 0, here.stderr);
+    } finally {
+      proxy.close();
+    }
   });
 
   test("a folder that cannot be made costs no token", async () => {

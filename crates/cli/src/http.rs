@@ -1,11 +1,12 @@
 //! HTTP as this client does it: TLS unless on loopback, no redirects, limits on time and size.
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Error};
+use ureq::{Agent, Error, Proxy, ProxyProtocol};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -77,11 +78,26 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+/// Where a proxy may be named; the first that isn't empty counts.
+const PROXY: [&str; 6] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+];
+/// Where hosts may be named that no proxy is for; the first that isn't empty counts.
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
 /// Sends requests.
 pub(crate) struct Client {
-    remote: Agent,
-    /// Never goes through a proxy: what is meant for this machine stays on it.
-    loopback: Agent,
+    direct: Agent,
+    /// What goes through a proxy, if one is configured; or that it can't be used. Nothing is sent past it then:
+    /// it may be there to keep an eye on what goes out.
+    proxied: Option<Result<Agent, Failure>>,
+    /// For what doesn't go through the proxy.
+    exceptions: Option<Proxy>,
 }
 
 impl Client {
@@ -99,18 +115,38 @@ impl Client {
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::PlatformVerifier)
             .build();
+        let agent = |proxy| -> Agent {
+            let config = config().tls_config(tls.clone());
+            config.proxy(proxy).build().into()
+        };
+        let proxied = first_of(&PROXY).map(|(name, value)| {
+            value
+                .to_str()
+                .and_then(usable_proxy)
+                .map(|proxy| agent(Some(proxy)))
+                .ok_or_else(|| {
+                    // Without the value: there may be a password in it.
+                    let text = format!(
+                        "the proxy that {name} names is none that can be used: http://HOST:PORT"
+                    );
+                    Failure::usage("proxy", text)
+                })
+        });
+        let exceptions = first_of(&NO_PROXY).and_then(|(_, hosts)| {
+            let hosts = hosts.to_string_lossy();
+            let hosts = hosts.split([',', ' ']).filter(|host| !host.is_empty());
+            let all = Proxy::builder(ProxyProtocol::Http);
+            hosts.fold(all, ureq::ProxyBuilder::no_proxy).build().ok()
+        });
         Self {
-            remote: config()
-                .https_only(true)
-                .tls_config(tls.clone())
-                .build()
-                .into(),
-            loopback: config().proxy(None).tls_config(tls).build().into(),
+            direct: agent(None),
+            proxied,
+            exceptions,
         }
     }
 
     pub(crate) fn get(&self, url: &Url, bearer: Option<&str>) -> Result<Answer, Failure> {
-        let mut request = self.agent(url).get(&url.uri).header("accept", "*/*");
+        let mut request = self.agent(url)?.get(&url.uri).header("accept", "*/*");
         let header = bearer.map(|bearer| Zeroizing::new(format!("Bearer {bearer}")));
         if let Some(header) = &header {
             request = request.header("authorization", header.as_str());
@@ -121,20 +157,38 @@ impl Client {
     pub(crate) fn post(&self, url: &Url, bearer: &str, json: &[u8]) -> Result<Answer, Failure> {
         let header = Zeroizing::new(format!("Bearer {bearer}"));
         let request = self
-            .agent(url)
+            .agent(url)?
             .post(&url.uri)
             .header("authorization", header.as_str())
             .header("content-type", "application/json");
         read(url, request.send(json))
     }
 
-    const fn agent(&self, url: &Url) -> &Agent {
-        if url.is_loopback {
-            &self.loopback
-        } else {
-            &self.remote
+    /// What is meant for this machine stays on it.
+    fn agent(&self, url: &Url) -> Result<&Agent, Failure> {
+        let is_exception = |proxy: &Proxy| proxy.is_no_proxy(&url.uri);
+        match &self.proxied {
+            Some(proxied)
+                if !url.is_loopback && !self.exceptions.as_ref().is_some_and(is_exception) =>
+            {
+                proxied.as_ref().map_err(Failure::clone)
+            }
+            _ => Ok(&self.direct),
         }
     }
+}
+
+fn first_of(names: &[&'static str]) -> Option<(&'static str, OsString)> {
+    names.iter().find_map(|name| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty());
+        value.map(|value| (*name, value))
+    })
+}
+
+/// The library goes past a proxy that it doesn't speak with, so that it must not get one.
+fn usable_proxy(text: &str) -> Option<Proxy> {
+    let proxy = Proxy::new(text).ok()?;
+    matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https).then_some(proxy)
 }
 
 fn read(
@@ -201,6 +255,28 @@ mod tests {
             "",
         ] {
             assert!(Url::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_http_proxies_are_used() {
+        for text in [
+            "http://p.example:3128",
+            "https://u:p@p.example",
+            "p.example:3128",
+        ] {
+            assert!(usable_proxy(text).is_some(), "{text}");
+        }
+        for text in [
+            "socks5://p.example",
+            "socks://p",
+            "socks4a://p",
+            "ftp://p",
+            "http://",
+            " ",
+            "/p",
+        ] {
+            assert!(usable_proxy(text).is_none(), "{text}");
         }
     }
 

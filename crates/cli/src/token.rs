@@ -8,7 +8,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::args::Enroll;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::http::{Client, Url};
 
 /// Longer ones aren't tokens.
@@ -101,9 +101,13 @@ impl Request {
                 format!("ACTIONS_ID_TOKEN_REQUEST_URL {why}"),
             )
         })?;
-        let answer = client
-            .get(&url, Some(&self.bearer))
-            .map_err(|failure| failed(&format!("did not answer: {}", failure.text)))?;
+        let answer =
+            client
+                .get(&url, Some(&self.bearer))
+                .map_err(|failure| match failure.kind {
+                    Kind::Unavailable => failed(&format!("did not answer: {}", failure.text)),
+                    _ => failure,
+                })?;
         if answer.status != 200 {
             return Err(failed(&format!("answered with status {}", answer.status)));
         }
