@@ -1,7 +1,7 @@
 // The command-line client against a real authority: what it writes, what it refuses, how it ends.
 import assert from "node:assert/strict";
 import { X509Certificate, createPrivateKey } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { tmpdir } from "node:os";
@@ -83,6 +83,13 @@ async function pair(url = authority.url) {
   const ran = await notme(enrolArgs(out, await issuer.token(), url));
   assert.equal(ran.code, 0, ran.stderr);
   return { out, mtls: join(out, "mtls.pem"), signing: join(out, "signing.pem"), root: join(out, "root.pem") };
+}
+
+/** Why no program can be made to fail by strace here, if so. */
+async function cannotTrace() {
+  if (missing("strace")) return missing("strace");
+  const { code } = await execute("strace", ["-f", "-qq", "-o", "/dev/null", "true"]);
+  return code ? "strace is not permitted" : false;
 }
 
 const mode = (path) => (statSync(path).mode & 0o7777).toString(8);
@@ -335,6 +342,35 @@ describe("enrolling", () => {
     const token = await issuer.token();
     failed(await notme(enrolArgs(join(newFile("x"), "out"), token)), LOCAL, "unwritable");
     assert.equal((await notme(enrolArgs(newPath("out"), token))).code, 0);
+  });
+
+  test("a folder that others may write to costs no token", async () => {
+    const token = await issuer.token();
+    const shared = newPath("shared");
+    mkdirSync(shared);
+    chmodSync(shared, 0o777);
+    failed(await notme(enrolArgs(shared, token)), LOCAL, "unsafe_folder");
+    failed(await notme(enrolArgs(join(shared, "deep/er"), token)), LOCAL, "unsafe_folder");
+    assert.deepEqual(readdirSync(shared), []);
+    chmodSync(shared, 0o1777);
+    const ran = await notme(enrolArgs(shared, token));
+    assert.equal(ran.code, 0, ran.stderr);
+  });
+
+  test("a file system that has no hard links, or a file that cannot be moved, costs no token", async (t) => {
+    const why = await cannotTrace();
+    if (why) return t.skip(why);
+    const { out, mtls } = await pair();
+    const before = readFileSync(mtls, "utf8");
+    const token = await issuer.token();
+    for (const call of ["link,linkat", "rename,renameat,renameat2"]) {
+      const traced = await execute("strace", ["-f", "-qq", "-o", "/dev/null", "-e", `inject=${call}:error=EPERM`, program, ...enrolArgs(out, token), "--force"]);
+      failed(traced, LOCAL, "unwritable");
+      assert.equal(readFileSync(mtls, "utf8"), before);
+      assert.deepEqual(readdirSync(out).sort(), FILES);
+    }
+    const ran = await notme([...enrolArgs(out, token), "--force"]);
+    assert.equal(ran.code, 0, ran.stderr);
   });
 
   describe("through somebody in between", () => {

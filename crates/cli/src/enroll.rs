@@ -70,12 +70,13 @@ pub(crate) fn run(options: &Enroll) -> Result<Report, Failure> {
             mode,
             content,
         };
+        // The certificates last: where there is one, there is what it is of use with.
         let files = [
-            new("mtls.key", SECRET, mtls_key.as_bytes()),
-            new("mtls.pem", PUBLIC, pair.mtls_pem.as_bytes()),
-            new("signing.key", SECRET, signing_key.as_bytes()),
-            new("signing.pem", PUBLIC, pair.signing_pem.as_bytes()),
             new("root.pem", PUBLIC, roots.pem().as_bytes()),
+            new("mtls.key", SECRET, mtls_key.as_bytes()),
+            new("signing.key", SECRET, signing_key.as_bytes()),
+            new("mtls.pem", PUBLIC, pair.mtls_pem.as_bytes()),
+            new("signing.pem", PUBLIC, pair.signing_pem.as_bytes()),
         ];
         folder.write(&files, options.force)?;
     }

@@ -1,12 +1,17 @@
-//! Files that appear whole, with their permissions, or not at all.
+//! Files that appear whole, with their permissions; and of several that belong together, never some of one run
+//! beside some of another.
 //!
-//! Everything is written under other names first, flushed to the disk, and only then moved to where it
-//! belongs. If that fails half-way, what was there before is put back.
+//! Everything is written under other names first, and flushed to the disk. Then what was there before goes
+//! aside and what is new takes its place, one file at a time: what depends on others goes first and
+//! comes last. So wherever that ends, what is there belongs together. If it fails, what was there before is
+//! put back.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
 use crate::failure::Failure;
 use crate::text::show_path;
@@ -30,14 +35,92 @@ pub(crate) struct New<'a> {
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// What was made, the outermost first.
-    made: Vec<PathBuf>,
+    /// Locked, so that what other runs left in it is of dead ones.
+    handle: File,
+    made: Made,
 }
+
+/// Folders that were made, the outermost first.
+#[derive(Debug)]
+struct Made(Vec<PathBuf>);
 
 impl Folder {
     /// Makes the folder if need be, and makes sure that files `names` can be made in it: a token is
     /// good once, so what can fail should do so before it is used.
     pub(crate) fn prepare(path: &Path, names: &[&str], force: bool) -> Result<Self, Failure> {
+        let _unbroken = Unbroken::begin();
+        let made = Made::folders(path)?;
+        let unwritable = |error| failed(path, &error);
+        let handle = File::open(path).map_err(unwritable)?;
+        match handle.try_lock() {
+            Ok(()) => sweep(path),
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("{} is being written to by another run", show_path(path));
+                return Err(Failure::local("unwritable", text));
+            }
+            // Where there are no locks nobody knows whose leftovers are there.
+            Err(TryLockError::Error(_)) => {}
+        }
+        let folder = Self {
+            path: path.to_owned(),
+            handle,
+            made,
+        };
+        let mut occupied = Vec::new();
+        for name in names {
+            let target = path.join(name);
+            if is_occupied(&target, force)? {
+                occupied.push(target);
+            }
+        }
+        let unused = || unused_path(path).map_err(unwritable);
+        let probe = Staged::write(unused()?, SECRET, &[]).map_err(unwritable)?;
+        folder.try_out(&Step::Place(probe.path.clone(), unused()?))?;
+        for target in occupied {
+            folder.try_out(&Step::Aside(target, unused()?))?;
+        }
+        Ok(folder)
+    }
+
+    /// Writes all files or none; those that exist are replaced only with `force`. What depends on others
+    /// comes after them.
+    pub(crate) fn write(mut self, files: &[New<'_>], force: bool) -> Result<(), Failure> {
+        let _unbroken = Unbroken::begin();
+        self.plan(files, force)?.carry_out(&self.handle)?;
+        self.made.0.clear();
+        Ok(())
+    }
+
+    fn plan(&self, files: &[New<'_>], force: bool) -> Result<Plan, Failure> {
+        let unwritable = |error| failed(&self.path, &error);
+        let unused = || unused_path(&self.path).map_err(unwritable);
+        let (mut staged, mut asides, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for file in files {
+            let target = self.path.join(file.name);
+            if is_occupied(&target, force)? {
+                asides.push(Step::Aside(target.clone(), unused()?));
+            }
+            let new = Staged::write(unused()?, file.mode, file.content).map_err(unwritable)?;
+            places.push(Step::Place(new.path.clone(), target));
+            staged.push(new);
+        }
+        let steps = asides.into_iter().rev().chain(places).collect();
+        Ok(Plan {
+            steps,
+            _staged: staged,
+        })
+    }
+
+    fn try_out(&self, step: &Step) -> Result<(), Failure> {
+        let tried = step.run(&self.handle).and_then(|()| step.undo());
+        tried.map_err(|error| step.failure(&error))
+    }
+}
+
+impl Made {
+    /// Makes `path` and what it is in, if need be. What others may write to is refused: they could put a key
+    /// of theirs, or a root, in the place of ours.
+    fn folders(path: &Path) -> Result<Self, Failure> {
         let mut missing = Vec::new();
         let mut at = Some(path);
         while let Some(folder) =
@@ -46,80 +129,58 @@ impl Folder {
             missing.push(folder.to_owned());
             at = folder.parent();
         }
-        let mut folder = Self {
-            path: path.to_owned(),
-            made: Vec::new(),
-        };
+        let there = at.filter(|folder| !folder.as_os_str().is_empty());
+        let there = there.unwrap_or_else(|| Path::new("."));
+        let found = fs::metadata(there).map_err(|error| failed(there, &error))?;
+        let mode = found.permissions().mode();
+        // In a sticky one, such as /tmp, only a file's owner can replace it.
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            let text = format!(
+                "others may replace files in {}: it has to be writable by its owner only",
+                show_path(there)
+            );
+            return Err(Failure::local("unsafe_folder", text));
+        }
+        let mut made = Self(Vec::new());
         for each in missing.into_iter().rev() {
             DirBuilder::new()
                 .mode(0o700)
                 .create(&each)
                 .map_err(|error| failed(&each, &error))?;
-            folder.made.push(each);
+            made.0.push(each);
         }
-        for name in names {
-            let target = path.join(name);
-            match fs::symlink_metadata(&target) {
-                Ok(found) if found.is_dir() => {
-                    return Err(Failure::local(
-                        "exists",
-                        format!("{} is a folder", show_path(&target)),
-                    ));
-                }
-                Ok(_) if !force => return Err(exists(&target)),
-                _ => {}
-            }
-        }
-        drop(Staged::write(path, SECRET, &[]).map_err(|error| failed(path, &error))?);
-        Ok(folder)
-    }
-
-    /// Writes all files or none; those that exist are replaced only with `force`.
-    pub(crate) fn write(mut self, files: &[New<'_>], force: bool) -> Result<(), Failure> {
-        let mut staged = Vec::new();
-        for file in files {
-            let content = Staged::write(&self.path, file.mode, file.content);
-            let content = content.map_err(|error| failed(&self.path, &error))?;
-            staged.push((self.path.join(file.name), content));
-        }
-        let mut placed = Vec::new();
-        for (target, content) in &mut staged {
-            match Placed::at(target, content, force) {
-                Ok(done) => placed.push(done),
-                Err(error) => {
-                    placed.into_iter().rev().for_each(Placed::undo);
-                    return Err(match error.kind() {
-                        io::ErrorKind::AlreadyExists => exists(target),
-                        _ => failed(target, &error),
-                    });
-                }
-            }
-        }
-        self.made.clear();
-        // The files are whole already; this only makes their names survive a crash.
-        let _ = File::open(&self.path).and_then(|folder| folder.sync_all());
-        Ok(())
+        Ok(made)
     }
 }
 
-impl Drop for Folder {
+impl Drop for Made {
     fn drop(&mut self) {
-        for folder in self.made.iter().rev() {
+        for folder in self.0.iter().rev() {
             // One that somebody else has put something into stays.
             let _ = fs::remove_dir(folder);
         }
     }
 }
 
-/// Replaces one file as a whole.
+/// Replaces one file as a whole. Nobody else may be at it at the same time.
 pub(crate) fn replace(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let mut staged = Staged::write(folder.unwrap_or_else(|| Path::new(".")), mode, content)?;
+    let new = with_suffix(path, ".new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {} // at most what a run left that died
+    }
+    let mut staged = Staged::write(new, mode, content)?;
     fs::rename(&staged.path, path)?;
     staged.is_gone = true;
-    Ok(())
+    let folder = path.parent().filter(|path| !path.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+/// `path` with more at the end of its name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Reads a file that isn't endless.
@@ -148,8 +209,7 @@ struct Staged {
 }
 
 impl Staged {
-    fn write(folder: &Path, mode: u32, content: &[u8]) -> io::Result<Self> {
-        let path = folder.join(unused_name()?);
+    fn write(path: PathBuf, mode: u32, content: &[u8]) -> io::Result<Self> {
         // Nobody else may ever read it, so that the mode is right before there is a secret in it.
         let mut file = OpenOptions::new()
             .write(true)
@@ -176,51 +236,129 @@ impl Drop for Staged {
     }
 }
 
-fn unused_name() -> io::Result<String> {
+const PREFIX: &str = ".notme-";
+
+fn unused_path(folder: &Path) -> io::Result<PathBuf> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(format!(".notme-{}", hex::encode(random)))
+    Ok(folder.join(format!("{PREFIX}{}", hex::encode(random))))
 }
 
-/// A file that is where it belongs.
-struct Placed {
-    target: PathBuf,
-    /// What was there before, under another name.
-    before: Option<Staged>,
-}
-
-impl Placed {
-    fn at(target: &Path, staged: &mut Staged, force: bool) -> io::Result<Self> {
-        let mut before = None;
-        if force {
-            let path = target.with_file_name(unused_name()?);
-            match fs::hard_link(target, &path) {
-                Ok(()) => {
-                    before = Some(Staged {
-                        path,
-                        is_gone: false,
-                    })
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-            fs::rename(&staged.path, target)?;
-            staged.is_gone = true;
-        } else {
-            // Unlike a rename, a link never replaces what somebody else put there meanwhile.
-            fs::hard_link(&staged.path, target)?;
+/// Removes what runs left in the folder that were killed: there may be private keys in it.
+fn sweep(folder: &Path) {
+    let is_ours = |name: &str| {
+        let random = name.strip_prefix(PREFIX).map(hex::decode);
+        random.is_some_and(|random| random.is_ok_and(|random| random.len() == 16))
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_ours) {
+            // Folders stay, and so does what can't be removed: it is in nobody's way.
+            let _ = fs::remove_file(entry.path());
         }
-        Ok(Self {
-            target: target.to_owned(),
-            before,
-        })
+    }
+}
+
+/// Whether there is something at `target` that may be replaced.
+fn is_occupied(target: &Path, force: bool) -> Result<bool, Failure> {
+    match fs::symlink_metadata(target) {
+        Ok(found) if found.is_dir() => {
+            let text = format!("{} is a folder", show_path(target));
+            Err(Failure::local("exists", text))
+        }
+        Ok(_) if !force => Err(exists(target)),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed(target, &error)),
+    }
+}
+
+/// What is to be done, in this order.
+struct Plan {
+    steps: Vec<Step>,
+    _staged: Vec<Staged>,
+}
+
+impl Plan {
+    fn carry_out(self, folder: &File) -> Result<(), Failure> {
+        let mut done = Vec::new();
+        for step in &self.steps {
+            if let Err(error) = step.run(folder) {
+                for step in done.into_iter().rev() {
+                    // Nothing better can be done about a failure here than to tell the one that led to it.
+                    let _ = Step::undo(step);
+                }
+                return Err(step.failure(&error));
+            }
+            done.push(step);
+        }
+        for step in &self.steps {
+            if let Step::Aside(_, aside) = step {
+                let _ = fs::remove_file(aside);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One change to a folder, which happens or doesn't.
+enum Step {
+    /// Moves what is there to another name.
+    Aside(PathBuf, PathBuf),
+    /// Puts a staged file where it belongs. Unlike a rename, a link never replaces what somebody else put
+    /// there meanwhile.
+    Place(PathBuf, PathBuf),
+}
+
+impl Step {
+    fn run(&self, folder: &File) -> io::Result<()> {
+        match self {
+            Self::Aside(target, aside) => fs::rename(target, aside)?,
+            Self::Place(staged, target) => fs::hard_link(staged, target)?,
+        }
+        // Steps must get to the disk in their order too. Not every file system can do that for a folder.
+        let _ = folder.sync_all();
+        Ok(())
     }
 
-    fn undo(self) {
-        // Nothing better can be done about a failure here than to tell the one that led to it.
-        match self.before {
-            Some(mut before) => before.is_gone = fs::rename(&before.path, &self.target).is_ok(),
-            None => drop(fs::remove_file(&self.target)),
+    fn undo(&self) -> io::Result<()> {
+        match self {
+            Self::Aside(target, aside) => fs::rename(aside, target),
+            Self::Place(_, target) => fs::remove_file(target),
+        }
+    }
+
+    fn failure(&self, error: &io::Error) -> Failure {
+        match self {
+            Self::Place(_, target) if error.kind() == io::ErrorKind::AlreadyExists => {
+                exists(target)
+            }
+            Self::Place(_, target) | Self::Aside(target, _) => failed(target, error),
+        }
+    }
+}
+
+/// While it lives, signals that would end the process wait. They do for this thread, and there is no other but
+/// while a name is looked up.
+struct Unbroken(Option<SigSet>);
+
+impl Unbroken {
+    fn begin() -> Self {
+        let signals: SigSet = [
+            Signal::SIGHUP,
+            Signal::SIGINT,
+            Signal::SIGQUIT,
+            Signal::SIGTERM,
+        ]
+        .into_iter()
+        .collect();
+        Self(signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok())
+    }
+}
+
+impl Drop for Unbroken {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = before.thread_set_mask();
         }
     }
 }
@@ -245,8 +383,8 @@ mod tests {
 
     impl Temporary {
         fn new() -> Self {
-            let path = std::env::temp_dir().join(unused_name().unwrap());
-            fs::create_dir(&path).unwrap();
+            let path = unused_path(&std::env::temp_dir()).unwrap();
+            DirBuilder::new().mode(0o700).create(&path).unwrap();
             Self(path)
         }
 
@@ -338,18 +476,99 @@ mod tests {
         let there = Temporary::new();
         fs::write(there.0.join("key"), "old").unwrap();
         let folder = Folder::prepare(&there.0, &["key"], true).unwrap();
-        // The second file can't be put where it belongs.
-        fs::create_dir(there.0.join("cert")).unwrap();
         let files = [new("key", SECRET, b"new"), new("cert", PUBLIC, b"c")];
-        folder.write(&files, true).unwrap_err();
+        // The second file can't be put where it belongs: somebody else is faster.
+        let plan = folder.plan(&files, true).unwrap();
+        fs::write(there.0.join("cert"), "theirs").unwrap();
+        let failure = plan.carry_out(&folder.handle).unwrap_err();
+        assert_eq!(failure.code, "exists");
         assert_eq!(there.names(), ["cert", "key"]);
         assert_eq!(fs::read(there.0.join("key")).unwrap(), b"old");
+        assert_eq!(fs::read(there.0.join("cert")).unwrap(), b"theirs");
 
-        fs::remove_dir(there.0.join("cert")).unwrap();
-        let folder = Folder::prepare(&there.0, &["key", "cert"], true).unwrap();
         folder.write(&files, true).unwrap();
         assert_eq!(there.names(), ["cert", "key"]);
         assert_eq!(fs::read(there.0.join("key")).unwrap(), b"new");
         assert_eq!(mode(&there.0.join("key")), 0o600);
+    }
+
+    #[test]
+    fn wherever_it_ends_what_is_there_belongs_together() {
+        const NAMES: [&str; 3] = ["root", "key", "cert"];
+        for old in [&NAMES[..], &[]] {
+            let steps = old.len() + NAMES.len();
+            for killed_after in 0..=steps {
+                let there = Temporary::new();
+                for name in old {
+                    fs::write(there.0.join(name), "old").unwrap();
+                }
+                let folder = Folder::prepare(&there.0, &NAMES, true).unwrap();
+                let plan = folder.plan(&NAMES.map(|name| new(name, SECRET, b"new")), true);
+                let plan = plan.unwrap();
+                assert_eq!(plan.steps.len(), steps);
+                for step in plan.steps.iter().take(killed_after) {
+                    step.run(&folder.handle).unwrap();
+                }
+                std::mem::forget(plan); // as somebody does who is killed
+
+                let content = |name| fs::read(there.0.join(name)).ok();
+                if let Some(cert) = content("cert") {
+                    assert_eq!(content("key").as_ref(), Some(&cert), "{killed_after}");
+                    assert_eq!(content("root").as_ref(), Some(&cert), "{killed_after}");
+                }
+                if killed_after == steps {
+                    assert_eq!(content("cert").unwrap(), b"new");
+                }
+                drop(folder);
+                drop(Folder::prepare(&there.0, &NAMES, true).unwrap());
+                assert!(!there.names().iter().any(|name| name.starts_with('.')));
+            }
+        }
+    }
+
+    #[test]
+    fn only_leftovers_are_swept_and_not_those_of_a_run_that_lives() {
+        let there = Temporary::new();
+        let leftover = unused_path(&there.0).unwrap();
+        for path in [&leftover, &there.0.join(".notme-state"), &there.0.join("x")] {
+            fs::write(path, "").unwrap();
+        }
+        let folder = Folder::prepare(&there.0, &[], false).unwrap();
+        assert_eq!(there.names(), [".notme-state", "x"]);
+        fs::write(&leftover, "").unwrap();
+        let second = Folder::prepare(&there.0, &[], false).unwrap_err();
+        assert_eq!(second.code, "unwritable");
+        assert!(leftover.exists());
+        drop(folder);
+        drop(Folder::prepare(&there.0, &[], false).unwrap());
+        assert!(!leftover.exists());
+    }
+
+    #[test]
+    fn a_folder_that_others_write_to_is_refused() {
+        let there = Temporary::new();
+        for (mode, code) in [
+            (0o770, Some("unsafe_folder")),
+            (0o702, Some("unsafe_folder")),
+            (0o1777, None),
+            (0o755, None),
+        ] {
+            fs::set_permissions(&there.0, Permissions::from_mode(mode)).unwrap();
+            for path in [there.0.clone(), there.0.join("a/b")] {
+                let failure = Folder::prepare(&path, &[], false).err();
+                assert_eq!(failure.map(|f| f.code).as_deref(), code, "{mode:o}");
+            }
+            assert!(there.names().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_signal_waits() {
+        let unbroken = Unbroken::begin();
+        nix::sys::signal::raise(Signal::SIGTERM).unwrap();
+        let pending: SigSet = [Signal::SIGTERM].into_iter().collect();
+        assert_eq!(pending.wait(), Ok(Signal::SIGTERM));
+        drop(unbroken);
+        assert!(!SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM));
     }
 }
