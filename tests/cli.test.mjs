@@ -755,9 +755,15 @@ describe("verifying", () => {
       assert.equal((await offline(later, laterBundle, both)).code, 0);
       assert.equal((await notme(["verify", later.mtls, "--authority", fleeting.url, "--state", state])).code, 0);
 
-      // Whoever has the old root, certificate and bundle shows them all, while they are fresh.
-      failed(await offline(earlier, earlierBundle), REFUSED, "bundle_rollback");
+      // The root says which key counts; each key counts for itself, whatever the host is called.
+      failed(await offline(earlier, earlierBundle, both), REFUSED, "bundle_unknown_key");
+      assert.equal((await offline(earlier, earlierBundle)).code, 0);
       assert.equal(mode(state), "600");
+      const { seqno } = JSON.parse(readFileSync(state, "utf8"));
+      assert.equal(Object.keys(seqno).length, 2);
+      const raised = Object.fromEntries(Object.entries(seqno).map(([key, number]) => [key, number + 1]));
+      writeFileSync(state, JSON.stringify({ seqno: raised }));
+      failed(await offline(later, laterBundle), REFUSED, "bundle_rollback");
       writeFileSync(state, "broken");
       failed(await offline(later, laterBundle), LOCAL, "state");
     } finally {

@@ -70,7 +70,7 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
         .transpose()?;
     if let Some(bundle) = &bundle {
         if let Some(path) = &options.state {
-            state::advance(path, roots.current().subject_der(), bundle.seqno)?;
+            state::advance(path, roots.current().key(), bundle.seqno)?;
         }
         of_epoch(&leaf, root, bundle)?;
     }
