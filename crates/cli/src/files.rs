@@ -8,7 +8,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
@@ -133,8 +133,14 @@ impl Made {
         let there = there.unwrap_or_else(|| Path::new("."));
         let found = fs::metadata(there).map_err(|error| failed(there, &error))?;
         let mode = found.permissions().mode();
+        // Where each user has a group of their own, as on Fedora, that group's members are no others.
+        let others = if found.gid() == found.uid() {
+            0o002
+        } else {
+            0o022
+        };
         // In a sticky one, such as /tmp, only a file's owner can replace it.
-        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+        if mode & others != 0 && mode & 0o1000 == 0 {
             let text = format!(
                 "others may replace files in {}: it has to be writable by its owner only",
                 show_path(there)
@@ -547,8 +553,10 @@ mod tests {
     #[test]
     fn a_folder_that_others_write_to_is_refused() {
         let there = Temporary::new();
+        let owner = fs::metadata(&there.0).unwrap();
+        let has_own_group = owner.gid() == owner.uid();
         for (mode, code) in [
-            (0o770, Some("unsafe_folder")),
+            (0o770, (!has_own_group).then_some("unsafe_folder")),
             (0o702, Some("unsafe_folder")),
             (0o1777, None),
             (0o755, None),
