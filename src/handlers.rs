@@ -1,5 +1,8 @@
 //! What each operation of the route table does.
 
+use std::future::ready;
+use std::pin::Pin;
+
 use notme_authority::config::LogLevel;
 use notme_authority::gha::Exchange;
 use notme_authority::http::{Operation, Reply};
@@ -14,36 +17,55 @@ use crate::objects::{issuer_key, signing_authority};
 use crate::webcrypto::settle_all;
 use crate::{Call, people};
 
+/// An answer that is being made.
+type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>>;
+
 /// Runs an operation.
 ///
-/// # Errors
-/// Why it isn't answered with what was asked for.
-pub(crate) async fn run(operation: Operation, call: &Call, body: &[u8]) -> Result<Reply, Error> {
+/// Each is behind a pointer: what the compiler sees at once it makes into one function, and a young
+/// instance would have to compile all operations to run the first.
+pub(crate) fn run<'a>(operation: Operation, call: &'a Call, body: &'a [u8]) -> Answering<'a> {
+    let config = &call.config;
     match operation {
-        Operation::BeginPossession => people::begin_possession(call).await,
-        Operation::Cert => people::cert(call, body).await,
-        Operation::BeginRegistration => people::begin_registration(call, body).await,
-        Operation::BeginSignIn => people::begin_sign_in(call).await,
-        Operation::Bundle => bundle(call).await,
-        Operation::CertGha => cert_gha(call, body).await,
-        Operation::Discovery => Ok(json(&documents::discovery(&call.config))),
-        Operation::Epochs => Ok(json(&documents::epochs(&archive(call).await?))),
-        Operation::Health => Ok(text("ok")),
-        Operation::Jwks => Ok(json(&documents::jwks(&archive(call).await?))),
-        Operation::Me => people::me(call).await,
-        Operation::Metadata => Ok(json(&documents::authorization_server(&call.config))),
-        Operation::NotAnHttpEndpoint => Err(Error::NotAnHttpEndpoint),
-        Operation::NotImplemented => Err(Error::NotImplemented),
-        Operation::Register => people::register(call, body).await,
-        Operation::Roots => {
-            let pem = documents::roots(&archive(call).await?);
-            Ok(Reply::new(200, "application/x-pem-file", pem.into_bytes()))
-        }
-        Operation::Service => Ok(service(call)),
-        Operation::SignIn => people::sign_in(call, body).await,
-        Operation::SignOut => people::sign_out(call).await,
-        Operation::Version => Ok(json(&documents::version(&call.config))),
+        Operation::BeginPossession => Box::pin(people::begin_possession(call)),
+        Operation::BeginRegistration => Box::pin(people::begin_registration(call, body)),
+        Operation::BeginSignIn => Box::pin(people::begin_sign_in(call)),
+        Operation::Bundle => Box::pin(bundle(call)),
+        Operation::Cert => Box::pin(people::cert(call, body)),
+        Operation::CertGha => Box::pin(cert_gha(call, body)),
+        Operation::Discovery => done(Ok(json(&documents::discovery(config)))),
+        Operation::Epochs => Box::pin(epochs(call)),
+        Operation::Health => done(Ok(text("ok"))),
+        Operation::Jwks => Box::pin(jwks(call)),
+        Operation::Me => Box::pin(people::me(call)),
+        Operation::Metadata => done(Ok(json(&documents::authorization_server(config)))),
+        Operation::NotAnHttpEndpoint => done(Err(Error::NotAnHttpEndpoint)),
+        Operation::NotImplemented => done(Err(Error::NotImplemented)),
+        Operation::Register => Box::pin(people::register(call, body)),
+        Operation::Roots => Box::pin(roots(call)),
+        Operation::Service => done(Ok(service(call))),
+        Operation::SignIn => Box::pin(people::sign_in(call, body)),
+        Operation::SignOut => Box::pin(people::sign_out(call)),
+        Operation::Version => done(Ok(json(&documents::version(config)))),
     }
+}
+
+/// An answer that nothing has to be awaited for.
+fn done<'a>(answer: Result<Reply, Error>) -> Answering<'a> {
+    Box::pin(ready(answer))
+}
+
+async fn epochs(call: &Call) -> Result<Reply, Error> {
+    Ok(json(&documents::epochs(&archive(call).await?)))
+}
+
+async fn jwks(call: &Call) -> Result<Reply, Error> {
+    Ok(json(&documents::jwks(&archive(call).await?)))
+}
+
+async fn roots(call: &Call) -> Result<Reply, Error> {
+    let pem = documents::roots(&archive(call).await?);
+    Ok(Reply::new(200, "application/x-pem-file", pem.into_bytes()))
 }
 
 /// A pair from a GitHub Actions token (notme protocol §7):

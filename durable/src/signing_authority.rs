@@ -12,6 +12,7 @@ mod ca_key;
 mod people;
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 
 use futures_util::lock::Mutex;
@@ -40,6 +41,9 @@ const MIGRATIONS: [&str; 2] = [
 ];
 /// How often used proofs that have expired are deleted, in seconds.
 const SWEEP_SECS: u64 = 60;
+
+/// What comes later, of a size that nobody needs to know.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
 
 /// The authority in memory.
 struct Loaded {
@@ -114,9 +118,16 @@ impl SigningAuthority {
         let loaded = self.loaded().await?;
         match command {
             Command::Issue(request) => Ok(Reply::Issued(self.issue(&loaded, &request).await?)),
-            Command::Mint(mint) => Ok(Reply::Issued(self.mint(&loaded, &mint).await?)),
+            // Behind pointers, so that a young instance compiles what it runs and no more.
+            Command::Mint(mint) => {
+                let minted: Boxed<'_, Vec<u8>> = Box::pin(self.mint(&loaded, &mint));
+                Ok(Reply::Issued(minted.await?))
+            }
             Command::Archive => Ok(Reply::Archive(loaded.archive.clone())),
-            Command::Bundle => Ok(Reply::Bundle(self.bundle(&loaded).await?)),
+            Command::Bundle => {
+                let bundle: Boxed<'_, Vec<u8>> = Box::pin(self.bundle(&loaded));
+                Ok(Reply::Bundle(bundle.await?))
+            }
             Command::People(command) => {
                 self.sweep(now_millis() / 1000)?;
                 let reply = loaded.people.answer(&self.db, *command)?;
@@ -214,7 +225,8 @@ impl SigningAuthority {
         if let Some(loaded) = known {
             return Ok(loaded);
         }
-        let loaded = Rc::new(self.load().await?);
+        let loading: Boxed<'_, Loaded> = Box::pin(self.load());
+        let loaded = Rc::new(loading.await?);
         self.loaded.replace(Some(Rc::clone(&loaded)));
         Ok(loaded)
     }

@@ -67,6 +67,7 @@ impl People {
         })
     }
 
+    #[inline(never)]
     pub(super) fn answer(&self, db: &Database, command: Command) -> Result<Reply, Error> {
         let now = now_millis() / 1000;
         match command {
