@@ -12,7 +12,7 @@ import { pathToFileURL } from "node:url";
 import { ROOT } from "../tools/lib/places.mjs";
 import { parsePort } from "../tools/lib/checks.mjs";
 import { requireNode } from "../tools/lib/console.mjs";
-import { SECRETS, VARIABLES, parseDevVars, resolveVariables } from "../tools/lib/variables.mjs";
+import { SECRETS, VARIABLES, misspelt, parseDevVars, resolveVariables } from "../tools/lib/variables.mjs";
 import { COMPATIBILITY_DATE, OBJECTS } from "../tools/lib/workerd.mjs";
 import { freePort } from "./support/authority.mjs";
 import { begin, isAlive, until } from "./support/processes.mjs";
@@ -380,6 +380,11 @@ test("what is misspelt is told, not ignored", async () => {
     await writeFile(path, text);
     assert.throws(() => resolveVariables({ env, devVarsPath: path, origin: "http://localhost:1" }), expected);
   }
+});
+
+test("what the commands read themselves is no mistake", () => {
+  const names = ["NOTME_CACHE_DIR", "NOTME_STATE_DIR", "NOTME_TEST_CERTIFICATES", "NOTME_TEST_HOST", "NOTME_WRITE_DOCS", ...VARIABLES];
+  assert.deepEqual(misspelt([...names, "PATH"]), []);
 });
 
 test("the trust domain is that of the authority, if no site is given", () => {

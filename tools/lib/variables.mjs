@@ -40,14 +40,14 @@ export const SECRETS = Object.freeze(["BOOTSTRAP_CODE", "NOTME_KEK_SECRET", "NOT
 /** What names of variables of ours begin with, or of our commands. */
 const OURS = /^(GHA|NOTME|SIGNET)_/;
 /** What the commands read, and the worker does not. */
-const COMMANDS = ["NOTME_CACHE_DIR", "NOTME_STATE_DIR", "NOTME_TEST_HOST", "NOTME_WRITE_DOCS"];
+const COMMANDS = /^NOTME_(CACHE_DIR|STATE_DIR|TEST_\w+|WRITE_DOCS)$/;
 
 /**
  * Names that look like ours and are none: a rule that is misspelt is a rule that is not there.
  * @param {Iterable<string>} names
  */
 export const misspelt = (names) =>
-  [...names].filter((name) => OURS.test(name) && !VARIABLES.includes(name) && !COMMANDS.includes(name));
+  [...names].filter((name) => OURS.test(name) && !VARIABLES.includes(name) && !COMMANDS.test(name));
 
 /**
  * Reads the dotenv lines of a `.dev.vars`, in the dialect that wrangler reads: `NAME=value`, with
