@@ -383,7 +383,7 @@ test("what is misspelt is told, not ignored", async () => {
 });
 
 test("what the commands read themselves is no mistake", () => {
-  const names = ["NOTME_CACHE_DIR", "NOTME_STATE_DIR", "NOTME_TEST_CERTIFICATES", "NOTME_TEST_HOST", "NOTME_WRITE_DOCS", ...VARIABLES];
+  const names = ["NOTME_CACHE_DIR", "NOTME_STATE_DIR", "NOTME_TEST_CERTIFICATES", "NOTME_TEST_HOST", "NOTME_TOOLCHAIN", "NOTME_WRITE_DOCS", ...VARIABLES];
   assert.deepEqual(misspelt([...names, "PATH"]), []);
 });
 

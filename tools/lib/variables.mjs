@@ -40,7 +40,7 @@ export const SECRETS = Object.freeze(["BOOTSTRAP_CODE", "NOTME_KEK_SECRET", "NOT
 /** What names of variables of ours begin with, or of our commands. */
 const OURS = /^(GHA|NOTME|SIGNET)_/;
 /** What the commands read, and the worker does not. */
-const COMMANDS = /^NOTME_(CACHE_DIR|STATE_DIR|TEST_\w+|WRITE_DOCS)$/;
+const COMMANDS = /^NOTME_(CACHE_DIR|STATE_DIR|TEST_\w+|TOOLCHAIN|WRITE_DOCS)$/;
 
 /**
  * Names that look like ours and are none: a rule that is misspelt is a rule that is not there.
