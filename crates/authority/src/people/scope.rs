@@ -1,4 +1,6 @@
 //! What a principal may be granted (notme protocol §5.5): the one list of scopes there is.
+//!
+//! The schema's `CertScope` is frozen with three of them; a test holds the names together.
 
 use std::fmt;
 
@@ -139,6 +141,8 @@ impl FromIterator<Scope> for Scopes {
 
 #[cfg(test)]
 mod tests {
+    use notme_wire::identity::CertScope;
+
     use super::*;
 
     fn scopes(names: &[&str]) -> Scopes {
@@ -155,6 +159,20 @@ mod tests {
         assert_eq!(asked.beyond(&granted), Some(Scope::SignGit));
         assert_eq!(granted.beyond(&granted), None);
         assert_eq!(scopes(&["bridgeCert", "bridgeCert"]).iter().count(), 1);
+    }
+
+    #[test]
+    fn scopes_of_the_schema_are_scopes() {
+        for scope in [
+            CertScope::BridgeCert,
+            CertScope::AuthorityManage,
+            CertScope::CertMint,
+        ] {
+            assert_eq!(
+                Scope::parse(scope.as_str()).map(Scope::as_str),
+                Some(scope.as_str())
+            );
+        }
     }
 
     #[test]
