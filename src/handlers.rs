@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use notme_authority::config::LogLevel;
 use notme_authority::gha::Exchange;
-use notme_authority::http::{Operation, Reply};
+use notme_authority::http::{Operation, Reply, Route};
 use notme_authority::issue::IssueRequest;
 use notme_authority::protocol::{self, Command};
 use notme_authority::state::Archive;
@@ -24,9 +24,16 @@ type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>>;
 ///
 /// Each is behind a pointer: what the compiler sees at once it makes into one function, and a young
 /// instance would have to compile all operations to run the first.
-pub(crate) fn run<'a>(operation: Operation, call: &'a Call, body: &'a [u8]) -> Answering<'a> {
+///
+/// `path` is the request's within the authority; where the route has `{…}`, its parameters are there.
+pub(crate) fn run<'a>(
+    route: &'static Route,
+    #[expect(unused_variables, reason = "no route with parameters is served yet")] path: &'a str,
+    call: &'a Call,
+    body: &'a [u8],
+) -> Answering<'a> {
     let config = &call.config;
-    match operation {
+    match route.operation {
         Operation::BeginPossession => Box::pin(people::begin_possession(call)),
         Operation::BeginRegistration => Box::pin(people::begin_registration(call, body)),
         Operation::BeginSignIn => Box::pin(people::begin_sign_in(call)),

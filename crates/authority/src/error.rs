@@ -104,6 +104,12 @@ pub enum Error {
     NotAnHttpEndpoint,
     /// No session, or none that is good any more.
     NoSession,
+    /// There is no such item in a list.
+    NoSuchItem,
+    /// Only an administrator may do this.
+    ManageRequired,
+    /// This is dangerous: an authenticator has to be shown again.
+    StepUpRequired,
     /// A proof of possession failed.
     PossessionFailed(Possession),
     /// The session's cookie is no good session's.

@@ -15,7 +15,7 @@ use crate::state::Archive;
 use crate::{Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +98,12 @@ pub enum Refusal {
     TooManyTries(u32),
     /// [`Error::UnknownPasskey`].
     UnknownPasskey,
+    /// [`Error::NoSuchItem`].
+    NoSuchItem,
+    /// [`Error::ManageRequired`].
+    ManageRequired,
+    /// [`Error::StepUpRequired`].
+    StepUpRequired,
 }
 
 impl From<Error> for Refusal {
@@ -118,6 +124,9 @@ impl From<Error> for Refusal {
             Error::ScopesNotGranted => Self::ScopesNotGranted,
             Error::TooManyTries(secs) => Self::TooManyTries(secs),
             Error::UnknownPasskey => Self::UnknownPasskey,
+            Error::NoSuchItem => Self::NoSuchItem,
+            Error::ManageRequired => Self::ManageRequired,
+            Error::StepUpRequired => Self::StepUpRequired,
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -142,6 +151,9 @@ impl From<Refusal> for Error {
             Refusal::ScopesNotGranted => Self::ScopesNotGranted,
             Refusal::TooManyTries(secs) => Self::TooManyTries(secs),
             Refusal::UnknownPasskey => Self::UnknownPasskey,
+            Refusal::NoSuchItem => Self::NoSuchItem,
+            Refusal::ManageRequired => Self::ManageRequired,
+            Refusal::StepUpRequired => Self::StepUpRequired,
         }
     }
 }
@@ -176,10 +188,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [2, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [3, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [2, 3, 0]
+            [3, 3, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -187,15 +199,15 @@ mod tests {
                 kid: "k".into()
             })
             .unwrap(),
-            b"\x02\x01i\x01k"
+            b"\x03\x01i\x01k"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[3, 1], &[2], &[2, 99], &[2, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[4, 1], &[3], &[3, 99], &[3, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[2, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[3, 1]), Ok(Command::Archive));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 
+use notme_authority::http::Session;
 use notme_authority::issue::IssueRequest;
 use notme_authority::people::bootstrap::{BootstrapCode, FirstBoot};
 use notme_authority::people::challenge::{Ceremony, ChallengeKey, LIFETIME_SECS};
@@ -121,7 +122,7 @@ impl People {
                 Ok(Reply::Done)
             }
             Command::Session(hash) => db
-                .transact(|db| self.session(db, hash, now))
+                .transact(|db| self.authorize(db, hash, Session::Used, now))
                 .map(Reply::Session),
             Command::BeginPossession(session) => {
                 db.transact(|db| self.session(db, session, now))?;
@@ -409,13 +410,15 @@ impl People {
     /// The session with this hash, if it is good, with the grants of this moment.
     #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
     fn session(&self, db: &Database, hash: [u8; 32], now: u64) -> Result<SessionFacts, Error> {
-        let query = "SELECT s.principal, p.display_name, s.method, s.created_at, s.seen_at, s.verified_at \
+        let query = "SELECT s.principal, p.display_name, s.method, s.id, s.authenticator, \
+                     s.created_at, s.seen_at, s.verified_at \
                      FROM sessions s JOIN principals p ON p.id = s.principal \
                      WHERE s.hash = ? AND p.disabled_at IS NULL";
         let blob = || SqlStorageValue::Blob(hash.to_vec());
         let row = db.rows(query, vec![blob()])?.into_iter().next();
         let mut row = row.ok_or(Error::NoSession)?;
         let (owner, display_name, method) = (principal(&mut row)?, row.text()?, row.text()?);
+        let (id, authenticator) = (row.text()?, row.text()?);
         let times = Times {
             created_at: row.integer()?,
             seen_at: row.integer()?,
@@ -438,8 +441,24 @@ impl People {
             scopes: names.iter().filter_map(|name| Scope::parse(name)).collect(),
             method,
             expires_at: times.created_at + session::LIFETIME_SECS,
-            is_stepped_up: times.is_stepped_up(now),
+            id,
+            authenticator,
+            fresh_until: times.fresh_until(),
         })
+    }
+
+    /// The session with this hash, if it is good and may do what a route asks for. In the transaction
+    /// of what it does: its holder's grants may go at any time.
+    pub(super) fn authorize(
+        &self,
+        db: &Database,
+        hash: [u8; 32],
+        needs: Session,
+        now: u64,
+    ) -> Result<SessionFacts, Error> {
+        let session = self.session(db, hash, now)?;
+        session.permit(needs, now)?;
+        Ok(session)
     }
 
     fn first_boot(&self, db: &Database) -> Result<FirstBoot, Error> {

@@ -73,6 +73,13 @@ pub fn problem(error: &Error) -> Problem {
             "missing_user_id",
             "userId required (from register/options response)",
         ),
+        Error::NoSuchItem => text(404, "no_such_item", "there is no such item"),
+        Error::ManageRequired => text(403, "manage_required", "authorityManage scope required"),
+        Error::StepUpRequired => text(
+            403,
+            "step_up_required",
+            "show a passkey again, then repeat this: it was too long ago",
+        ),
         Error::NoSession => text(401, "no_session", "unauthorized"),
         Error::InvalidSession => text(401, "invalid_session", "invalid session"),
         Error::NoSessionCookie => text(401, "no_session_cookie", "no session cookie"),
@@ -395,6 +402,9 @@ fn examples() -> Vec<Error> {
         Error::ScopesNotEligible,
         Error::MissingUserId,
         Error::NoSession,
+        Error::NoSuchItem,
+        Error::ManageRequired,
+        Error::StepUpRequired,
         Error::TooManyTries(1),
         Error::UnknownPasskey,
     ]);

@@ -14,6 +14,15 @@ pub enum Method {
     Delete,
 }
 
+impl Route {
+    /// What stands in a path where the route has `{…}`, as it is written there.
+    pub fn parameters<'a>(&self, path: &'a str) -> impl Iterator<Item = &'a str> {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let pairs = self.path.split('/').zip(path.split('/'));
+        pairs.filter_map(|(pattern, segment)| pattern.starts_with('{').then_some(segment))
+    }
+}
+
 impl Method {
     /// As it is written in a request.
     #[must_use]
@@ -74,10 +83,14 @@ pub enum Operation {
 /// Whether a route has to do with sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Session {
-    /// It reads, begins or ends one: other sites' pages are kept off.
-    Used,
     /// It doesn't.
     Unused,
+    /// It reads, begins or ends one: other sites' pages are kept off.
+    Used,
+    /// It needs one of an administrator.
+    Manage,
+    /// It needs one of an administrator who showed a passkey a short while ago.
+    ManageFresh,
 }
 
 /// How an answer of status 200 may be cached.
@@ -171,6 +184,30 @@ const fn session(
         },
         session: Session::Used,
         summary,
+    }
+}
+
+const fn manage(
+    method: Method,
+    path: &'static str,
+    operation: Operation,
+    summary: &'static str,
+) -> Route {
+    Route {
+        session: Session::Manage,
+        ..session(method, path, operation, summary)
+    }
+}
+
+const fn manage_fresh(
+    method: Method,
+    path: &'static str,
+    operation: Operation,
+    summary: &'static str,
+) -> Route {
+    Route {
+        session: Session::ManageFresh,
+        ..session(method, path, operation, summary)
     }
 }
 
@@ -290,14 +327,20 @@ pub const ROUTES: &[Route] = &[
         Operation::BeginPossession,
         "A challenge for the proofs of possession of `POST /cert`.",
     ),
-    later(
+    session(
         Method::Post,
         "/cert/passkey",
-        "A session and two keys in, an enrolment pair out.",
+        Operation::NotImplemented,
+        "A session and two keys in, an enrolment pair out; the proofs are bound to the cookie.",
     ),
     later(Method::Get, "/login", "The login page."),
     later(Method::Get, "/join", "The page that an invite leads to."),
-    later(Method::Post, "/join", "Redeems an invite."),
+    session(
+        Method::Post,
+        "/join",
+        Operation::NotImplemented,
+        "Redeems an invite: its token and the passkey that was made for it in, a session out.",
+    ),
     session(
         Method::Post,
         "/logout",
@@ -306,9 +349,66 @@ pub const ROUTES: &[Route] = &[
     ),
     later(Method::Get, "/console", "The operator's page."),
     session(Method::Get, "/me", Operation::Me, "The current session."),
-    later(Method::Get, "/invites", "Lists invites."),
-    later(Method::Post, "/invites", "Makes an invite."),
-    later(Method::Delete, "/invites/{id}", "Takes an invite back."),
+    session(
+        Method::Get,
+        "/me/passkeys",
+        Operation::NotImplemented,
+        "Lists one's own passkeys.",
+    ),
+    session(
+        Method::Post,
+        "/me/passkeys/{id}",
+        Operation::NotImplemented,
+        "Names one of one's own passkeys.",
+    ),
+    session(
+        Method::Delete,
+        "/me/passkeys/{id}",
+        Operation::NotImplemented,
+        "Removes one of one's own passkeys; needs a passkey that was shown a short while ago.",
+    ),
+    session(
+        Method::Get,
+        "/me/sessions",
+        Operation::NotImplemented,
+        "Lists one's own sessions.",
+    ),
+    session(
+        Method::Delete,
+        "/me/sessions/{id}",
+        Operation::NotImplemented,
+        "Ends one of one's own sessions.",
+    ),
+    session(
+        Method::Get,
+        "/me/credentials",
+        Operation::NotImplemented,
+        "Lists the pairs that were issued to oneself.",
+    ),
+    manage(
+        Method::Get,
+        "/invites",
+        Operation::NotImplemented,
+        "Lists invites.",
+    ),
+    manage(
+        Method::Post,
+        "/invites",
+        Operation::NotImplemented,
+        "Makes an invite; one that grants more than `bridgeCert` needs a passkey that was shown a short while ago.",
+    ),
+    manage(
+        Method::Delete,
+        "/invites/{id}",
+        Operation::NotImplemented,
+        "Takes an invite back.",
+    ),
+    session(
+        Method::Post,
+        "/invites/lookup",
+        Operation::NotImplemented,
+        "What an invite offers to whoever holds its token.",
+    ),
     later(Method::Get, "/connections", "Lists linked identities."),
     later(Method::Post, "/connections", "Links an identity."),
     later(
@@ -340,8 +440,132 @@ pub const ROUTES: &[Route] = &[
         Operation::SignIn,
         "Ends an authentication ceremony.",
     ),
-    later(Method::Post, "/auth/passkey/reset", "Recovery."),
-    later(Method::Get, "/auth/passkey/status", "Counts for operators."),
+    session(
+        Method::Post,
+        "/auth/passkey/step-up/options",
+        Operation::NotImplemented,
+        "Begins showing a passkey again.",
+    ),
+    session(
+        Method::Post,
+        "/auth/passkey/step-up/verify",
+        Operation::NotImplemented,
+        "Ends it: for five minutes the session may do what is dangerous.",
+    ),
+    session(
+        Method::Post,
+        "/auth/passkey/reset",
+        Operation::NotImplemented,
+        "Begins recovery: an operator's code lets a new administrator in, and removes nobody.",
+    ),
+    manage(
+        Method::Get,
+        "/auth/passkey/status",
+        Operation::NotImplemented,
+        "Counts for operators.",
+    ),
+    session(
+        Method::Get,
+        "/auth/state",
+        Operation::NotImplemented,
+        "What a stranger may know before they knock.",
+    ),
+    manage(
+        Method::Get,
+        "/admin/principals",
+        Operation::NotImplemented,
+        "Lists and searches principals.",
+    ),
+    manage(
+        Method::Get,
+        "/admin/principals/{id}",
+        Operation::NotImplemented,
+        "One principal.",
+    ),
+    manage_fresh(
+        Method::Post,
+        "/admin/principals/{id}/disable",
+        Operation::NotImplemented,
+        "Turns a principal away: its sessions end, and nothing is issued to it.",
+    ),
+    manage_fresh(
+        Method::Post,
+        "/admin/principals/{id}/enable",
+        Operation::NotImplemented,
+        "Lets a principal in again.",
+    ),
+    manage_fresh(
+        Method::Post,
+        "/admin/principals/{id}/grants",
+        Operation::NotImplemented,
+        "Grants a scope.",
+    ),
+    manage_fresh(
+        Method::Delete,
+        "/admin/principals/{id}/grants/{scope}",
+        Operation::NotImplemented,
+        "Takes a grant back.",
+    ),
+    manage(
+        Method::Get,
+        "/admin/authenticators",
+        Operation::NotImplemented,
+        "Lists and searches authenticators.",
+    ),
+    manage_fresh(
+        Method::Delete,
+        "/admin/authenticators/{id}",
+        Operation::NotImplemented,
+        "Removes an authenticator.",
+    ),
+    manage(
+        Method::Get,
+        "/admin/grants",
+        Operation::NotImplemented,
+        "Lists grants.",
+    ),
+    manage(
+        Method::Get,
+        "/admin/sessions",
+        Operation::NotImplemented,
+        "Lists sessions.",
+    ),
+    manage(
+        Method::Delete,
+        "/admin/sessions/{id}",
+        Operation::NotImplemented,
+        "Ends a session.",
+    ),
+    manage(
+        Method::Get,
+        "/admin/credentials",
+        Operation::NotImplemented,
+        "Lists and searches issued credentials.",
+    ),
+    manage(
+        Method::Delete,
+        "/admin/credentials/{serial}",
+        Operation::NotImplemented,
+        "Revokes a credential.",
+    ),
+    manage(
+        Method::Get,
+        "/admin/audit",
+        Operation::NotImplemented,
+        "The audit trail.",
+    ),
+    manage_fresh(
+        Method::Post,
+        "/admin/epoch",
+        Operation::NotImplemented,
+        "Begins a new epoch: all that was issued before is revoked.",
+    ),
+    manage_fresh(
+        Method::Post,
+        "/admin/key/rollover",
+        Operation::NotImplemented,
+        "Rolls the key over without revoking anything.",
+    ),
     later(
         Method::Get,
         "/admin/alarm-health",
@@ -361,6 +585,22 @@ pub const ROUTES: &[Route] = &[
         "An access token for a code.",
     ),
     later(Method::Get, "/api/docs", "The API reference."),
+    later(
+        Method::Get,
+        "/openapi.json",
+        "The API reference, for machines.",
+    ),
+    later(
+        Method::Get,
+        "/.well-known/webauthn",
+        "The other origins that use this authority's passkeys.",
+    ),
+    later(
+        Method::Get,
+        "/.well-known/passkey-endpoints",
+        "Where passkeys are made and managed.",
+    ),
+    later(Method::Get, "/assets/{file}", "What the pages are made of."),
 ];
 
 /// Where a request goes.
@@ -425,7 +665,7 @@ pub fn markdown() -> String {
     let mut out = String::from(
         "# Routes\n\nGenerated from the route table (`crates/authority/src/http/route.rs`) by `npm run codegen`; do not edit.\n\n\
          `HEAD` works wherever `GET` does, `OPTIONS` everywhere. Bodies are at most 64 KiB of JSON.\n\n\
-         | method | path | cache | readable by pages of | what |\n| --- | --- | --- | --- | --- |\n",
+         | method | path | cache | readable by pages of | session | what |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for route in ROUTES {
         let cache = match route.cache {
@@ -437,6 +677,12 @@ pub fn markdown() -> String {
             Cors::Configured => "configured origins",
             Cors::Nobody => "nobody",
         };
+        let session = match route.session {
+            Session::Unused => "–",
+            Session::Used => "its cookie",
+            Session::Manage => "an administrator's",
+            Session::ManageFresh => "an administrator's, fresh",
+        };
         let status = if route.operation == Operation::NotImplemented {
             " *(501 for now)*"
         } else {
@@ -446,7 +692,7 @@ pub fn markdown() -> String {
         // Writing to a String can't fail.
         let _ = writeln!(
             out,
-            "| {method} | `{path}` | {cache} | {cors} | {summary}{status} |"
+            "| {method} | `{path}` | {cache} | {cors} | {session} | {summary}{status} |"
         );
     }
     out

@@ -6,8 +6,9 @@ use notme_webauthn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{PrincipalId, Scopes};
-use crate::Fault;
+use super::{PrincipalId, Scope, Scopes};
+use crate::http::Session;
+use crate::{Error, Fault};
 
 /// Where a request comes from, for the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,8 +122,42 @@ pub struct SessionFacts {
     pub method: String,
     /// When it ends at the latest, in Unix seconds.
     pub expires_at: u64,
-    /// Whether they showed an authenticator a short while ago.
-    pub is_stepped_up: bool,
+    /// The session's id, as lists have it.
+    pub id: String,
+    /// The authenticator that it began with.
+    pub authenticator: String,
+    /// Until when what is dangerous may be done without showing an authenticator again, in Unix
+    /// seconds.
+    pub fresh_until: u64,
+}
+
+impl SessionFacts {
+    /// Whether the session may do what a route asks for.
+    ///
+    /// # Errors
+    /// [`Error::ManageRequired`] and [`Error::StepUpRequired`].
+    pub fn permit(&self, needs: Session, now: u64) -> Result<(), Error> {
+        let manages = matches!(needs, Session::Manage | Session::ManageFresh);
+        if manages && !self.scopes.contains(Scope::AuthorityManage) {
+            return Err(Error::ManageRequired);
+        }
+        if needs == Session::ManageFresh {
+            return self.require_fresh(now);
+        }
+        Ok(())
+    }
+
+    /// Whether an authenticator was shown a short while ago.
+    ///
+    /// # Errors
+    /// [`Error::StepUpRequired`].
+    pub const fn require_fresh(&self, now: u64) -> Result<(), Error> {
+        if now < self.fresh_until {
+            Ok(())
+        } else {
+            Err(Error::StepUpRequired)
+        }
+    }
 }
 
 /// A passkey as it is stored.

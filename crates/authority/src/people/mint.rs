@@ -169,7 +169,9 @@ mod tests {
             scopes: scopes.iter().copied().collect(),
             method: "passkey".into(),
             expires_at: 0,
-            is_stepped_up: true,
+            id: String::new(),
+            authenticator: String::new(),
+            fresh_until: 0,
         }
     }
 

@@ -118,10 +118,10 @@ impl Times {
         now >= self.seen_at.saturating_add(SEEN_GRAIN_SECS)
     }
 
-    /// Whether its holder showed an authenticator a short while ago.
+    /// Until when its holder may do what is dangerous without showing an authenticator again.
     #[must_use]
-    pub const fn is_stepped_up(&self, now: u64) -> bool {
-        now < self.verified_at.saturating_add(STEP_UP_SECS)
+    pub const fn fresh_until(&self) -> u64 {
+        self.verified_at.saturating_add(STEP_UP_SECS)
     }
 }
 
@@ -189,6 +189,6 @@ mod tests {
         assert!(!busy.is_over(1000 + LIFETIME_SECS - 1));
         assert!(busy.is_over(1000 + LIFETIME_SECS));
         assert!(!times.is_to_be_noted(1059) && times.is_to_be_noted(1060));
-        assert!(times.is_stepped_up(1299) && !times.is_stepped_up(1300));
+        assert_eq!(times.fresh_until(), 1300);
     }
 }
