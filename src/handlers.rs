@@ -7,6 +7,7 @@ use notme_authority::config::LogLevel;
 use notme_authority::gha::Exchange;
 use notme_authority::http::{Operation, Reply, Route};
 use notme_authority::issue::IssueRequest;
+use notme_authority::people::command::OwnAct;
 use notme_authority::protocol::{self, Command};
 use notme_authority::state::Archive;
 use notme_authority::{Error, Fault, documents};
@@ -28,12 +29,29 @@ type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>>;
 /// `path` is the request's within the authority; where the route has `{…}`, its parameters are there.
 pub(crate) fn run<'a>(
     route: &'static Route,
-    #[expect(unused_variables, reason = "no route with parameters is served yet")] path: &'a str,
+    path: &'a str,
     call: &'a Call,
     body: &'a [u8],
 ) -> Answering<'a> {
     let config = &call.config;
+    let parameter = || route.parameters(path).next().unwrap_or_default().to_owned();
     match route.operation {
+        Operation::BeginRecovery => Box::pin(people::begin_recovery(call, body)),
+        Operation::BeginStepUp => Box::pin(people::begin_step_up(call)),
+        Operation::CertPasskey => Box::pin(people::cert_passkey(call, body)),
+        Operation::Door => Box::pin(people::door(call)),
+        Operation::EndOwnSession => Box::pin(people::own(call, OwnAct::EndSession(parameter()))),
+        Operation::Invitation => Box::pin(people::invitation(call, body)),
+        Operation::Join => Box::pin(people::join(call, body)),
+        Operation::MakeInvite => Box::pin(people::make_invite(call, body)),
+        Operation::OwnPasskeys => Box::pin(people::own(call, OwnAct::Passkeys)),
+        Operation::OwnSessions => Box::pin(people::own(call, OwnAct::Sessions)),
+        Operation::PasskeyEndpoints => done(Ok(json(&documents::passkey_endpoints(config)))),
+        Operation::RelatedOrigins => done(Ok(json(&documents::related_origins(config)))),
+        Operation::RemovePasskey => Box::pin(people::own(call, OwnAct::RemovePasskey(parameter()))),
+        Operation::RenamePasskey => Box::pin(people::rename_passkey(call, parameter(), body)),
+        Operation::Status => Box::pin(people::status(call)),
+        Operation::StepUp => Box::pin(people::step_up(call, body)),
         Operation::BeginPossession => Box::pin(people::begin_possession(call)),
         Operation::BeginRegistration => Box::pin(people::begin_registration(call, body)),
         Operation::BeginSignIn => Box::pin(people::begin_sign_in(call)),

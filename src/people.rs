@@ -5,65 +5,119 @@
 
 use notme_authority::config::LogLevel;
 use notme_authority::http::Reply;
-use notme_authority::people::ceremony::{self, BeginRegistration, Registration, SignIn};
+use notme_authority::people::ceremony::{self, BeginRegistration, Join, Registration, SignIn};
+use notme_authority::people::challenge::{self, Ceremony};
 use notme_authority::people::command as people;
-use notme_authority::people::command::{Command, Origin, PasskeyState, SessionFacts};
+use notme_authority::people::command::{
+    Command, Origin, OwnAct, PasskeyState, Register, RegistrationBegun, SessionFacts, Shown, Wish,
+};
+use notme_authority::people::invite::{self, Draft, InviteToken};
 use notme_authority::people::session::{Presented, SessionToken, clear_cookie};
-use notme_authority::people::{challenge, mint};
+use notme_authority::people::{mint, own};
 use notme_authority::protocol;
 use notme_authority::{CeremonyError, Error, Fault};
-use notme_durable::{log, random};
+use notme_durable::{log, now_millis, random};
 use notme_keys::encode_base64url;
 use notme_webauthn::{Counter, NewCredential, RelyingParty};
+use serde_json::Value;
 
 use crate::Call;
 use crate::handlers::{json, unexpected};
 use crate::objects::signing_authority;
 use crate::webcrypto::settle_all;
 
+/// What a stranger may know before they knock.
+pub(crate) async fn door(call: &Call) -> Result<Reply, Error> {
+    document(ask(call, Command::Door).await?)
+}
+
 pub(crate) async fn begin_registration(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let party = party(call)?;
-    let BeginRegistration { code, display_name } = BeginRegistration::parse(body)?;
-    let command = Command::BeginRegistration {
+    let BeginRegistration {
         code,
+        invite,
+        display_name,
+    } = BeginRegistration::parse(body)?;
+    let wish = match (code, invite, current(call)) {
+        (Some(code), _, _) => Wish::Code(code),
+        (None, Some(token), _) => Wish::Invite(token),
+        (None, None, Some(session)) => Wish::Session(session),
+        (None, None, None) => Wish::Nothing,
+    };
+    let begun = begin(call, wish, display_name).await?;
+    Ok(json(&ceremony::registration_options(party(call)?, begun)?))
+}
+
+/// Begins recovery: where the administrators are lost, the operator's code lets a new one in.
+pub(crate) async fn begin_recovery(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let BeginRegistration {
+        code, display_name, ..
+    } = BeginRegistration::parse(body)?;
+    let code = code.ok_or(Error::BadBootstrapCode)?;
+    let begun = begin(call, Wish::Recovery(code), display_name).await?;
+    let fields = [("request_id", call.id.as_str().into())];
+    log(LogLevel::Warn, "recovery_began", fields);
+    Ok(json(&ceremony::recovery_options(party(call)?, begun)?))
+}
+
+async fn begin(call: &Call, wish: Wish, display_name: String) -> Result<RegistrationBegun, Error> {
+    party(call)?;
+    let command = Command::BeginRegistration {
+        wish,
         display_name,
         origin: origin(call),
     };
-    let begun = ask(call, command).await?;
-    Ok(json(&ceremony::registration_options(party, begun)?))
+    match ask(call, command).await? {
+        people::Reply::RegistrationBegun(begun) => Ok(begun),
+        other => Err(astray(other)),
+    }
 }
 
 pub(crate) async fn register(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let (session, token) = registered(call, Registration::parse(body)?, None).await?;
+    Ok(begun(&ceremony::registered(&session), &token, &session))
+}
+
+/// Redeems an invite: what [`register`] does for whoever began with one, in the words of `/join`.
+pub(crate) async fn join(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let Join {
+        invite,
+        registration,
+    } = Join::parse(body)?;
+    let (session, token) = registered(call, registration, Some(invite)).await?;
+    Ok(begun(&ceremony::joined(&session), &token, &session))
+}
+
+async fn registered(
+    call: &Call,
+    registration: Registration,
+    invite: Option<[u8; 32]>,
+) -> Result<(SessionFacts, SessionToken), Error> {
     let party = party(call)?;
-    let registration = Registration::parse(body)?;
     let principal = registration.principal.clone();
     let challenge = *registration.challenge.as_bytes();
+    let name = registration.name.clone();
     let credential = match verify_registration(party, registration).await {
         Ok(credential) => credential,
         Err(error) => {
-            let principal = Some(principal);
-            ask(
-                call,
-                Command::Spend {
-                    principal,
-                    challenge,
-                },
-            )
-            .await?;
+            let context = principal.as_str().as_bytes().to_vec();
+            spend(call, Ceremony::Registration, context, challenge).await?;
             return Err(error);
         }
     };
     let token = SessionToken::from_random(random()?);
-    let command = Command::Register {
+    let command = Command::Register(Box::new(Register {
         principal,
         challenge,
         passkey: credential.into(),
+        name,
+        invite,
+        current: current(call),
         session: token.hash(),
         origin: origin(call),
-    };
+    }));
     let session = session(ask(call, command).await?)?;
     tell(call, "registered", &session);
-    Ok(begun(json(&ceremony::registered(&session)), &token))
+    Ok((session, token))
 }
 
 async fn verify_registration(
@@ -84,14 +138,46 @@ async fn verify_registration(
 pub(crate) async fn begin_sign_in(call: &Call) -> Result<Reply, Error> {
     let party = party(call)?;
     match ask(call, Command::BeginSignIn).await? {
-        people::Reply::SignInBegun(challenge) => {
-            Ok(json(&ceremony::sign_in_options(party, challenge)?))
+        people::Reply::Challenge(challenge) => {
+            Ok(json(&ceremony::sign_in_options(party, challenge, &[])?))
         }
-        other => Err(unexpected(&protocol::Reply::People(other))),
+        other => Err(astray(other)),
+    }
+}
+
+pub(crate) async fn begin_step_up(call: &Call) -> Result<Reply, Error> {
+    let party = party(call)?;
+    let session = presented(call)?.hash();
+    match ask(call, Command::BeginStepUp(session)).await? {
+        people::Reply::StepUpBegun { challenge, allow } => {
+            Ok(json(&ceremony::sign_in_options(party, challenge, &allow)?))
+        }
+        other => Err(astray(other)),
     }
 }
 
 pub(crate) async fn sign_in(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let (shown, token) = shown(call, body, Ceremony::SignIn, Vec::new()).await?;
+    let session = session(ask(call, Command::SignIn(shown)).await?)?;
+    tell(call, "signed_in", &session);
+    Ok(begun(&ceremony::signed_in(&session), &token, &session))
+}
+
+pub(crate) async fn step_up(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let context = presented(call)?.hash().to_vec();
+    let (shown, token) = shown(call, body, Ceremony::StepUp, context).await?;
+    let session = session(ask(call, Command::StepUp(shown)).await?)?;
+    tell(call, "stepped_up", &session);
+    Ok(begun(&ceremony::stepped_up(&session), &token, &session))
+}
+
+/// A passkey that was shown, verified, and the secret of the session that it leads to.
+async fn shown(
+    call: &Call,
+    body: &[u8],
+    ceremony: Ceremony,
+    context: Vec<u8>,
+) -> Result<(Shown, SessionToken), Error> {
     let party = party(call)?;
     let sign_in = SignIn::parse(body)?;
     let challenge = *sign_in.challenge.as_bytes();
@@ -99,29 +185,20 @@ pub(crate) async fn sign_in(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let state = match verify_sign_in(call, party, sign_in).await {
         Ok(state) => state,
         Err(error) => {
-            let principal = None;
-            ask(
-                call,
-                Command::Spend {
-                    principal,
-                    challenge,
-                },
-            )
-            .await?;
+            spend(call, ceremony, context, challenge).await?;
             return Err(error);
         }
     };
     let token = SessionToken::from_random(random()?);
-    let command = Command::SignIn {
+    let shown = Shown {
         credential,
         challenge,
         state,
+        current: current(call),
         session: token.hash(),
         origin: origin(call),
     };
-    let session = session(ask(call, command).await?)?;
-    tell(call, "signed_in", &session);
-    Ok(begun(json(&ceremony::signed_in(&session)), &token))
+    Ok((shown, token))
 }
 
 async fn verify_sign_in(
@@ -137,7 +214,7 @@ async fn verify_sign_in(
     let id = response.credential_id().as_bytes().to_vec();
     let known = match ask(call, Command::FindPasskey(id)).await? {
         people::Reply::Passkey(known) => known.ok_or(Error::UnknownPasskey)?,
-        other => return Err(unexpected(&protocol::Reply::People(other))),
+        other => return Err(astray(other)),
     };
     let obliged = response.oblige(party, &challenge, &known.stored()?);
     let obliged = obliged.map_err(failed)?;
@@ -150,10 +227,76 @@ async fn verify_sign_in(
     })
 }
 
+/// A ceremony went wrong: its challenge is used up all the same.
+async fn spend(
+    call: &Call,
+    ceremony: Ceremony,
+    context: Vec<u8>,
+    challenge: [u8; 32],
+) -> Result<(), Error> {
+    let command = Command::Spend {
+        ceremony,
+        context,
+        challenge,
+    };
+    ask(call, command).await.map(drop)
+}
+
 pub(crate) async fn me(call: &Call) -> Result<Reply, Error> {
     let token = presented(call)?;
     let session = session(ask(call, Command::Session(token.hash())).await?)?;
-    Ok(json(&ceremony::me(&session)))
+    Ok(json(&own::me(&session, &call.config.trust_domain())))
+}
+
+/// One of the things that a principal does with what is its own.
+pub(crate) async fn own(call: &Call, act: OwnAct) -> Result<Reply, Error> {
+    let command = Command::Own {
+        session: presented(call)?.hash(),
+        act,
+        origin: origin(call),
+    };
+    match ask(call, command).await? {
+        people::Reply::Done => Ok(json(&serde_json::json!({ "done": true }))),
+        reply => document(reply),
+    }
+}
+
+pub(crate) async fn rename_passkey(call: &Call, id: String, body: &[u8]) -> Result<Reply, Error> {
+    let act = OwnAct::RenamePasskey {
+        id,
+        name: own::new_name(body)?,
+    };
+    own(call, act).await
+}
+
+pub(crate) async fn make_invite(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let session = presented(call)?.hash();
+    let draft = Draft::parse(body)?;
+    let scopes = draft.scopes.clone();
+    let token = InviteToken::from_random(random()?);
+    let command = Command::Invite {
+        session,
+        draft,
+        token: token.hash(),
+        origin: origin(call),
+    };
+    match ask(call, command).await? {
+        people::Reply::Invited { id, expires_at } => {
+            let url = &call.config.authority_url;
+            Ok(json(&invite::made(url, &token, &id, &scopes, expires_at)))
+        }
+        other => Err(astray(other)),
+    }
+}
+
+pub(crate) async fn invitation(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let token = invite::presented(body)?.hash();
+    document(ask(call, Command::Invitation(token)).await?)
+}
+
+pub(crate) async fn status(call: &Call) -> Result<Reply, Error> {
+    let session = presented(call)?.hash();
+    document(ask(call, Command::Status(session)).await?)
 }
 
 pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
@@ -162,14 +305,14 @@ pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
         .await
         .map_err(of_cert)?
     {
-        people::Reply::PossessionBegun(challenge) => {
+        people::Reply::Challenge(challenge) => {
             let challenge = encode_base64url(&challenge);
             Ok(json(&serde_json::json!({
                 "challenge": challenge,
                 "expires_in": challenge::LIFETIME_SECS,
             })))
         }
-        other => Err(unexpected(&protocol::Reply::People(other))),
+        other => Err(astray(other)),
     }
 }
 
@@ -177,13 +320,31 @@ pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
 pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let request = mint::Request::parse(body)?;
     let session = session_of_cert(call)?.hash();
+    minted(call, request, session).await.map_err(of_cert)
+}
+
+/// The same for whoever holds the cookie, and not only sends it (§8.2).
+pub(crate) async fn cert_passkey(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let session = session_of_cert(call).map_err(of_cert_passkey)?;
+    let request = mint::Request::parse_bound_to_cookie(body, &session.to_text())?;
+    let minted = minted(call, request, session.hash()).await;
+    minted.map_err(of_cert_passkey)
+}
+
+async fn minted(call: &Call, request: mint::Request, session: [u8; 32]) -> Result<Reply, Error> {
     let outcomes = settle_all(&request.checks()).await?;
-    let mint = request.settle(session, &outcomes)?;
+    let challenge = request.challenge;
+    let mint = match request.settle(session, &outcomes) {
+        Ok(mint) => mint,
+        Err(error) => {
+            if let Some(challenge) = challenge {
+                spend(call, Ceremony::Possession, session.to_vec(), challenge).await?;
+            }
+            return Err(error);
+        }
+    };
     let command = protocol::Command::Mint(Box::new(mint));
-    match signing_authority(&call.env, &command)
-        .await
-        .map_err(of_cert)?
-    {
+    match signing_authority(&call.env, &command).await? {
         protocol::Reply::Issued(body) => {
             let fields = [("request_id", call.id.as_str().into())];
             log(LogLevel::Info, "issued", fields);
@@ -209,6 +370,16 @@ fn of_cert(error: Error) -> Error {
     }
 }
 
+/// And so has this one (§8.2).
+fn of_cert_passkey(error: Error) -> Error {
+    match error {
+        Error::NoSessionCookie => Error::SessionRequired,
+        Error::NoSession | Error::InvalidSession => Error::SessionRefused,
+        Error::ScopesNotEligible | Error::ScopesNotGranted => Error::NoCertScopes,
+        error => error,
+    }
+}
+
 pub(crate) async fn sign_out(call: &Call) -> Result<Reply, Error> {
     // Whoever has no session, or none that is good, is signed out already.
     if let Ok(token) = presented(call) {
@@ -230,8 +401,16 @@ fn presented(call: &Call) -> Result<SessionToken, Error> {
     }
 }
 
-fn begun(mut reply: Reply, token: &SessionToken) -> Reply {
-    reply.set("set-cookie", token.set_cookie());
+/// The session that the request may have.
+fn current(call: &Call) -> Option<[u8; 32]> {
+    presented(call).ok().map(|token| token.hash())
+}
+
+/// An answer that gives the browser a session's secret.
+fn begun(answer: &Value, token: &SessionToken, session: &SessionFacts) -> Reply {
+    let mut reply = json(answer);
+    let lifetime = session.expires_at.saturating_sub(now_millis() / 1000);
+    reply.set("set-cookie", token.set_cookie(lifetime));
     reply
 }
 
@@ -243,12 +422,8 @@ fn party(call: &Call) -> Result<&RelyingParty, Error> {
 }
 
 fn origin(call: &Call) -> Origin {
-    let source = call
-        .request
-        .headers()
-        .get("cf-connecting-ip")
-        .ok()
-        .flatten();
+    let header = call.config.source_header.as_deref();
+    let source = header.and_then(|name| call.request.headers().get(name).ok().flatten());
     Origin {
         source: source.map_or_else(|| "unknown".into(), |text| text.chars().take(64).collect()),
         request_id: call.id.clone(),
@@ -275,6 +450,18 @@ async fn ask(call: &Call, command: Command) -> Result<people::Reply, Error> {
 fn session(reply: people::Reply) -> Result<SessionFacts, Error> {
     match reply {
         people::Reply::Session(session) => Ok(session),
-        other => Err(unexpected(&protocol::Reply::People(other))),
+        other => Err(astray(other)),
     }
+}
+
+fn document(reply: people::Reply) -> Result<Reply, Error> {
+    match reply {
+        people::Reply::Document(text) => Ok(Reply::json(text.into_bytes())),
+        other => Err(astray(other)),
+    }
+}
+
+/// The object answered something else than what it was asked.
+fn astray(reply: people::Reply) -> Error {
+    unexpected(&protocol::Reply::People(reply))
 }

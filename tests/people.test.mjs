@@ -356,7 +356,7 @@ describe("a pair for a signed-in person", () => {
     for (const request of [body(keys), body(keys, { legacy: true }), await challenged(keys)]) {
       const { status, json, text } = await browser.post("/cert", request);
       assert.equal(status, 200, text);
-      assert.deepEqual(Object.keys(json), ["certificates", "identity", "scopes", "expires_at", "binding", "authority", "principal_id", "auth_method"]);
+      assert.deepEqual(Object.keys(json), ["certificates", "identity", "scopes", "expires_at", "subject", "binding", "authority", "principal_id", "auth_method"]);
       assert.equal(json.identity, `wimse://localhost:${authority.port}/principal/${me.userId}`);
       assert.deepEqual([json.principal_id, json.auth_method, json.scopes], [me.userId, "passkey", ["bridgeCert"]]);
       const root = new X509Certificate(await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text());
@@ -407,12 +407,14 @@ describe("a pair for a signed-in person", () => {
 
   test("uses its challenge up, which is for this session and these keys alone", async () => {
     const keys = new Keys();
-    const request = await challenged(keys);
-    const wrong = { ...request, proofs: body(keys).proofs };
-    refused(await browser.post("/cert", wrong), 401, "p256_possession_failed");
     // Proofs over the keys alone are none over a challenge, nor those over its digest.
-    const digest = body(keys, { over: Buffer.from(request.challenge, "base64url"), legacy: true });
-    refused(await browser.post("/cert", { ...request, proofs: digest.proofs }), 401, "p256_possession_failed");
+    const bare = await challenged(keys);
+    refused(await browser.post("/cert", { ...bare, proofs: body(keys).proofs }), 401, "p256_possession_failed");
+    const digested = await challenged(keys);
+    const digest = body(keys, { over: Buffer.from(digested.challenge, "base64url"), legacy: true });
+    refused(await browser.post("/cert", { ...digested, proofs: digest.proofs }), 401, "p256_possession_failed");
+    for (const spent of [bare, digested]) refused(await browser.post("/cert", spent), 400, "bad_challenge");
+    const request = await challenged(keys);
     const other = new Browser(authority);
     await other.signIn(passkey);
     refused(await other.post("/cert", request), 400, "bad_challenge");

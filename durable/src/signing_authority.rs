@@ -33,7 +33,7 @@ use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, dura
 use crate::host::{config, now_millis, random};
 use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
-use people::People;
+use people::{KeyFacts, People};
 
 const MIGRATIONS: [&str; 2] = [
     include_str!("../migrations/signing_authority/0001_initial.sql"),
@@ -130,7 +130,16 @@ impl SigningAuthority {
             }
             Command::People(command) => {
                 self.sweep(now_millis() / 1000)?;
-                let reply = loaded.people.answer(&self.db, *command)?;
+                let key = KeyFacts {
+                    epoch: loaded.epoch,
+                    seqno: loaded
+                        .bundle
+                        .borrow()
+                        .as_ref()
+                        .map_or(0, |bundle| bundle.seqno),
+                    key_id: &loaded.key_id,
+                };
+                let reply = loaded.people.answer(&self.db, *command, &key)?;
                 Ok(Reply::People(reply))
             }
         }
@@ -234,16 +243,9 @@ impl SigningAuthority {
     async fn load(&self) -> Result<Loaded, Error> {
         let config = config(&self.env)?;
         self.db.migrate(&MIGRATIONS)?;
-        let party = config.relying_party.as_ref();
-        let party = party.map_or_else(String::new, |party| party.id().to_owned());
         let (seed, archive, people) = self.db.transact(|db| {
             let seed = ca_key::open(db, &config)?;
-            let people = People::open(
-                db,
-                config.bootstrap_code.clone(),
-                party,
-                config.trust_domain(),
-            )?;
+            let people = People::open(db, &config)?;
             Ok((seed, archive(db)?, people))
         })?;
         let lost = || Fault::Internal("there is no current key".into());

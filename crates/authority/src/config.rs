@@ -12,7 +12,7 @@ use crate::sealing::{Kek, KekError};
 use crate::url::BaseUrl;
 
 /// Every variable there is. Hosts read these and no others.
-pub const VARIABLES: [&str; 25] = [
+pub const VARIABLES: [&str; 27] = [
     "BOOTSTRAP_CODE",
     "BUILD_SHA",
     "CORS_ALLOWED_ORIGINS",
@@ -34,6 +34,8 @@ pub const VARIABLES: [&str; 25] = [
     "NOTME_KEK_SECRET_PREVIOUS",
     "NOTME_KEY_STORAGE",
     "NOTME_LOG_LEVEL",
+    "NOTME_SOURCE_HEADER",
+    "REGISTRATION",
     "SIGNET_AUTHORITY_URL",
     "SITE_URL",
     "WEBAUTHN_ORIGINS",
@@ -44,6 +46,8 @@ pub const VARIABLES: [&str; 25] = [
 const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 /// What GitHub's clients of this protocol ask tokens for.
 const DEFAULT_AUDIENCE: &str = "notme.bot";
+/// Where Cloudflare says who calls; a caller can't set it there.
+const DEFAULT_SOURCE_HEADER: &str = "cf-connecting-ip";
 /// Lifetime of a pair in milliseconds: the default, and the longest. Every bound that we publish
 /// rests on it.
 const MAX_TTL_MILLIS: u64 = 300_000;
@@ -156,6 +160,11 @@ pub struct Config {
     pub relying_party: Option<RelyingParty>,
     /// The operator's one-time code.
     pub bootstrap_code: Option<BootstrapCode>,
+    /// Whether anybody may register without an invite.
+    pub registration_open: bool,
+    /// The header that tells where a request comes from, in lower case; `None` if none is to be
+    /// believed.
+    pub source_header: Option<String>,
     /// Whether a state made for another authority URL may be taken over.
     pub allow_url_change: bool,
     /// The commit this was built from: 40 lower-case hex digits.
@@ -238,6 +247,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         });
         let log_level = self.log_level();
         let bootstrap_code = self.bootstrap_code();
+        let registration_open = self.registration();
+        let source_header = self.source_header();
         let algs = self
             .text("ID_TOKEN_SIGNING_ALGS")
             .unwrap_or_else(|| "EdDSA".into());
@@ -251,6 +262,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             key_storage: key_storage?,
             relying_party,
             bootstrap_code,
+            registration_open,
+            source_header,
             allow_url_change,
             build_sha,
             log_level,
@@ -355,6 +368,34 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             );
         }
         code
+    }
+
+    fn registration(&mut self) -> bool {
+        match self.text("REGISTRATION").as_deref() {
+            None | Some("closed") => false,
+            Some("open") => true,
+            Some(_) => {
+                self.error("REGISTRATION", "must be open or closed");
+                false
+            }
+        }
+    }
+
+    fn source_header(&mut self) -> Option<String> {
+        match self.text("NOTME_SOURCE_HEADER") {
+            None => Some(DEFAULT_SOURCE_HEADER.into()),
+            Some(name) if name == "none" => None,
+            Some(name) if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
+                Some(name.to_ascii_lowercase())
+            }
+            Some(_) => {
+                self.error(
+                    "NOTME_SOURCE_HEADER",
+                    "must be the name of a header, or none",
+                );
+                None
+            }
+        }
     }
 
     fn relying_party(&mut self, authority_url: &BaseUrl) -> Option<RelyingParty> {

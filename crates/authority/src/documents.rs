@@ -2,6 +2,7 @@
 //! configuration, none from the request.
 
 use notme_keys::{encode_base64, encode_base64url, encode_pem};
+use notme_webauthn::RelyingParty;
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -48,6 +49,21 @@ pub fn authorization_server(config: &Config) -> Value {
         "id_token_signing_alg_values_supported": config.id_token_algs,
         "service_documentation": format!("{}/architecture", config.site_url),
     })
+}
+
+/// `/.well-known/webauthn` (WebAuthn Level 3 §5.11): the origins, beside its own, whose pages may ask for
+/// this authority's passkeys.
+#[must_use]
+pub fn related_origins(config: &Config) -> Value {
+    let party = config.relying_party.as_ref();
+    json!({ "origins": party.map(RelyingParty::origins).unwrap_or_default() })
+}
+
+/// `/.well-known/passkey-endpoints` (W3C, Passkey Endpoints): where a password manager sends people.
+#[must_use]
+pub fn passkey_endpoints(config: &Config) -> Value {
+    let page = format!("{}/me", config.authority_url);
+    json!({ "enroll": page, "manage": page })
 }
 
 /// `/` for machines.

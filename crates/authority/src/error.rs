@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::people::Scope;
 use crate::people::bootstrap::FirstBoot;
 
 /// Input echoed in an answer: control characters escaped, and cut to 100 characters.
@@ -56,6 +57,8 @@ pub enum Error {
     BadChallenge,
     /// The operator's code is wrong, or was used.
     BadBootstrapCode,
+    /// The invite is wrong, was used, has expired, or its maker may not grant it any more.
+    BadInvite,
     /// The connection broke before the body had arrived.
     BodyIncomplete,
     /// The body didn't arrive in time.
@@ -104,6 +107,12 @@ pub enum Error {
     NotAnHttpEndpoint,
     /// No session, or none that is good any more.
     NoSession,
+    /// No invite's token was sent.
+    MissingInviteToken,
+    /// Without this the authority would have no administrator who can come in.
+    LastAdministrator,
+    /// Nobody grants what they don't have.
+    ScopeNotHeld(Scope),
     /// There is no such item in a list.
     NoSuchItem,
     /// Only an administrator may do this.
@@ -116,6 +125,12 @@ pub enum Error {
     InvalidSession,
     /// There is no session's cookie.
     NoSessionCookie,
+    /// There is none, on the route that has words of its own for it.
+    SessionRequired,
+    /// The cookie is no good session's, on the same route.
+    SessionRefused,
+    /// None of the session's scopes may stand in a certificate, on the same route.
+    NoCertScopes,
     /// None of the scopes asked for may stand in a certificate.
     ScopesNotEligible,
     /// None of the scopes asked for is granted.

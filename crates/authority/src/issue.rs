@@ -55,6 +55,8 @@ struct Answer<'a> {
     identity: &'a str,
     scopes: &'a [String],
     expires_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
     binding: String,
     authority: AuthorityFacts<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,6 +157,10 @@ impl Prepared {
                 key_id: &self.key_id,
             },
             claims: claims.map_err(internal)?,
+            subject: request
+                .principal
+                .as_ref()
+                .map(|_| request.evidence.subject.as_str()),
             principal_id: request.principal.as_ref().map(PrincipalId::as_str),
             auth_method: request
                 .principal

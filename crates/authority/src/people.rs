@@ -4,11 +4,15 @@
 //! may do. Sessions point to principals and hold no grants, so taking one back works at once
 //! ([ADR 7](https://github.com/notme/notme/blob/main/docs/adr/0007-one-principal.md)).
 
+pub mod admission;
+mod body;
 pub mod bootstrap;
 pub mod ceremony;
 pub mod challenge;
 pub mod command;
+pub mod invite;
 pub mod mint;
+pub mod own;
 mod scope;
 pub mod session;
 pub mod throttle;
@@ -60,7 +64,12 @@ pub fn uuid(mut random: [u8; 16]) -> String {
     let [.., version, _, variant, _, _, _, _, _, _, _] = &mut random;
     *version = *version & 0x0f | 0x40;
     *variant = *variant & 0x3f | 0x80;
-    let hex = hex::encode(random);
+    hyphenated(&random)
+}
+
+/// 16 bytes as text, in the form of UUIDs (RFC 9562 §4).
+fn hyphenated(bytes: &[u8; 16]) -> String {
+    let hex = hex::encode(bytes);
     let part = |range| hex.get(range).unwrap_or_default();
     [
         part(0..8),

@@ -24,6 +24,9 @@ pub struct PairRequest {
 pub enum BoundTo<'a> {
     /// The token that the request presents, as it was sent: its SHA-256 is the third part.
     Token(&'a str),
+    /// The value of the session's cookie: its SHA-256 is the third part. For clients that hold the
+    /// cookie; a page can't read it.
+    Cookie(&'a str),
     /// Nothing: the form of §6.1 for `POST /cert`, which is as good for another request with these
     /// keys. Clients that can, name a challenge.
     Nothing,
@@ -73,8 +76,8 @@ impl PairRequest {
             vec![pre_image, digest]
         };
         let messages = match bound_to {
-            BoundTo::Token(token) => {
-                with_digest([&mtls[..], &signing, &Sha256::digest(token)].concat())
+            BoundTo::Token(secret) | BoundTo::Cookie(secret) => {
+                with_digest([&mtls[..], &signing, &Sha256::digest(secret)].concat())
             }
             BoundTo::Nothing => with_digest([&mtls[..], &signing].concat()),
             // Who knows of challenges signs what is written, and not its digest.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::issue::IssueRequest;
 use crate::issuer_keys::KeySetAnswer;
+use crate::people::Scope;
 use crate::people::bootstrap::FirstBoot;
 use crate::people::command as people;
 use crate::people::mint::Mint;
@@ -98,6 +99,12 @@ pub enum Refusal {
     TooManyTries(u32),
     /// [`Error::UnknownPasskey`].
     UnknownPasskey,
+    /// [`Error::BadInvite`].
+    BadInvite,
+    /// [`Error::LastAdministrator`].
+    LastAdministrator,
+    /// [`Error::ScopeNotHeld`].
+    ScopeNotHeld(Scope),
     /// [`Error::NoSuchItem`].
     NoSuchItem,
     /// [`Error::ManageRequired`].
@@ -124,6 +131,9 @@ impl From<Error> for Refusal {
             Error::ScopesNotGranted => Self::ScopesNotGranted,
             Error::TooManyTries(secs) => Self::TooManyTries(secs),
             Error::UnknownPasskey => Self::UnknownPasskey,
+            Error::BadInvite => Self::BadInvite,
+            Error::LastAdministrator => Self::LastAdministrator,
+            Error::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Error::NoSuchItem => Self::NoSuchItem,
             Error::ManageRequired => Self::ManageRequired,
             Error::StepUpRequired => Self::StepUpRequired,
@@ -151,6 +161,9 @@ impl From<Refusal> for Error {
             Refusal::ScopesNotGranted => Self::ScopesNotGranted,
             Refusal::TooManyTries(secs) => Self::TooManyTries(secs),
             Refusal::UnknownPasskey => Self::UnknownPasskey,
+            Refusal::BadInvite => Self::BadInvite,
+            Refusal::LastAdministrator => Self::LastAdministrator,
+            Refusal::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Refusal::NoSuchItem => Self::NoSuchItem,
             Refusal::ManageRequired => Self::ManageRequired,
             Refusal::StepUpRequired => Self::StepUpRequired,

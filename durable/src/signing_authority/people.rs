@@ -3,19 +3,25 @@
 //! Each effect is one transaction, with the challenge that it burns and the line in the trail. A
 //! ceremony that fails burns its challenge too, in a transaction of its own.
 
+mod invites;
+mod own;
+mod registration;
+
 use std::cell::RefCell;
 
+use notme_authority::config::Config;
 use notme_authority::http::Session;
 use notme_authority::issue::IssueRequest;
-use notme_authority::people::bootstrap::{BootstrapCode, FirstBoot};
-use notme_authority::people::challenge::{Ceremony, ChallengeKey, LIFETIME_SECS};
+use notme_authority::people::admission::Doors;
+use notme_authority::people::bootstrap::BootstrapCode;
+use notme_authority::people::challenge::{Ceremony, ChallengeKey};
 use notme_authority::people::command::{
-    Command, KnownPasskey, Origin, Passkey, PasskeyState, Reply, SessionFacts,
+    Command, KnownPasskey, Origin, Passkey, PasskeyState, Reply, SessionFacts, Shown,
 };
 use notme_authority::people::mint::Mint;
 use notme_authority::people::session::{self, Times};
 use notme_authority::people::throttle::Throttle;
-use notme_authority::people::{PrincipalId, Scope, Scopes, uuid};
+use notme_authority::people::{PrincipalId, Scope, Scopes, own as documents, uuid};
 use notme_authority::{Burn, Error, Fault};
 use notme_keys::encode_base64url;
 use serde_json::{Value, json};
@@ -27,27 +33,36 @@ use crate::sql::{Database, Row, integer, internal};
 /// What makes and remembers people.
 pub(super) struct People {
     code: Option<BootstrapCode>,
-    /// What passkeys call this authority.
-    party: String,
+    /// Whether anybody may register.
+    is_open: bool,
+    /// What passkeys call this authority; nothing if there can be none.
+    party: Option<String>,
     trust_domain: String,
     challenges: ChallengeKey,
     throttle: RefCell<Throttle>,
 }
 
-/// How somebody may register who waits for their authenticator.
-const BOOTSTRAP: &str = "bootstrap";
+/// What operators are told of the key.
+pub(super) struct KeyFacts<'a> {
+    pub(super) epoch: u64,
+    /// The number of the last bundle.
+    pub(super) seqno: u64,
+    pub(super) key_id: &'a str,
+}
+
 /// The kind of authenticator that a passkey is, and the method of a session that began with one.
 const PASSKEY: &str = "passkey";
 const CHALLENGES: &str = "challenges";
+/// What a passkey is called whose owner gave it no name.
+const UNNAMED: &str = "passkey";
+
+/// Who owns a passkey, and the passkey, of authenticators `a` and passkeys `p`.
+const KNOWN_PASSKEY: &str = "a.subject, a.principal, p.algorithm, p.public_key, p.sign_count, p.aaguid, \
+     p.transports, p.backup_eligible, p.backed_up, p.attestation";
 
 impl People {
     /// Loads the key of challenges, or makes it.
-    pub(super) fn open(
-        db: &Database,
-        code: Option<BootstrapCode>,
-        party: String,
-        trust_domain: String,
-    ) -> Result<Self, Error> {
+    pub(super) fn open(db: &Database, config: &Config) -> Result<Self, Error> {
         let query = "SELECT value FROM secrets WHERE name = ?";
         let stored = db.rows(query, vec![CHALLENGES.into()])?.into_iter().next();
         let key = match stored {
@@ -59,82 +74,102 @@ impl People {
                 key
             }
         };
+        let party = config.relying_party.as_ref();
         Ok(Self {
-            code,
-            party,
-            trust_domain,
+            code: config.bootstrap_code.clone(),
+            is_open: config.registration_open,
+            party: party.map(|party| party.id().to_owned()),
+            trust_domain: config.trust_domain(),
             challenges: ChallengeKey::new(key),
             throttle: RefCell::default(),
         })
     }
 
     #[inline(never)]
-    pub(super) fn answer(&self, db: &Database, command: Command) -> Result<Reply, Error> {
+    pub(super) fn answer(
+        &self,
+        db: &Database,
+        command: Command,
+        key: &KeyFacts<'_>,
+    ) -> Result<Reply, Error> {
         let now = now_millis() / 1000;
         match command {
+            Command::Door => {
+                let door = documents::door(&self.doors(db)?, self.party.as_deref());
+                Ok(Reply::Document(door.to_string()))
+            }
             Command::BeginRegistration {
-                code,
+                wish,
                 display_name,
                 origin,
-            } => self.begin_registration(db, code, display_name, &origin, now),
-            Command::Register {
-                principal,
-                challenge,
-                passkey,
-                session,
-                origin,
-            } => {
-                let context = principal.as_str().as_bytes();
-                let burn = self.recognize(Ceremony::Registration, context, &challenge, now)?;
-                let work =
-                    |db: &Database| self.register(db, &principal, &passkey, session, &origin, now);
-                burning(db, burn, work).map(Reply::Session)
+            } => self.begin_registration(db, wish, display_name, &origin, now),
+            Command::Register(registration) => {
+                let context = registration.principal.as_str().as_bytes();
+                let challenge = &registration.challenge;
+                let burn = self.recognize(Ceremony::Registration, context, challenge, now)?;
+                burning(db, burn, |db| self.register(db, &registration, now)).map(Reply::Session)
             }
             Command::BeginSignIn => {
                 let challenge = self.challenges.make(Ceremony::SignIn, b"", random()?, now);
-                Ok(Reply::SignInBegun(challenge))
+                Ok(Reply::Challenge(challenge))
             }
             Command::FindPasskey(id) => Ok(Reply::Passkey(self.find_passkey(db, &id)?)),
-            Command::SignIn {
-                credential,
-                challenge,
-                state,
-                session,
-                origin,
-            } => {
-                let burn = self.recognize(Ceremony::SignIn, b"", &challenge, now)?;
-                let work =
-                    |db: &Database| self.sign_in(db, &credential, state, session, &origin, now);
-                burning(db, burn, work).map(Reply::Session)
+            Command::SignIn(shown) => {
+                let burn = self.recognize(Ceremony::SignIn, b"", &shown.challenge, now)?;
+                burning(db, burn, |db| self.sign_in(db, &shown, now)).map(Reply::Session)
+            }
+            Command::BeginStepUp(session) => db.transact(|db| {
+                let holder = self.session(db, session, now)?.principal;
+                Ok(Reply::StepUpBegun {
+                    challenge: self
+                        .challenges
+                        .make(Ceremony::StepUp, &session, random()?, now),
+                    allow: self.passkeys_of(db, &holder)?,
+                })
+            }),
+            Command::StepUp(shown) => {
+                let current = shown.current.ok_or(Error::NoSession)?;
+                let burn = self.recognize(Ceremony::StepUp, &current, &shown.challenge, now)?;
+                burning(db, burn, |db| self.step_up(db, current, &shown, now)).map(Reply::Session)
             }
             Command::Spend {
-                principal,
+                ceremony,
+                context,
                 challenge,
             } => {
-                let (ceremony, context) = match &principal {
-                    Some(principal) => (Ceremony::Registration, principal.as_str().as_bytes()),
-                    None => (Ceremony::SignIn, &b""[..]),
-                };
                 // What isn't ours needs no burning.
-                if let Ok(burn) = self.recognize(ceremony, context, &challenge, now) {
+                if let Ok(burn) = self.recognize(ceremony, &context, &challenge, now) {
                     db.transact(|db| spend(db, burn))?;
                 }
                 Ok(Reply::Done)
             }
             Command::Session(hash) => db
-                .transact(|db| self.authorize(db, hash, Session::Used, now))
+                .transact(|db| self.session(db, hash, now))
                 .map(Reply::Session),
             Command::BeginPossession(session) => {
                 db.transact(|db| self.session(db, session, now))?;
                 let challenge =
                     self.challenges
                         .make(Ceremony::Possession, &session, random()?, now);
-                Ok(Reply::PossessionBegun(challenge))
+                Ok(Reply::Challenge(challenge))
             }
             Command::SignOut { session, origin } => {
                 db.transact(|db| sign_out(db, session, &origin, now))?;
                 Ok(Reply::Done)
             }
+            Command::Own {
+                session,
+                act,
+                origin,
+            } => db.transact(|db| self.own(db, session, act, &origin, now)),
+            Command::Invite {
+                session,
+                draft,
+                token,
+                origin,
+            } => db.transact(|db| self.invite(db, session, &draft, token, &origin, now)),
+            Command::Invitation(token) => self.invitation(db, token, now),
+            Command::Status(session) => db.transact(|db| self.status(db, session, key, now)),
         }
     }
 
@@ -160,233 +195,116 @@ impl People {
             .map_err(|_| Error::BadChallenge)
     }
 
-    fn begin_registration(
-        &self,
-        db: &Database,
-        code: Option<[u8; 32]>,
-        display_name: String,
-        origin: &Origin,
-        now: u64,
-    ) -> Result<Reply, Error> {
-        let state = self.first_boot(db)?;
-        let (FirstBoot::Armed, Some(presented)) = (state, code) else {
-            return Err(Error::FirstBoot(state));
-        };
-        let permit = self.throttle.borrow().permit(&origin.source, now);
-        permit.map_err(|secs| Error::TooManyTries(u32::try_from(secs).unwrap_or(u32::MAX)))?;
-        if self.code.as_ref().map(BootstrapCode::hash) != Some(&presented) {
-            self.throttle.borrow_mut().failed(&origin.source, now);
-            let details = json!({});
-            db.transact(|db| trail(db, now, None, "bootstrap.refused", None, origin, &details))?;
-            return Err(Error::BadBootstrapCode);
-        }
-        let principal = PrincipalId::from_random(random()?);
-        let challenge = self.challenges.make(
-            Ceremony::Registration,
-            principal.as_str().as_bytes(),
-            random()?,
-            now,
-        );
-        db.transact(|db| {
-            db.execute(
-                "DELETE FROM registrations WHERE expires_at <= ?",
-                vec![integer(now)?],
-            )?;
-            let arguments = vec![
-                principal.as_str().into(),
-                BOOTSTRAP.into(),
-                SqlStorageValue::Blob(presented.to_vec()),
-                display_name.as_str().into(),
-                integer(now + LIFETIME_SECS)?,
-            ];
-            db.execute(
-                "INSERT INTO registrations VALUES (?, ?, ?, ?, ?)",
-                arguments,
-            )?;
-            Ok(())
-        })?;
-        Ok(Reply::RegistrationBegun {
-            principal,
-            display_name,
-            is_first: true,
-            scopes: Scopes::of_administrator(),
-            challenge,
-        })
+    /// The domain that passkeys are made for.
+    fn party(&self) -> Result<&str, Fault> {
+        let party = self.party.as_deref();
+        party.ok_or_else(|| internal("passkeys, and no relying party"))
     }
 
-    /// In the transaction of its effect: what was true when options were asked for may be over.
-    fn register(
+    fn find_passkey(&self, db: &Database, id: &[u8]) -> Result<Option<KnownPasskey>, Error> {
+        let query = format!(
+            "SELECT {KNOWN_PASSKEY} FROM authenticators a JOIN passkeys p ON p.authenticator = a.id \
+             WHERE a.kind = ? AND a.issuer = ? AND a.subject = ?"
+        );
+        let arguments = vec![
+            PASSKEY.into(),
+            self.party()?.into(),
+            encode_base64url(id).into(),
+        ];
+        let found = db.rows(&query, arguments)?.into_iter().next();
+        found.map(known_passkey).transpose()
+    }
+
+    /// The passkeys of a principal, the oldest first.
+    fn passkeys_of(
         &self,
         db: &Database,
         principal: &PrincipalId,
-        passkey: &Passkey,
-        session: [u8; 32],
-        origin: &Origin,
+    ) -> Result<Vec<KnownPasskey>, Error> {
+        let query = format!(
+            "SELECT {KNOWN_PASSKEY} FROM authenticators a JOIN passkeys p ON p.authenticator = a.id \
+             WHERE a.principal = ? AND a.issuer = ? ORDER BY a.created_at, a.id"
+        );
+        let arguments = vec![principal.as_str().into(), self.party()?.into()];
+        let rows = db.rows(&query, arguments)?;
+        rows.into_iter().map(known_passkey).collect()
+    }
+
+    fn sign_in(&self, db: &Database, shown: &Shown, now: u64) -> Result<SessionFacts, Error> {
+        let (authenticator, owner) = self.note_use(db, shown, now)?;
+        // Another session of this browser's would be forgotten, and go on.
+        if let Some(previous) = shown.current {
+            sign_out(db, previous, &shown.origin, now)?;
+        }
+        let (origin, session) = (&shown.origin, shown.session);
+        begin_session(db, &owner, &authenticator, session, origin, now)?;
+        let details =
+            json!({ "authenticator": authenticator, "counter_went_back": shown.state.went_back });
+        let actor = Some(owner.as_str());
+        trail(db, now, actor, "session.began", actor, origin, &details)?;
+        self.session(db, session, now)
+    }
+
+    /// The holder of a session showed one of their passkeys again.
+    fn step_up(
+        &self,
+        db: &Database,
+        current: [u8; 32],
+        shown: &Shown,
         now: u64,
     ) -> Result<SessionFacts, Error> {
-        let query = "DELETE FROM registrations WHERE principal = ? AND expires_at > ? \
-                     RETURNING admission, reference, display_name";
-        let waiting = db.rows(query, vec![principal.as_str().into(), integer(now)?])?;
-        let mut waiting = waiting.into_iter().next().ok_or(Error::BadChallenge)?;
-        let (admission, code, name) = (waiting.text()?, waiting.blob()?, waiting.text()?);
-        if admission != BOOTSTRAP {
-            return Err(Fault::Internal(format!("a registration by {admission}")).into());
+        let holder = self.session(db, current, now)?;
+        let (authenticator, owner) = self.note_use(db, shown, now)?;
+        if owner != holder.principal {
+            return Err(Error::UnknownPasskey);
         }
-        if self.first_boot(db)? != FirstBoot::Armed
-            || self.code.as_ref().map(|code| &code.hash()[..]) != Some(&code)
-        {
-            return Err(Error::BadBootstrapCode);
-        }
-        if self.find_passkey(db, &passkey.id)?.is_some() {
-            return Err(Error::CredentialKnown);
-        }
-        let used = vec![
-            SqlStorageValue::Blob(code),
-            integer(now)?,
-            principal.as_str().into(),
-        ];
-        db.execute("INSERT INTO used_codes VALUES (?, ?, ?)", used)?;
-        let arguments = vec![
-            principal.as_str().into(),
-            name.as_str().into(),
-            integer(now)?,
-        ];
-        db.execute(
-            "INSERT INTO principals VALUES (?1, 'human', ?2, ?3, NULL, NULL)",
-            arguments,
-        )?;
-        for scope in Scopes::of_administrator().iter() {
-            let arguments = vec![
-                principal.as_str().into(),
-                scope.as_str().into(),
-                integer(now)?,
-            ];
-            db.execute("INSERT INTO grants VALUES (?, ?, NULL, ?, NULL)", arguments)?;
-        }
-        let authenticator = self.insert_passkey(db, principal, passkey, now)?;
-        begin_session(db, principal, &authenticator, session, origin, now)?;
+        rotate_session(db, current, shown.session, now)?;
         let details = json!({
-            "admission": admission,
+            "session": holder.id,
             "authenticator": authenticator,
-            "display_name": name,
-            "scopes": Scopes::of_administrator().names(),
+            "counter_went_back": shown.state.went_back,
         });
-        let (actor, target) = (Some(principal.as_str()), Some(principal.as_str()));
+        let actor = Some(owner.as_str());
+        let origin = &shown.origin;
         trail(
             db,
             now,
             actor,
-            "principal.registered",
-            target,
+            "session.stepped_up",
+            actor,
             origin,
             &details,
         )?;
-        self.session(db, session, now)
+        self.session(db, shown.session, now)
     }
 
-    fn insert_passkey(
+    /// Notes that a passkey was shown; tells which authenticator it is, and whose.
+    fn note_use(
         &self,
         db: &Database,
-        principal: &PrincipalId,
-        passkey: &Passkey,
+        shown: &Shown,
         now: u64,
-    ) -> Result<String, Error> {
-        let authenticator = uuid(random()?);
-        let arguments = vec![
-            authenticator.as_str().into(),
-            principal.as_str().into(),
-            PASSKEY.into(),
-            self.party.as_str().into(),
-            encode_base64url(&passkey.id).into(),
-            PASSKEY.into(),
-            integer(now)?,
-        ];
-        db.execute(
-            "INSERT INTO authenticators VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
-            arguments,
-        )?;
-        let arguments = vec![
-            authenticator.as_str().into(),
-            signed(passkey.algorithm)?,
-            SqlStorageValue::Blob(passkey.spki.clone()),
-            integer(passkey.state.sign_count.into())?,
-            SqlStorageValue::Blob(passkey.aaguid.to_vec()),
-            Value::from(passkey.transports.clone()).to_string().into(),
-            integer(passkey.backup_eligible.into())?,
-            integer(passkey.state.backed_up.into())?,
-            passkey.attestation.as_str().into(),
-        ];
-        db.execute(
-            "INSERT INTO passkeys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            arguments,
-        )?;
-        Ok(authenticator)
-    }
-
-    fn find_passkey(&self, db: &Database, id: &[u8]) -> Result<Option<KnownPasskey>, Error> {
-        let query = "SELECT a.principal, p.algorithm, p.public_key, p.sign_count, p.aaguid, \
-                     p.transports, p.backup_eligible, p.backed_up, p.attestation \
-                     FROM authenticators a JOIN passkeys p ON p.authenticator = a.id \
-                     WHERE a.kind = ? AND a.issuer = ? AND a.subject = ?";
-        let arguments = vec![
-            PASSKEY.into(),
-            self.party.as_str().into(),
-            encode_base64url(id).into(),
-        ];
-        let Some(mut row) = db.rows(query, arguments)?.into_iter().next() else {
-            return Ok(None);
-        };
-        let owner = principal(&mut row)?;
-        let algorithm = row.signed()?;
-        let spki = row.blob()?;
-        let sign_count = u32::try_from(row.integer()?).map_err(internal)?;
-        let aaguid = row.blob()?.try_into().map_err(internal)?;
-        let transports = serde_json::from_str(&row.text()?).map_err(internal)?;
-        let backup_eligible = row.integer()? != 0;
-        let backed_up = row.integer()? != 0;
-        Ok(Some(KnownPasskey {
-            owner,
-            passkey: Passkey {
-                id: id.to_vec(),
-                algorithm,
-                spki,
-                aaguid,
-                transports,
-                backup_eligible,
-                attestation: row.text()?,
-                state: PasskeyState {
-                    sign_count,
-                    backed_up,
-                    went_back: false,
-                },
-            },
-        }))
-    }
-
-    fn sign_in(
-        &self,
-        db: &Database,
-        credential: &[u8],
-        state: PasskeyState,
-        session: [u8; 32],
-        origin: &Origin,
-        now: u64,
-    ) -> Result<SessionFacts, Error> {
+    ) -> Result<(String, PrincipalId), Error> {
         // It may have been removed, and its owner turned away, since it was looked up.
         let query = "SELECT a.id, a.principal FROM authenticators a \
                      JOIN principals p ON p.id = a.principal \
                      WHERE a.kind = ? AND a.issuer = ? AND a.subject = ? AND p.disabled_at IS NULL";
         let arguments = vec![
             PASSKEY.into(),
-            self.party.as_str().into(),
-            encode_base64url(credential).into(),
+            self.party()?.into(),
+            encode_base64url(&shown.credential).into(),
         ];
         let row = db.rows(query, arguments)?.into_iter().next();
         let mut row = row.ok_or(Error::UnknownPasskey)?;
         let (authenticator, owner) = (row.text()?, principal(&mut row)?);
+        let PasskeyState {
+            sign_count,
+            backed_up,
+            ..
+        } = shown.state;
         let arguments = vec![
-            integer(state.sign_count.into())?,
-            integer(state.backed_up.into())?,
+            integer(sign_count.into())?,
+            integer(backed_up.into())?,
             authenticator.as_str().into(),
         ];
         db.execute(
@@ -399,12 +317,7 @@ impl People {
             "UPDATE authenticators SET last_used_at = ? WHERE id = ?",
             arguments,
         )?;
-        begin_session(db, &owner, &authenticator, session, origin, now)?;
-        let details =
-            json!({ "authenticator": authenticator, "counter_went_back": state.went_back });
-        let actor = Some(owner.as_str());
-        trail(db, now, actor, "session.began", actor, origin, &details)?;
-        self.session(db, session, now)
+        Ok((authenticator, owner))
     }
 
     /// The session with this hash, if it is good, with the grants of this moment.
@@ -431,14 +344,11 @@ impl People {
             let statement = "UPDATE sessions SET seen_at = ? WHERE hash = ?";
             db.execute(statement, vec![integer(now)?, blob()])?;
         }
-        let query = "SELECT scope FROM grants WHERE principal = ? AND (expires_at IS NULL OR expires_at > ?)";
-        let granted = db.rows(query, vec![owner.as_str().into(), integer(now)?])?;
-        let names = granted.into_iter().map(|mut row| row.text());
-        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let scopes = granted(db, &owner, now)?;
         Ok(SessionFacts {
             principal: owner,
             display_name,
-            scopes: names.iter().filter_map(|name| Scope::parse(name)).collect(),
+            scopes,
             method,
             expires_at: times.created_at + session::LIFETIME_SECS,
             id,
@@ -461,18 +371,68 @@ impl People {
         Ok(session)
     }
 
-    fn first_boot(&self, db: &Database) -> Result<FirstBoot, Error> {
-        let exists = |query, arguments| Ok::<_, Error>(!db.rows(query, arguments)?.is_empty());
+    /// Which doors are open.
+    fn doors(&self, db: &Database) -> Result<Doors, Error> {
         let has_unused_code = match &self.code {
             None => false,
             Some(code) => {
                 let hash = SqlStorageValue::Blob(code.hash().to_vec());
-                !exists("SELECT 1 FROM used_codes WHERE hash = ?", vec![hash])?
+                !exists(db, "SELECT 1 FROM used_codes WHERE hash = ?", vec![hash])?
             }
         };
-        let has_authenticator = exists("SELECT 1 FROM authenticators LIMIT 1", vec![])?;
-        Ok(FirstBoot::of(has_authenticator, has_unused_code))
+        Ok(Doors {
+            has_authenticator: exists(db, "SELECT 1 FROM authenticators LIMIT 1", vec![])?,
+            has_unused_code,
+            is_open: self.is_open,
+        })
     }
+}
+
+fn exists(db: &Database, query: &str, arguments: Vec<SqlStorageValue>) -> Result<bool, Error> {
+    Ok(!db.rows(query, arguments)?.is_empty())
+}
+
+/// What a principal may do at this moment.
+fn granted(db: &Database, principal: &PrincipalId, now: u64) -> Result<Scopes, Error> {
+    let query = "SELECT scope FROM grants \
+                 WHERE principal = ? AND (expires_at IS NULL OR expires_at > ?)";
+    let rows = db.rows(query, vec![principal.as_str().into(), integer(now)?])?;
+    let mut scopes = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        scopes.extend(Scope::parse(&row.text()?));
+    }
+    Ok(scopes.into_iter().collect())
+}
+
+/// A row of [`KNOWN_PASSKEY`].
+fn known_passkey(mut row: Row) -> Result<KnownPasskey, Error> {
+    let id = notme_keys::decode_base64url(&row.text()?);
+    let id = id.ok_or_else(|| internal("a stored credential id"))?;
+    let owner = principal(&mut row)?;
+    let algorithm = row.signed()?;
+    let spki = row.blob()?;
+    let sign_count = u32::try_from(row.integer()?).map_err(internal)?;
+    let aaguid = row.blob()?.try_into().map_err(internal)?;
+    let transports = serde_json::from_str(&row.text()?).map_err(internal)?;
+    let backup_eligible = row.integer()? != 0;
+    let backed_up = row.integer()? != 0;
+    Ok(KnownPasskey {
+        owner,
+        passkey: Passkey {
+            id,
+            algorithm,
+            spki,
+            aaguid,
+            transports,
+            backup_eligible,
+            attestation: row.text()?,
+            state: PasskeyState {
+                sign_count,
+                backed_up,
+                went_back: false,
+            },
+        },
+    })
 }
 
 /// Does `work` and burns its challenge in one transaction; if `work` fails, the challenge is burned
@@ -524,6 +484,21 @@ fn begin_session(
         "INSERT INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?7)",
         arguments,
     )?;
+    Ok(())
+}
+
+/// Goes on with a session under another secret, after its holder showed an authenticator: whoever knew
+/// the one before knows nothing now.
+fn rotate_session(db: &Database, current: [u8; 32], next: [u8; 32], now: u64) -> Result<(), Error> {
+    let arguments = vec![
+        SqlStorageValue::Blob(next.to_vec()),
+        integer(now)?,
+        SqlStorageValue::Blob(current.to_vec()),
+    ];
+    let statement = "UPDATE sessions SET hash = ?1, seen_at = ?2, verified_at = ?2 WHERE hash = ?3";
+    if db.execute(statement, arguments)? == 0 {
+        return Err(Error::NoSession);
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Reply, RequestHead};
 use crate::documents::escape;
 use crate::error::{PolicyRule, TokenError};
+use crate::people::Scope;
 use crate::people::bootstrap::FirstBoot;
 use crate::{CeremonyError, Echo, Error, Fault, Possession};
 
@@ -72,6 +73,25 @@ pub fn problem(error: &Error) -> Problem {
             400,
             "missing_user_id",
             "userId required (from register/options response)",
+        ),
+        Error::BadInvite => text(403, "bad_invite", "invalid or expired invite"),
+        Error::MissingInviteToken => text(400, "missing_invite_token", "invite token required"),
+        Error::LastAdministrator => text(
+            409,
+            "last_administrator",
+            "nobody else could administer this authority: let another administrator in first",
+        ),
+        Error::ScopeNotHeld(scope) => text(
+            403,
+            "scope_not_held",
+            &format!("cannot grant scope you don't have: {scope}"),
+        ),
+        Error::SessionRequired => text(401, "session_required", "session_required"),
+        Error::SessionRefused => text(401, "session_refused", "invalid_session"),
+        Error::NoCertScopes => text(
+            403,
+            "no_cert_scopes",
+            "session holds no cert-eligible scopes (need bridgeCert)",
         ),
         Error::NoSuchItem => text(404, "no_such_item", "there is no such item"),
         Error::ManageRequired => text(403, "manage_required", "authorityManage scope required"),
@@ -402,6 +422,13 @@ fn examples() -> Vec<Error> {
         Error::ScopesNotEligible,
         Error::MissingUserId,
         Error::NoSession,
+        Error::SessionRequired,
+        Error::SessionRefused,
+        Error::NoCertScopes,
+        Error::BadInvite,
+        Error::MissingInviteToken,
+        Error::LastAdministrator,
+        Error::ScopeNotHeld(Scope::BridgeCert),
         Error::NoSuchItem,
         Error::ManageRequired,
         Error::StepUpRequired,

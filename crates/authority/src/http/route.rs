@@ -38,6 +38,38 @@ impl Method {
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
+    /// Options for recovery.
+    BeginRecovery,
+    /// Options for showing a passkey again.
+    BeginStepUp,
+    /// A pair for whoever has a session, with proofs bound to its cookie.
+    CertPasskey,
+    /// What a stranger may know.
+    Door,
+    /// Ends one of one's own sessions.
+    EndOwnSession,
+    /// What an invite offers.
+    Invitation,
+    /// An invite and a registration response in, a session out.
+    Join,
+    /// Makes an invite.
+    MakeInvite,
+    /// One's own passkeys.
+    OwnPasskeys,
+    /// One's own sessions.
+    OwnSessions,
+    /// Where passkeys are made and managed.
+    PasskeyEndpoints,
+    /// The other origins that use this authority's passkeys.
+    RelatedOrigins,
+    /// Removes one of one's own passkeys.
+    RemovePasskey,
+    /// Names one of one's own passkeys.
+    RenamePasskey,
+    /// Counts for operators.
+    Status,
+    /// A passkey that is shown again.
+    StepUp,
     /// The revocation bundle.
     Bundle,
     /// Options for registering a passkey.
@@ -330,7 +362,7 @@ pub const ROUTES: &[Route] = &[
     session(
         Method::Post,
         "/cert/passkey",
-        Operation::NotImplemented,
+        Operation::CertPasskey,
         "A session and two keys in, an enrolment pair out; the proofs are bound to the cookie.",
     ),
     later(Method::Get, "/login", "The login page."),
@@ -338,7 +370,7 @@ pub const ROUTES: &[Route] = &[
     session(
         Method::Post,
         "/join",
-        Operation::NotImplemented,
+        Operation::Join,
         "Redeems an invite: its token and the passkey that was made for it in, a session out.",
     ),
     session(
@@ -352,31 +384,31 @@ pub const ROUTES: &[Route] = &[
     session(
         Method::Get,
         "/me/passkeys",
-        Operation::NotImplemented,
+        Operation::OwnPasskeys,
         "Lists one's own passkeys.",
     ),
     session(
         Method::Post,
         "/me/passkeys/{id}",
-        Operation::NotImplemented,
+        Operation::RenamePasskey,
         "Names one of one's own passkeys.",
     ),
     session(
         Method::Delete,
         "/me/passkeys/{id}",
-        Operation::NotImplemented,
+        Operation::RemovePasskey,
         "Removes one of one's own passkeys; needs a passkey that was shown a short while ago.",
     ),
     session(
         Method::Get,
         "/me/sessions",
-        Operation::NotImplemented,
+        Operation::OwnSessions,
         "Lists one's own sessions.",
     ),
     session(
         Method::Delete,
         "/me/sessions/{id}",
-        Operation::NotImplemented,
+        Operation::EndOwnSession,
         "Ends one of one's own sessions.",
     ),
     session(
@@ -394,7 +426,7 @@ pub const ROUTES: &[Route] = &[
     manage(
         Method::Post,
         "/invites",
-        Operation::NotImplemented,
+        Operation::MakeInvite,
         "Makes an invite; one that grants more than `bridgeCert` needs a passkey that was shown a short while ago.",
     ),
     manage(
@@ -406,7 +438,7 @@ pub const ROUTES: &[Route] = &[
     session(
         Method::Post,
         "/invites/lookup",
-        Operation::NotImplemented,
+        Operation::Invitation,
         "What an invite offers to whoever holds its token.",
     ),
     later(Method::Get, "/connections", "Lists linked identities."),
@@ -443,31 +475,31 @@ pub const ROUTES: &[Route] = &[
     session(
         Method::Post,
         "/auth/passkey/step-up/options",
-        Operation::NotImplemented,
+        Operation::BeginStepUp,
         "Begins showing a passkey again.",
     ),
     session(
         Method::Post,
         "/auth/passkey/step-up/verify",
-        Operation::NotImplemented,
+        Operation::StepUp,
         "Ends it: for five minutes the session may do what is dangerous.",
     ),
     session(
         Method::Post,
         "/auth/passkey/reset",
-        Operation::NotImplemented,
+        Operation::BeginRecovery,
         "Begins recovery: an operator's code lets a new administrator in, and removes nobody.",
     ),
     manage(
         Method::Get,
         "/auth/passkey/status",
-        Operation::NotImplemented,
+        Operation::Status,
         "Counts for operators.",
     ),
     session(
         Method::Get,
         "/auth/state",
-        Operation::NotImplemented,
+        Operation::Door,
         "What a stranger may know before they knock.",
     ),
     manage(
@@ -590,14 +622,16 @@ pub const ROUTES: &[Route] = &[
         "/openapi.json",
         "The API reference, for machines.",
     ),
-    later(
-        Method::Get,
+    document(
         "/.well-known/webauthn",
+        Operation::RelatedOrigins,
+        Cache::Public(KEY_MAX_AGE),
         "The other origins that use this authority's passkeys.",
     ),
-    later(
-        Method::Get,
+    document(
         "/.well-known/passkey-endpoints",
+        Operation::PasskeyEndpoints,
+        Cache::Public(KEY_MAX_AGE),
         "Where passkeys are made and managed.",
     ),
     later(Method::Get, "/assets/{file}", "What the pages are made of."),

@@ -1,20 +1,20 @@
 //! The passkey ceremonies as requests and answers (notme protocol §4.4 and §10.1).
 
 use notme_webauthn::{
-    AuthenticationResponse, Challenge, CreationOptions, RegistrationResponse, RelyingParty,
-    RequestOptions, User, UserHandle,
+    AuthenticationResponse, Challenge, CreationOptions, CredentialDescriptor, RegistrationResponse,
+    RelyingParty, RequestOptions, User, UserHandle,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::body::{object, shown_name, text};
 use super::bootstrap::BootstrapCode;
-use super::command::{Reply, SessionFacts};
+use super::command::{KnownPasskey, RegistrationBegun, SessionFacts};
+use super::invite::{self, InviteToken};
 use super::{PrincipalId, Scope};
-use crate::{CeremonyError, Error, Fault};
+use crate::{CeremonyError, Echo, Error, Fault};
 
-/// The longest display name, in characters.
-const MAX_NAME_CHARS: usize = 64;
 /// What a principal is called that gave no name.
 const DEFAULT_NAME: &str = "user";
 
@@ -23,31 +23,28 @@ const DEFAULT_NAME: &str = "user";
 pub struct BeginRegistration {
     /// The hash of the operator's code, if one was sent.
     pub code: Option<[u8; 32]>,
+    /// The hash of an invite's token, if one was sent.
+    pub invite: Option<[u8; 32]>,
     /// What the principal is to be called.
     pub display_name: String,
 }
 
 impl BeginRegistration {
-    /// Reads `{bootstrapCode?, displayName?}`.
+    /// Reads `{bootstrapCode?, invite?, displayName?}`.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`] and [`Error::InvalidMember`].
+    /// [`Error::InvalidJson`], [`Error::InvalidMember`] and [`Error::BadInvite`].
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let body: RegistrationWish = object(body)?;
         let code = text(body.bootstrap_code.as_ref(), "bootstrapCode")?;
         let code = code.filter(|code| !code.trim().is_empty());
-        let name = text(body.display_name.as_ref(), "displayName")?;
-        let name = name.map(str::trim).unwrap_or_default();
-        let is_shown = |c: char| {
-            !c.is_control()
-                && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-        };
-        if name.chars().count() > MAX_NAME_CHARS || !name.chars().all(is_shown) {
-            return Err(Error::InvalidMember("displayName"));
-        }
+        let invite = text(body.invite.as_ref(), "invite")?.filter(|token| !token.is_empty());
+        let invite = invite.map(|token| InviteToken::parse(token).ok_or(Error::BadInvite));
+        let name = shown_name(body.display_name.as_ref(), "displayName")?;
         Ok(Self {
             code: code.map(|code| *BootstrapCode::presented(code).hash()),
-            display_name: if name.is_empty() { DEFAULT_NAME } else { name }.to_owned(),
+            invite: invite.transpose()?.map(|token| token.hash()),
+            display_name: name.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
         })
     }
 }
@@ -61,24 +58,63 @@ pub struct Registration {
     pub challenge: Challenge,
     /// The response.
     pub response: RegistrationResponse,
+    /// What its owner calls the passkey.
+    pub name: Option<String>,
 }
 
 impl Registration {
-    /// Reads `{userId, response}`.
+    /// Reads `{userId, response, name?}`.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`], [`Error::MissingUserId`], [`Error::Ceremony`].
+    /// [`Error::InvalidJson`], [`Error::MissingUserId`], [`Error::InvalidMember`],
+    /// [`Error::Ceremony`].
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let body: Answer<'_> = object(body)?;
         let principal = text(body.user_id.as_ref(), "userId")?
             .and_then(PrincipalId::parse)
             .ok_or(Error::MissingUserId)?;
+        let name = shown_name(body.name.as_ref(), "name")?;
         let failed = |error| Error::Ceremony(CeremonyError::Registration(error));
         let response = RegistrationResponse::parse(body.response()).map_err(failed)?;
         Ok(Self {
             principal,
             challenge: response.claimed_challenge().map_err(failed)?,
             response,
+            name,
+        })
+    }
+}
+
+/// An invite, and the passkey that was made for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Join {
+    /// The hash of the invite's token.
+    pub invite: [u8; 32],
+    /// The registration.
+    pub registration: Registration,
+}
+
+impl Join {
+    /// Reads `{token, proof: {type: "passkey", userId, response, name?}}`.
+    ///
+    /// # Errors
+    /// [`Error::MissingInviteToken`], [`Error::BadInvite`], [`Error::MissingProofType`],
+    /// [`Error::UnknownProofType`], [`Error::NotImplemented`] for the doors of later, and those of
+    /// [`Registration::parse`].
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        let invite = invite::presented(body)?.hash();
+        let body: Joining<'_> = object(body)?;
+        let proof = body.proof.map_or("{}", RawValue::get).as_bytes();
+        let kind: Value = object(proof)?;
+        match text(kind.get("type"), "proof.type")? {
+            Some("passkey") => {}
+            None | Some("") => return Err(Error::MissingProofType),
+            Some("oidc") => return Err(Error::NotImplemented),
+            Some(other) => return Err(Error::UnknownProofType(Echo::new(other))),
+        }
+        Ok(Self {
+            invite,
+            registration: Registration::parse(proof)?,
         })
     }
 }
@@ -111,18 +147,19 @@ impl SignIn {
 /// The answer to a request for registration options.
 ///
 /// # Errors
-/// [`Fault::Internal`] if `begun` is another reply.
-pub fn registration_options(party: &RelyingParty, begun: Reply) -> Result<Value, Fault> {
-    let Reply::RegistrationBegun {
+/// [`Fault::Internal`] if what was begun can't be put into options.
+pub fn registration_options(
+    party: &RelyingParty,
+    begun: RegistrationBegun,
+) -> Result<Value, Fault> {
+    let RegistrationBegun {
         principal,
         display_name,
         is_first,
         scopes,
         challenge,
-    } = begun
-    else {
-        return Err(Fault::Internal("another reply to a registration".into()));
-    };
+        exclude,
+    } = begun;
     let handle = UserHandle::new(principal.as_str().as_bytes().to_vec());
     let user = User {
         handle: handle.map_err(|error| Fault::Internal(error.to_string()))?,
@@ -133,7 +170,7 @@ pub fn registration_options(party: &RelyingParty, begun: Reply) -> Result<Value,
         party,
         user: &user,
         challenge: &Challenge::from_bytes(challenge),
-        exclude: &[],
+        exclude: &descriptors(&exclude)?,
     };
     Ok(json!({
         "options": serde_json::to_value(options).map_err(|e| Fault::Internal(e.to_string()))?,
@@ -143,15 +180,36 @@ pub fn registration_options(party: &RelyingParty, begun: Reply) -> Result<Value,
     }))
 }
 
+/// The answer to a request for recovery: registration options, and that nobody was removed.
+///
+/// # Errors
+/// As [`registration_options`].
+pub fn recovery_options(party: &RelyingParty, begun: RegistrationBegun) -> Result<Value, Fault> {
+    let mut answer = registration_options(party, begun)?;
+    if let Some(members) = answer.as_object_mut() {
+        members.insert("ok".into(), true.into());
+        members.insert("deleted".into(), 0.into());
+    }
+    Ok(answer)
+}
+
+fn descriptors(passkeys: &[KnownPasskey]) -> Result<Vec<CredentialDescriptor>, Fault> {
+    passkeys.iter().map(KnownPasskey::descriptor).collect()
+}
+
 /// The answer to a request for authentication options.
 ///
 /// # Errors
 /// [`Fault::Internal`] if they don't serialize.
-pub fn sign_in_options(party: &RelyingParty, challenge: [u8; 32]) -> Result<Value, Fault> {
+pub fn sign_in_options(
+    party: &RelyingParty,
+    challenge: [u8; 32],
+    allow: &[KnownPasskey],
+) -> Result<Value, Fault> {
     serde_json::to_value(RequestOptions {
         party,
         challenge: &Challenge::from_bytes(challenge),
-        allow: &[],
+        allow: &descriptors(allow)?,
     })
     .map_err(|error| Fault::Internal(error.to_string()))
 }
@@ -172,18 +230,20 @@ pub fn signed_in(session: &SessionFacts) -> Value {
     })
 }
 
-/// `/me` as JSON.
+/// The answer to an invite that was redeemed.
 #[must_use]
-pub fn me(session: &SessionFacts) -> Value {
+pub fn joined(session: &SessionFacts) -> Value {
     json!({
-        "authenticated": true,
-        "userId": session.principal.as_str(),
-        "isAdmin": session.scopes.contains(Scope::AuthorityManage),
-        "expiresAt": session.expires_at,
-        "displayName": session.display_name,
+        "joined": true,
+        "principalId": session.principal.as_str(),
         "scopes": session.scopes.names(),
-        "authMethod": session.method,
     })
+}
+
+/// The answer to a passkey that was shown again.
+#[must_use]
+pub fn stepped_up(session: &SessionFacts) -> Value {
+    json!({ "verified": true, "freshUntil": session.fresh_until })
 }
 
 /// The members of a request for registration options. A member that stands twice is no JSON of ours.
@@ -191,6 +251,7 @@ pub fn me(session: &SessionFacts) -> Value {
 #[serde(rename_all = "camelCase")]
 struct RegistrationWish {
     bootstrap_code: Option<Value>,
+    invite: Option<Value>,
     display_name: Option<Value>,
 }
 
@@ -200,6 +261,7 @@ struct RegistrationWish {
 #[serde(rename_all = "camelCase")]
 struct Answer<'a> {
     user_id: Option<Value>,
+    name: Option<Value>,
     #[serde(borrow)]
     response: Option<&'a RawValue>,
 }
@@ -210,21 +272,11 @@ impl Answer<'_> {
     }
 }
 
-fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
-    // A sequence would do for a struct, and isn't what is asked for.
-    match body.trim_ascii_start().first() {
-        Some(b'{') => serde_json::from_slice(body).map_err(|_| Error::InvalidJson),
-        _ => Err(Error::InvalidJson),
-    }
-}
-
-/// A text that may be missing.
-fn text<'a>(member: Option<&'a Value>, name: &'static str) -> Result<Option<&'a str>, Error> {
-    match member {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(Error::InvalidMember(name)),
-    }
+/// The members of a request to join.
+#[derive(Deserialize)]
+struct Joining<'a> {
+    #[serde(borrow)]
+    proof: Option<&'a RawValue>,
 }
 
 #[cfg(test)]

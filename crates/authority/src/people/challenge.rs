@@ -2,6 +2,7 @@
 //! ([ADR 8](https://github.com/notme/notme/blob/main/docs/adr/0008-challenges.md)).
 
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -15,7 +16,7 @@ const NONCE_LEN: usize = 12;
 const LABEL: &[u8] = b"notme-challenge-v1";
 
 /// What a challenge is good for. One ceremony's challenge is worth nothing in another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ceremony {
     /// Registering a passkey; the context is the id of the user to be.
     Registration,

@@ -6,6 +6,8 @@ use notme_webauthn::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::challenge::Ceremony;
+use super::invite::Draft;
 use super::{PrincipalId, Scope, Scopes};
 use crate::http::Session;
 use crate::{Error, Fault};
@@ -19,52 +21,38 @@ pub struct Origin {
     pub request_id: String,
 }
 
-/// What the signing object can be asked about people.
+/// What the signing object can be asked about people. Sessions and secrets come as their hashes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
+    /// What a stranger may know.
+    Door,
     /// May somebody register? Then with which challenge?
     BeginRegistration {
-        /// The hash of the operator's code, if one was sent.
-        code: Option<[u8; 32]>,
+        /// What they present.
+        wish: Wish,
         /// What the principal is to be called.
         display_name: String,
         /// Where from.
         origin: Origin,
     },
-    /// Register this passkey, which was verified, and begin a session.
-    Register {
-        /// Who it was made for.
-        principal: PrincipalId,
-        /// The challenge that it answers.
-        challenge: [u8; 32],
-        /// The passkey.
-        passkey: Passkey,
-        /// The hash of the session's secret.
-        session: [u8; 32],
-        /// Where from.
-        origin: Origin,
-    },
+    /// Register this passkey, which was verified.
+    Register(Box<Register>),
     /// A challenge for whoever wants to sign in.
     BeginSignIn,
     /// The passkey with this credential id.
     FindPasskey(Vec<u8>),
     /// Begin a session for the owner of this passkey, whose assertion was verified.
-    SignIn {
-        /// Its credential id.
-        credential: Vec<u8>,
-        /// The challenge that it answers.
-        challenge: [u8; 32],
-        /// Its new state.
-        state: PasskeyState,
-        /// The hash of the session's secret.
-        session: [u8; 32],
-        /// Where from.
-        origin: Origin,
-    },
+    SignIn(Shown),
+    /// A challenge, and the passkeys that may answer it, for the holder of this session.
+    BeginStepUp([u8; 32]),
+    /// One of them was shown, and its assertion verified.
+    StepUp(Shown),
     /// This challenge was answered, and wrongly: it is used up all the same.
     Spend {
-        /// Whose registration it was for; a sign-in has nobody.
-        principal: Option<PrincipalId>,
+        /// The ceremony it was for.
+        ceremony: Ceremony,
+        /// What it was good for.
+        context: Vec<u8>,
         /// The challenge.
         challenge: [u8; 32],
     },
@@ -74,39 +62,156 @@ pub enum Command {
     BeginPossession([u8; 32]),
     /// End the session with this hash.
     SignOut {
-        /// The hash of its secret.
+        /// The session.
         session: [u8; 32],
         /// Where from.
         origin: Origin,
     },
+    /// Something with what is one's own.
+    Own {
+        /// The session.
+        session: [u8; 32],
+        /// What.
+        act: OwnAct,
+        /// Where from.
+        origin: Origin,
+    },
+    /// Make an invite.
+    Invite {
+        /// The session.
+        session: [u8; 32],
+        /// What it is to be.
+        draft: Draft,
+        /// The hash of its token.
+        token: [u8; 32],
+        /// Where from.
+        origin: Origin,
+    },
+    /// What the invite with this token offers.
+    Invitation([u8; 32]),
+    /// Counts for the administrator who has this session.
+    Status([u8; 32]),
+}
+
+/// What somebody presents who wants to register.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wish {
+    /// The operator's code, for first boot.
+    Code([u8; 32]),
+    /// The operator's code, for recovery.
+    Recovery([u8; 32]),
+    /// An invite's token.
+    Invite([u8; 32]),
+    /// A session, for a further passkey; should it be over, nothing.
+    Session([u8; 32]),
+    /// Nothing.
+    Nothing,
+}
+
+/// A passkey that was verified, and whom it is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    /// Who it was made for.
+    pub principal: PrincipalId,
+    /// The challenge that it answers.
+    pub challenge: [u8; 32],
+    /// The passkey.
+    pub passkey: Passkey,
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// The invite that it has to be for, where the request names one.
+    pub invite: Option<[u8; 32]>,
+    /// The session that the request has.
+    pub current: Option<[u8; 32]>,
+    /// The session to begin, or to go on with.
+    pub session: [u8; 32],
+    /// Where from.
+    pub origin: Origin,
+}
+
+/// A passkey whose assertion was verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Its credential id.
+    pub credential: Vec<u8>,
+    /// The challenge that it answers.
+    pub challenge: [u8; 32],
+    /// Its new state.
+    pub state: PasskeyState,
+    /// The session that the request has.
+    pub current: Option<[u8; 32]>,
+    /// The session to begin, or to go on with.
+    pub session: [u8; 32],
+    /// Where from.
+    pub origin: Origin,
+}
+
+/// What a principal does with what is its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OwnAct {
+    /// Lists its passkeys.
+    Passkeys,
+    /// Names one.
+    RenamePasskey {
+        /// Which.
+        id: String,
+        /// How.
+        name: String,
+    },
+    /// Removes one.
+    RemovePasskey(String),
+    /// Lists its sessions.
+    Sessions,
+    /// Ends one.
+    EndSession(String),
 }
 
 /// What it answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// Somebody may register.
-    RegistrationBegun {
-        /// The id of the principal to be.
-        principal: PrincipalId,
-        /// What it will be called.
-        display_name: String,
-        /// Whether it is the first.
-        is_first: bool,
-        /// What it will be granted.
-        scopes: Scopes,
+    RegistrationBegun(RegistrationBegun),
+    /// The challenge of a sign-in, or for proofs of possession.
+    Challenge([u8; 32]),
+    /// The challenge of a step-up, and what may answer it.
+    StepUpBegun {
         /// The challenge.
         challenge: [u8; 32],
+        /// The passkeys.
+        allow: Vec<KnownPasskey>,
     },
-    /// The challenge of a sign-in.
-    SignInBegun([u8; 32]),
-    /// The challenge for proofs of possession.
-    PossessionBegun([u8; 32]),
     /// A passkey, if there is one with that id.
     Passkey(Option<KnownPasskey>),
     /// A session, begun or found.
     Session(SessionFacts),
+    /// An invite was made.
+    Invited {
+        /// Its id.
+        id: String,
+        /// Until when, in Unix seconds.
+        expires_at: u64,
+    },
+    /// A document for the caller, as it is to be sent.
+    Document(String),
     /// It is done, or there was nothing to do.
     Done,
+}
+
+/// What options for a registration are made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationBegun {
+    /// The id of the principal to be, or of the one that asks.
+    pub principal: PrincipalId,
+    /// What it will be called.
+    pub display_name: String,
+    /// Whether it is the first.
+    pub is_first: bool,
+    /// What it will be granted.
+    pub scopes: Scopes,
+    /// The challenge.
+    pub challenge: [u8; 32],
+    /// The passkeys that it has.
+    pub exclude: Vec<KnownPasskey>,
 }
 
 /// A session, and what its principal may do at this moment.

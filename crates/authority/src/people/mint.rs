@@ -4,6 +4,7 @@ use notme_keys::{Outcome, SignatureCheck};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::body::{object, text};
 use super::command::SessionFacts;
 use super::{PrincipalId, Scope, Scopes};
 use crate::issue::IssueRequest;
@@ -21,6 +22,8 @@ pub struct Request {
     pub scopes: Scopes,
     /// The challenge that its proofs are over, if it names one.
     pub challenge: Option<[u8; 32]>,
+    /// The value of the cookie that its proofs are over, on the route where they are.
+    cookie: Option<String>,
 }
 
 /// What the signing object is asked for: a pair for the holder of this session.
@@ -41,32 +44,25 @@ pub struct Mint {
 }
 
 impl Request {
-    /// Reads `{proof: {type: "session"}, scopes?, challenge?, public_keys, proofs}`.
+    /// Reads `{proof: {type: "session"}, credential?: "certificate", scopes?, challenge?, public_keys,
+    /// proofs}`. A token is what asks for one (`credential: "token"`), never what lacks keys.
     ///
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::MissingProofType`], [`Error::UnknownProofType`],
     /// [`Error::NotImplemented`], [`Error::InvalidMember`], and those of the keys and proofs.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        let json: Value = serde_json::from_slice(body).map_err(|_| Error::InvalidJson)?;
-        if !json.is_object() {
-            return Err(Error::InvalidJson);
-        }
+        let json: Value = object(body)?;
         match json.pointer("/proof/type").and_then(Value::as_str) {
             Some("session") => {}
             None | Some("") => return Err(Error::MissingProofType),
             Some("oidc" | "bootstrap") => return Err(Error::NotImplemented),
             Some(other) => return Err(Error::UnknownProofType(Echo::new(other))),
         }
-        let scopes = match json.get("scopes") {
-            None | Some(Value::Null) => Scopes::of_anybody(),
-            // A name that isn't a scope is one that nobody was granted.
-            Some(Value::Array(names)) => names
-                .iter()
-                .map(|name| name.as_str().ok_or(Error::InvalidMember("scopes")))
-                .filter_map(|name| name.map(Scope::parse).transpose())
-                .collect::<Result<_, _>>()?,
-            Some(_) => return Err(Error::InvalidMember("scopes")),
-        };
+        match text(json.get("credential"), "credential")? {
+            None | Some("certificate") => {}
+            Some("token") => return Err(Error::NotImplemented),
+            Some(_) => return Err(Error::InvalidMember("credential")),
+        }
         let challenge = match json.get("challenge") {
             None | Some(Value::Null) => None,
             Some(challenge) => Some(
@@ -77,19 +73,36 @@ impl Request {
                     .ok_or(Error::BadChallenge)?,
             ),
         };
+        let scopes = scopes(&json)?;
         Ok(Self {
             pair: PairRequest::parse(body)?,
             scopes,
             challenge,
+            cookie: None,
+        })
+    }
+
+    /// Reads `{scopes?, public_keys, proofs}` of a caller that holds the cookie (§8.2).
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`], [`Error::InvalidMember`], and those of the keys and proofs.
+    pub fn parse_bound_to_cookie(body: &[u8], cookie: &str) -> Result<Self, Error> {
+        Ok(Self {
+            pair: PairRequest::parse(body)?,
+            scopes: scopes(&object(body)?)?,
+            challenge: None,
+            cookie: Some(cookie.to_owned()),
         })
     }
 
     /// What must hold for the caller to hold both keys.
     #[must_use]
     pub fn checks(&self) -> [SignatureCheck; 2] {
-        let bound_to = self.challenge.as_ref();
-        self.pair
-            .checks(bound_to.map_or(BoundTo::Nothing, BoundTo::Challenge))
+        self.pair.checks(match (&self.challenge, &self.cookie) {
+            (Some(challenge), _) => BoundTo::Challenge(challenge),
+            (None, Some(cookie)) => BoundTo::Cookie(cookie),
+            (None, None) => BoundTo::Nothing,
+        })
     }
 
     /// Decides about possession.
@@ -108,6 +121,20 @@ impl Request {
             mtls_spki: self.pair.mtls.to_spki().to_vec(),
             signing_spki: self.pair.signing.to_spki().to_vec(),
         })
+    }
+}
+
+/// The scopes that a request asks for.
+fn scopes(json: &Value) -> Result<Scopes, Error> {
+    match json.get("scopes") {
+        None | Some(Value::Null) => Ok(Scopes::of_anybody()),
+        // A name that isn't a scope is one that nobody was granted.
+        Some(Value::Array(names)) => names
+            .iter()
+            .map(|name| name.as_str().ok_or(Error::InvalidMember("scopes")))
+            .filter_map(|name| name.map(Scope::parse).transpose())
+            .collect(),
+        Some(_) => Err(Error::InvalidMember("scopes")),
     }
 }
 
@@ -222,6 +249,14 @@ mod tests {
                 Error::UnknownProofType(Echo::new("x")),
             ),
             (r#"{"proof":{"type":"oidc"}}"#, Error::NotImplemented),
+            (
+                r#"{"proof":{"type":"session"},"credential":"token"}"#,
+                Error::NotImplemented,
+            ),
+            (
+                r#"{"proof":{"type":"session"},"credential":"jwt"}"#,
+                Error::InvalidMember("credential"),
+            ),
             (
                 r#"{"proof":{"type":"session"},"scopes":"x"}"#,
                 Error::InvalidMember("scopes"),

@@ -36,12 +36,18 @@ impl SessionToken {
             .into()
     }
 
-    /// The `Set-Cookie` header that begins the session (§3.5).
+    /// The value of the cookie.
     #[must_use]
-    pub fn set_cookie(&self) -> String {
-        let value = encode_base64url(&self.0);
+    pub fn to_text(&self) -> String {
+        encode_base64url(&self.0)
+    }
+
+    /// The `Set-Cookie` header that gives a browser the session (§3.5), for so many seconds.
+    #[must_use]
+    pub fn set_cookie(&self, max_age_secs: u64) -> String {
+        let value = self.to_text();
         format!(
-            "{COOKIE}={value}; HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age={LIFETIME_SECS}"
+            "{COOKIE}={value}; HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age={max_age_secs}"
         )
     }
 }
@@ -139,7 +145,7 @@ mod tests {
     #[test]
     fn a_cookie_comes_back_as_it_was_set() {
         let token = SessionToken::from_random([7; 32]);
-        let cookie = token.set_cookie();
+        let cookie = token.set_cookie(86_400);
         let (pair, attributes) = cookie.split_once("; ").unwrap();
         assert_eq!(
             attributes,
@@ -163,7 +169,7 @@ mod tests {
         ] {
             assert!(is_nothing(Some(header)), "{header}");
         }
-        let good = SessionToken::from_random([7; 32]).set_cookie();
+        let good = SessionToken::from_random([7; 32]).set_cookie(60);
         let good = good.split(';').next().unwrap();
         for header in [
             "notme_session=".to_owned(),

@@ -1,0 +1,189 @@
+//! What a principal does with what is its own: passkeys and sessions.
+
+use notme_authority::Error;
+use notme_authority::http::Session;
+use notme_authority::people::Scope;
+use notme_authority::people::command::{Origin, OwnAct, Reply, SessionFacts};
+use notme_authority::people::own::{PasskeyRow, SessionRow, passkeys, sessions};
+use notme_authority::people::session::{IDLE_SECS, LIFETIME_SECS};
+use serde_json::json;
+
+use super::{KeyFacts, People, trail};
+use crate::sql::{Database, integer, internal};
+
+impl People {
+    pub(super) fn own(
+        &self,
+        db: &Database,
+        session: [u8; 32],
+        act: OwnAct,
+        origin: &Origin,
+        now: u64,
+    ) -> Result<Reply, Error> {
+        let holder = self.session(db, session, now)?;
+        match act {
+            OwnAct::Passkeys => {
+                let document = passkeys(&holder, &self.passkey_rows(db, &holder)?);
+                Ok(Reply::Document(document.to_string()))
+            }
+            OwnAct::RenamePasskey { id, name } => {
+                let statement = "UPDATE authenticators SET name = ? WHERE id = ? AND principal = ?";
+                let arguments = vec![
+                    name.as_str().into(),
+                    id.as_str().into(),
+                    holder.principal.as_str().into(),
+                ];
+                if db.execute(statement, arguments)? == 0 {
+                    return Err(Error::NoSuchItem);
+                }
+                let action = "authenticator.renamed";
+                let (actor, details) = (Some(holder.principal.as_str()), json!({ "name": name }));
+                trail(db, now, actor, action, Some(&id), origin, &details)?;
+                Ok(Reply::Done)
+            }
+            OwnAct::RemovePasskey(id) => {
+                holder.require_fresh(now)?;
+                self.remove_passkey(db, &holder, &id, origin, now)?;
+                Ok(Reply::Done)
+            }
+            OwnAct::Sessions => {
+                let document = sessions(&holder, &self.session_rows(db, &holder, now)?);
+                Ok(Reply::Document(document.to_string()))
+            }
+            OwnAct::EndSession(id) => {
+                let statement = "DELETE FROM sessions WHERE id = ? AND principal = ?";
+                let owner = holder.principal.as_str();
+                if db.execute(statement, vec![id.as_str().into(), owner.into()])? == 0 {
+                    return Err(Error::NoSuchItem);
+                }
+                let details = json!({ "session": id });
+                let actor = Some(owner);
+                trail(db, now, actor, "session.ended", actor, origin, &details)?;
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
+    fn passkey_rows(&self, db: &Database, holder: &SessionFacts) -> Result<Vec<PasskeyRow>, Error> {
+        let query = "SELECT a.id, a.name, a.created_at, a.last_used_at, p.backed_up, p.backup_eligible, \
+                     p.aaguid FROM authenticators a JOIN passkeys p ON p.authenticator = a.id \
+                     WHERE a.principal = ? ORDER BY a.created_at, a.id";
+        let mut rows = Vec::new();
+        for mut row in db.rows(query, vec![holder.principal.as_str().into()])? {
+            rows.push(PasskeyRow {
+                id: row.text()?,
+                name: row.text()?,
+                created_at: row.integer()?,
+                last_used_at: row.optional_integer()?,
+                backed_up: row.integer()? != 0,
+                backup_eligible: row.integer()? != 0,
+                aaguid: row.blob()?.try_into().map_err(internal)?,
+            });
+        }
+        Ok(rows)
+    }
+
+    #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
+    fn session_rows(
+        &self,
+        db: &Database,
+        holder: &SessionFacts,
+        now: u64,
+    ) -> Result<Vec<SessionRow>, Error> {
+        let query = "SELECT id, method, source, created_at, seen_at FROM sessions \
+                     WHERE principal = ? AND created_at > ? AND seen_at > ? \
+                     ORDER BY created_at DESC, id";
+        let arguments = vec![
+            holder.principal.as_str().into(),
+            integer(now.saturating_sub(LIFETIME_SECS))?,
+            integer(now.saturating_sub(IDLE_SECS))?,
+        ];
+        let mut rows = Vec::new();
+        for mut row in db.rows(query, arguments)? {
+            let (id, method, source) = (row.text()?, row.text()?, row.text()?);
+            let created_at = row.integer()?;
+            rows.push(SessionRow {
+                id,
+                method,
+                source,
+                created_at,
+                seen_at: row.integer()?,
+                expires_at: created_at + LIFETIME_SECS,
+            });
+        }
+        Ok(rows)
+    }
+
+    /// Removes one of the holder's passkeys, and the sessions that began with it.
+    fn remove_passkey(
+        &self,
+        db: &Database,
+        holder: &SessionFacts,
+        id: &str,
+        origin: &Origin,
+        now: u64,
+    ) -> Result<(), Error> {
+        let owner = holder.principal.as_str();
+        let arguments = || vec![id.into(), owner.into()];
+        let query = "SELECT name FROM authenticators WHERE id = ? AND principal = ?";
+        let found = db.rows(query, arguments())?.into_iter().next();
+        let name = found.ok_or(Error::NoSuchItem)?.text()?;
+        db.execute(
+            "DELETE FROM sessions WHERE authenticator = ?",
+            vec![id.into()],
+        )?;
+        db.execute(
+            "DELETE FROM passkeys WHERE authenticator = ?",
+            vec![id.into()],
+        )?;
+        let statement = "DELETE FROM authenticators WHERE id = ? AND principal = ?";
+        db.execute(statement, arguments())?;
+        let was_administrator = holder.scopes.contains(Scope::AuthorityManage);
+        if was_administrator && !self.has_administrator(db, now)? {
+            return Err(Error::LastAdministrator);
+        }
+        let (details, action) = (json!({ "name": name }), "authenticator.removed");
+        trail(db, now, Some(owner), action, Some(id), origin, &details)
+    }
+
+    /// Whether somebody could come in who may administer the authority.
+    #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
+    pub(super) fn has_administrator(&self, db: &Database, now: u64) -> Result<bool, Error> {
+        let query = "SELECT 1 FROM grants g JOIN principals p ON p.id = g.principal \
+                     WHERE g.scope = ? AND (g.expires_at IS NULL OR g.expires_at > ?) \
+                     AND p.disabled_at IS NULL \
+                     AND EXISTS (SELECT 1 FROM authenticators a WHERE a.principal = p.id) LIMIT 1";
+        let arguments = vec![Scope::AuthorityManage.as_str().into(), integer(now)?];
+        super::exists(db, query, arguments)
+    }
+
+    /// Counts for operators.
+    pub(super) fn status(
+        &self,
+        db: &Database,
+        session: [u8; 32],
+        key: &KeyFacts<'_>,
+        now: u64,
+    ) -> Result<Reply, Error> {
+        self.authorize(db, session, Session::Manage, now)?;
+        let count = |query: &str, arguments| {
+            let row = db.rows(query, arguments)?.into_iter().next();
+            row.map_or(Ok(0), |mut row| row.integer())
+        };
+        let admin = || vec![Scope::AuthorityManage.as_str().into()];
+        let passkey = json!({
+            "users": count("SELECT COUNT(DISTINCT principal) FROM authenticators", vec![])?,
+            "credentials": count("SELECT COUNT(*) FROM passkeys", vec![])?,
+            "admins": count("SELECT COUNT(*) FROM grants WHERE scope = ?", admin())?,
+        });
+        let doors = self.doors(db)?;
+        let status = json!({
+            "authority": { "epoch": key.epoch, "seqno": key.seqno, "keyId": key.key_id },
+            "passkey": passkey,
+            "rpId": self.party.as_deref().unwrap_or_default(),
+            "recoveryArmed": doors.has_authenticator && doors.has_unused_code,
+        });
+        Ok(Reply::Document(status.to_string()))
+    }
+}

@@ -1,0 +1,334 @@
+//! Registering a passkey: who may, and what happens in the one transaction that does it.
+
+use notme_authority::people::admission::Admission;
+use notme_authority::people::bootstrap::{BootstrapCode, FirstBoot};
+use notme_authority::people::challenge::{Ceremony, LIFETIME_SECS};
+use notme_authority::people::command::{
+    Origin, Passkey, Register, RegistrationBegun, Reply, SessionFacts, Wish,
+};
+use notme_authority::people::{PrincipalId, Scopes, uuid};
+use notme_authority::{Error, Fault};
+use notme_keys::encode_base64url;
+use serde_json::{Value, json};
+use worker::SqlStorageValue;
+
+use super::{PASSKEY, People, UNNAMED, begin_session, rotate_session, sign_out, signed, trail};
+use crate::host::random;
+use crate::sql::{Database, integer};
+
+/// How many registrations may wait at a time. Where anybody may register, strangers write these rows.
+const MAX_WAITING: u64 = 100_000;
+
+/// A registration that somebody let in.
+struct Admitted {
+    admission: Admission,
+    principal: PrincipalId,
+    display_name: String,
+    scopes: Scopes,
+    /// What it rests on: a code's or a token's hash, a session's id.
+    reference: Vec<u8>,
+}
+
+impl People {
+    pub(super) fn begin_registration(
+        &self,
+        db: &Database,
+        wish: Wish,
+        display_name: String,
+        origin: &Origin,
+        now: u64,
+    ) -> Result<Reply, Error> {
+        let Some(wish) = self.admit(db, wish, display_name, origin, now)? else {
+            self.throttle.borrow_mut().failed(&origin.source, now);
+            let details = json!({});
+            db.transact(|db| trail(db, now, None, "bootstrap.refused", None, origin, &details))?;
+            return Err(Error::BadBootstrapCode);
+        };
+        let Admitted {
+            admission,
+            principal,
+            display_name,
+            scopes,
+            reference,
+        } = wish;
+        let context = principal.as_str().as_bytes();
+        let challenge = self
+            .challenges
+            .make(Ceremony::Registration, context, random()?, now);
+        let exclude = match admission {
+            Admission::Session => self.passkeys_of(db, &principal)?,
+            _ => Vec::new(),
+        };
+        db.transact(|db| {
+            db.execute(
+                "DELETE FROM registrations WHERE expires_at <= ?",
+                vec![integer(now)?],
+            )?;
+            let waiting = db.rows("SELECT COUNT(*) FROM registrations", vec![])?;
+            let waiting = waiting.into_iter().next();
+            if waiting.map_or(Ok(0), |mut row| row.integer())? >= MAX_WAITING {
+                return Err(Error::TooManyTries(60));
+            }
+            let arguments = vec![
+                principal.as_str().into(),
+                admission.as_str().into(),
+                SqlStorageValue::Blob(reference),
+                display_name.as_str().into(),
+                integer(now + LIFETIME_SECS)?,
+            ];
+            // A principal that asks again for a further passkey begins anew.
+            let statement = "INSERT OR REPLACE INTO registrations VALUES (?, ?, ?, ?, ?)";
+            db.execute(statement, arguments)?;
+            Ok(())
+        })?;
+        Ok(Reply::RegistrationBegun(RegistrationBegun {
+            is_first: admission == Admission::Bootstrap,
+            principal,
+            display_name,
+            scopes,
+            challenge,
+            exclude,
+        }))
+    }
+
+    /// Who may register with what is presented; nobody if it is a wrong code.
+    fn admit(
+        &self,
+        db: &Database,
+        wish: Wish,
+        display_name: String,
+        origin: &Origin,
+        now: u64,
+    ) -> Result<Option<Admitted>, Error> {
+        let doors = self.doors(db)?;
+        let somebody = |admission, scopes, reference| {
+            Ok(Some(Admitted {
+                admission,
+                principal: PrincipalId::from_random(random()?),
+                display_name: display_name.clone(),
+                scopes,
+                reference,
+            }))
+        };
+        let (admission, presented) = match wish {
+            Wish::Code(presented) => (doors.for_code()?, presented),
+            Wish::Recovery(presented) => (doors.for_recovery()?, presented),
+            Wish::Invite(token) => {
+                let invite = self.find_invite(db, token, now)?;
+                let scopes = invite.terms.grants(now)?.clone();
+                return somebody(Admission::Invite, scopes, token.to_vec());
+            }
+            Wish::Session(hash) => match db.transact(|db| self.session(db, hash, now)) {
+                Ok(session) => {
+                    session.require_fresh(now)?;
+                    return Ok(Some(Admitted {
+                        admission: Admission::Session,
+                        principal: session.principal,
+                        display_name: session.display_name,
+                        scopes: session.scopes,
+                        reference: session.id.into_bytes(),
+                    }));
+                }
+                Err(Error::NoSession) => {
+                    return somebody(doors.for_anybody()?, Scopes::of_anybody(), Vec::new());
+                }
+                Err(error) => return Err(error),
+            },
+            Wish::Nothing => {
+                return somebody(doors.for_anybody()?, Scopes::of_anybody(), Vec::new());
+            }
+        };
+        let permit = self.throttle.borrow().permit(&origin.source, now);
+        permit.map_err(|secs| Error::TooManyTries(u32::try_from(secs).unwrap_or(u32::MAX)))?;
+        if self.code.as_ref().map(BootstrapCode::hash) != Some(&presented) {
+            return Ok(None);
+        }
+        somebody(admission, Scopes::of_administrator(), presented.to_vec())
+    }
+
+    /// In the transaction of its effect: what was true when options were asked for may be over.
+    pub(super) fn register(
+        &self,
+        db: &Database,
+        registration: &Register,
+        now: u64,
+    ) -> Result<SessionFacts, Error> {
+        let Register {
+            principal,
+            passkey,
+            origin,
+            session,
+            ..
+        } = registration;
+        let query = "DELETE FROM registrations WHERE principal = ? AND expires_at > ? \
+                     RETURNING admission, reference, display_name";
+        let waiting = db.rows(query, vec![principal.as_str().into(), integer(now)?])?;
+        let mut waiting = waiting.into_iter().next().ok_or(Error::BadChallenge)?;
+        let (admission, reference) = (waiting.text()?, waiting.blob()?);
+        let name = waiting.text()?;
+        let admission = Admission::parse(&admission)
+            .ok_or_else(|| Fault::Internal(format!("a registration by {admission}")))?;
+        if registration
+            .invite
+            .is_some_and(|token| token[..] != reference)
+        {
+            return Err(Error::BadInvite);
+        }
+        if self.find_passkey(db, &passkey.id)?.is_some() {
+            return Err(Error::CredentialKnown);
+        }
+        if admission == Admission::Session {
+            return self.register_further(db, registration, &reference, now);
+        }
+        let doors = self.doors(db)?;
+        let (scopes, maker) = match admission {
+            Admission::Bootstrap | Admission::Recovery => {
+                let is_current =
+                    self.code.as_ref().map(|code| &code.hash()[..]) == Some(&reference);
+                let is_first = doors.first_boot() == FirstBoot::Armed;
+                let is_expected = is_first == (admission == Admission::Bootstrap);
+                if !is_current || !doors.has_unused_code || !is_expected {
+                    return Err(Error::BadBootstrapCode);
+                }
+                let used = vec![
+                    SqlStorageValue::Blob(reference),
+                    integer(now)?,
+                    principal.as_str().into(),
+                ];
+                db.execute("INSERT INTO used_codes VALUES (?, ?, ?)", used)?;
+                (Scopes::of_administrator(), None)
+            }
+            Admission::Invite => {
+                let (scopes, maker) = self.redeem(db, &reference, principal, now)?;
+                (scopes, Some(maker))
+            }
+            Admission::Open | Admission::Session => {
+                doors.for_anybody()?;
+                (Scopes::of_anybody(), None)
+            }
+        };
+        self.insert_principal(db, principal, &name, &scopes, maker.as_ref(), now)?;
+        let passkey_name = registration.name.as_deref();
+        let authenticator = self.insert_passkey(db, principal, passkey, passkey_name, now)?;
+        if let Some(previous) = registration.current {
+            sign_out(db, previous, origin, now)?;
+        }
+        begin_session(db, principal, &authenticator, *session, origin, now)?;
+        let details = json!({
+            "admission": admission.as_str(),
+            "authenticator": authenticator,
+            "display_name": name,
+            "scopes": scopes.names(),
+        });
+        let action = match admission {
+            Admission::Recovery => "administrator.recovered",
+            _ => "principal.registered",
+        };
+        let actor = Some(principal.as_str());
+        trail(db, now, actor, action, actor, origin, &details)?;
+        self.session(db, *session, now)
+    }
+
+    /// A further passkey, for whoever has the session that asked for it.
+    fn register_further(
+        &self,
+        db: &Database,
+        registration: &Register,
+        session_id: &[u8],
+        now: u64,
+    ) -> Result<SessionFacts, Error> {
+        let Register {
+            principal,
+            passkey,
+            origin,
+            ..
+        } = registration;
+        let current = registration.current.ok_or(Error::NoSession)?;
+        let holder = self.session(db, current, now)?;
+        if holder.principal != *principal || holder.id.as_bytes() != session_id {
+            return Err(Error::NoSession);
+        }
+        let name = registration.name.as_deref();
+        let authenticator = self.insert_passkey(db, principal, passkey, name, now)?;
+        rotate_session(db, current, registration.session, now)?;
+        let details = json!({ "name": name.unwrap_or(UNNAMED), "session": holder.id });
+        let (actor, target) = (Some(principal.as_str()), Some(authenticator.as_str()));
+        let action = "authenticator.added";
+        trail(db, now, actor, action, target, origin, &details)?;
+        self.session(db, registration.session, now)
+    }
+
+    #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
+    fn insert_principal(
+        &self,
+        db: &Database,
+        principal: &PrincipalId,
+        name: &str,
+        scopes: &Scopes,
+        maker: Option<&PrincipalId>,
+        now: u64,
+    ) -> Result<(), Error> {
+        let maker = || maker.map_or(SqlStorageValue::Null, |maker| maker.as_str().into());
+        let arguments = vec![
+            principal.as_str().into(),
+            name.into(),
+            integer(now)?,
+            maker(),
+        ];
+        db.execute(
+            "INSERT INTO principals VALUES (?1, 'human', ?2, ?3, ?4, NULL)",
+            arguments,
+        )?;
+        for scope in scopes.iter() {
+            let arguments = vec![
+                principal.as_str().into(),
+                scope.as_str().into(),
+                maker(),
+                integer(now)?,
+            ];
+            db.execute("INSERT INTO grants VALUES (?, ?, ?, ?, NULL)", arguments)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a passkey to a principal; tells its authenticator's id.
+    fn insert_passkey(
+        &self,
+        db: &Database,
+        principal: &PrincipalId,
+        passkey: &Passkey,
+        name: Option<&str>,
+        now: u64,
+    ) -> Result<String, Error> {
+        let authenticator = uuid(random()?);
+        let arguments = vec![
+            authenticator.as_str().into(),
+            principal.as_str().into(),
+            PASSKEY.into(),
+            self.party()?.into(),
+            encode_base64url(&passkey.id).into(),
+            name.unwrap_or(UNNAMED).into(),
+            integer(now)?,
+        ];
+        db.execute(
+            "INSERT INTO authenticators VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+            arguments,
+        )?;
+        let arguments = vec![
+            authenticator.as_str().into(),
+            signed(passkey.algorithm)?,
+            SqlStorageValue::Blob(passkey.spki.clone()),
+            integer(passkey.state.sign_count.into())?,
+            SqlStorageValue::Blob(passkey.aaguid.to_vec()),
+            Value::from(passkey.transports.clone()).to_string().into(),
+            integer(passkey.backup_eligible.into())?,
+            integer(passkey.state.backed_up.into())?,
+            passkey.attestation.as_str().into(),
+        ];
+        db.execute(
+            "INSERT INTO passkeys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            arguments,
+        )?;
+        Ok(authenticator)
+    }
+}
