@@ -3,18 +3,23 @@
 //! Whatever cannot be expressed in all three languages is refused here, by name, so that the
 //! emitters are total: they have no construct left to skip.
 
+mod json_only;
 mod read;
 mod recursion;
 
 use std::fmt;
 
+pub use json_only::{JsonField, JsonFile, JsonStruct, JsonType, JsonValue};
+pub(crate) use read::module;
 pub use read::read;
 
-/// All files that the compiler was asked to compile.
+/// All files that the compiler was asked to compile, each kind in the order of the command line.
 #[derive(Debug)]
 pub struct Schema {
-    /// In the order of the command line.
+    /// Those whose messages every language reads and writes.
     pub files: Vec<File>,
+    /// Those whose messages are JSON only.
+    pub json_files: Vec<JsonFile>,
 }
 
 /// A schema file.
@@ -101,6 +106,8 @@ pub struct Member {
 pub struct Field {
     /// The name as in the schema.
     pub name: String,
+    /// What `$Json.name` calls it in JSON, which only a file that is JSON only may have.
+    pub json_name: Option<String>,
     /// The documentation.
     pub doc: String,
     /// Whether `$Notme.optional` is on it.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::model::{self, Schema};
 use crate::text::NOTICE;
-use crate::{go, rust, typescript};
+use crate::{go, json_schema, rust, typescript, zod};
 
 const USAGE: &str = "usage: notme-codegen (--write | --check) [--if-capnp] [--if-go]
   --write     write gen/ from schema/*.capnp
@@ -97,7 +97,8 @@ impl From<model::Error> for Error {
 /// # Errors
 /// [`Error`] as said there.
 pub fn run(options: &Options) -> Result<(), Error> {
-    let request = match compile(Path::new("."), &schema_files(Path::new("schema"))?) {
+    let files = schema_files(Path::new("schema"))?;
+    let request = match compile(Path::new("."), &files) {
         Err(Error::ToolMissing(tool)) if options.if_capnp => {
             println!("notme-codegen: skipped, `{tool}` is not installed");
             return Ok(());
@@ -107,7 +108,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let schema = model::read(&request)?;
     let mut outputs = emit(&schema);
     let mut stale = generated_files(Path::new("gen"))?;
-    match go_files(&schema, &request) {
+    match go_files(&schema, &files) {
         Err(Error::ToolMissing(tool)) if options.if_go => {
             println!("notme-codegen: skipped gen/go, `{tool}` is not installed");
             stale.retain(|path| !path.starts_with("gen/go"));
@@ -154,7 +155,7 @@ pub fn compile(root: &Path, files: &[PathBuf]) -> Result<Vec<u8>, Error> {
     pipe("capnp", command.args(files), &[])
 }
 
-/// The files in Rust and TypeScript, by path from the repository's root.
+/// The files in Rust, TypeScript and JSON, by path from the repository's root.
 fn emit(schema: &Schema) -> BTreeMap<PathBuf, String> {
     let mut outputs = BTreeMap::new();
     for file in &schema.files {
@@ -166,12 +167,27 @@ fn emit(schema: &Schema) -> BTreeMap<PathBuf, String> {
         outputs.insert(format!("gen/ts/{module}.ts").into(), typescript::emit(file));
     }
     outputs.insert("gen/rust/src/schema.rs".into(), rust::modules(schema));
+    for file in &schema.json_files {
+        let module = &file.module;
+        outputs.insert(format!("gen/ts/{module}.ts").into(), zod::emit(file));
+        outputs.insert(
+            format!("gen/json-schema/{module}.json").into(),
+            json_schema::emit(file),
+        );
+    }
     outputs
 }
 
 /// The files in Go: our own, formatted as Go's own tool does it, and capnpc-go's.
-fn go_files(schema: &Schema, request: &[u8]) -> Result<BTreeMap<PathBuf, String>, Error> {
-    let mut outputs = capnpc_go(request)?;
+fn go_files(schema: &Schema, files: &[PathBuf]) -> Result<BTreeMap<PathBuf, String>, Error> {
+    // capnpc-go makes Go of every file that it is asked for, so those that are JSON only are not.
+    let is_json_only = |path: &PathBuf| {
+        let module = model::module(&path.to_string_lossy());
+        schema.json_files.iter().any(|file| file.module == module)
+    };
+    let mut files = files.to_vec();
+    files.retain(|path| !is_json_only(path));
+    let mut outputs = capnpc_go(&compile(Path::new("."), &files)?)?;
     for file in &schema.files {
         let text = go::emit(schema, file);
         let text = pipe("gofmt", &mut Command::new("gofmt"), text.as_bytes())?;

@@ -56,6 +56,19 @@ impl Text {
         }
     }
 
+    /// Adds a comment in the way of TypeScript.
+    pub(crate) fn block_comment(&mut self, comment: &str) {
+        // A comment that would end early would turn its rest into code.
+        let comment = comment.trim_end().replace("*/", "*\\/");
+        if comment.contains('\n') {
+            self.line("/**");
+            self.comment(" *", &comment);
+            self.line(" */");
+        } else {
+            self.line(&format!("/** {comment} */"));
+        }
+    }
+
     /// The text.
     pub(crate) fn finish(self) -> String {
         self.text

@@ -82,15 +82,7 @@ struct Module<'a> {
 
 impl Module<'_> {
     fn doc(&mut self, doc: &str) {
-        // A comment that would end early would turn its rest into code.
-        let doc = doc.trim_end().replace("*/", "*\\/");
-        if doc.contains('\n') {
-            self.out.line("/**");
-            self.out.comment(" *", &doc);
-            self.out.line(" */");
-        } else {
-            self.out.line(&format!("/** {doc} */"));
-        }
+        self.out.block_comment(doc);
     }
 
     fn enumeration(&mut self, of: &Enum) {

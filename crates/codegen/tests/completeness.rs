@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use capnp::message::{Reader, ReaderOptions};
-use capnp::schema_capnp::{code_generator_request, field, node};
+use capnp::schema_capnp::{code_generator_request, field, node, value};
 use capnp::serialize::OwnedSegments;
-use notme_codegen::{go, model, rust, typescript};
+use notme_codegen::{go, json_schema, model, rust, typescript, zod};
 use support::compile;
 
 /// The text of one language for one schema file.
@@ -232,6 +232,88 @@ fn every_field_is_in_every_language() {
         fields += walk.fields;
     }
     assert!(fields > 150, "{fields} fields");
+}
+
+/// Of a file that is JSON only there are validators and a JSON Schema, and both have everything.
+#[test]
+fn every_field_of_a_json_only_file_is_in_both_outputs() {
+    let Some(bytes) = compile(&[PathBuf::from("schema/api.capnp")]) else {
+        return;
+    };
+    let schema = model::read(&bytes).unwrap();
+    assert!(schema.files.is_empty(), "Rust and Go would be generated");
+    let [file] = schema.json_files.as_slice() else {
+        panic!("not one file");
+    };
+    let message: Reader<OwnedSegments> =
+        capnp::serialize::read_message(bytes.as_slice(), ReaderOptions::new()).unwrap();
+    let request: code_generator_request::Reader<'_> = message.get_root().unwrap();
+    let requested = request.get_requested_files().unwrap().get(0).get_id();
+    let nodes = request.get_nodes().unwrap().into_iter();
+    let nodes: Vec<_> = nodes
+        .filter(|node| node.get_scope_id() == requested)
+        .collect();
+    let typescript = Output {
+        language: "TypeScript",
+        text: zod::emit(file),
+    };
+    let json = Output {
+        language: "JSON Schema",
+        text: json_schema::emit(file),
+    };
+    let mut fields = 0;
+    for node in nodes {
+        let display = node.get_display_name().unwrap().to_str().unwrap();
+        let name = display.rsplit(':').next().unwrap();
+        let json_block = [format!("    \"{name}\": {{")];
+        match node.which().unwrap() {
+            node::Struct(reader) => {
+                for field in reader.get_fields().unwrap() {
+                    let mut named = field.get_name().unwrap().to_str().unwrap();
+                    let mut is_optional = false;
+                    for annotation in field.get_annotations().unwrap() {
+                        match annotation.get_value().unwrap().which().unwrap() {
+                            value::Text(text) => named = text.unwrap().to_str().unwrap(),
+                            _ => is_optional = true,
+                        }
+                    }
+                    let what = &format!("{name}.{named}");
+                    let mark = if is_optional { "?" } else { "" };
+                    let interface = [format!("export interface {name} {{")];
+                    typescript.expect(what, &interface, "\n}", &[format!("  {named}{mark}: ")]);
+                    let optional = if is_optional {
+                        "/* @__PURE__ */ z.optional("
+                    } else {
+                        ""
+                    };
+                    let schema = [format!("export const {name}Schema: ")];
+                    typescript.expect(what, &schema, "\n}", &[format!("  {named}: {optional}")]);
+                    let member = format!("        \"{named}\": {{\n");
+                    json.expect(what, &json_block, "\n    }", &[member]);
+                    let block = json.block(&json_block[0], "\n    }").unwrap();
+                    let required = block.split("\"required\": [").nth(1).unwrap_or_default();
+                    let is_required = required.contains(&format!("\"{named}\""));
+                    assert_eq!(is_required, !is_optional, "{what}");
+                    fields += 1;
+                }
+            }
+            node::Enum(reader) => {
+                for enumerant in reader.get_enumerants().unwrap() {
+                    let needle = [format!(
+                        "\"{}\"",
+                        enumerant.get_name().unwrap().to_str().unwrap()
+                    )];
+                    let ty = [format!("export type {name} =")];
+                    typescript.expect(name, &ty, ";", &needle);
+                    let schema = [format!("export const {name}Schema: ")];
+                    typescript.expect(name, &schema, ";", &needle);
+                    json.expect(name, &json_block, "\n    }", &needle);
+                }
+            }
+            _ => panic!("{display}: neither a struct nor an enum"),
+        }
+    }
+    assert!(fields > 100, "{fields} fields");
 }
 
 /// The three fields that a parser of the schema's text once dropped, because their comments contain

@@ -19,7 +19,13 @@ impl Copy {
     fn new(name: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = fs::remove_dir_all(&folder);
-        for part in ["schema", "gen/rust/src", "gen/ts", "gen/go"] {
+        for part in [
+            "schema",
+            "gen/rust/src",
+            "gen/ts",
+            "gen/go",
+            "gen/json-schema",
+        ] {
             copy(&root().join(part), &folder.join(part));
         }
         Self(folder)
@@ -134,6 +140,20 @@ fn every_difference_is_named() {
             .status
             .success()
     );
+    // A file that is JSON only gets a field, and then goes away.
+    copy.edit("schema/api.capnp", |text| {
+        let field = "  added @1 :UInt64 $Notme.optional;\n  # Added.\n}\n\n# ---- Requests";
+        text.replacen("}\n\n# ---- Requests", field, 1)
+    });
+    check(&["gen/json-schema/api.json", "gen/ts/api.ts"]);
+    fs::remove_file(copy.0.join("schema/api.capnp")).unwrap();
+    check(&["gen/json-schema/api.json", "gen/ts/api.ts"]);
+    assert!(
+        copy.run(&["--write", "--if-go"], &["capnp"])
+            .status
+            .success()
+    );
+    assert!(!copy.0.join("gen/json-schema/api.json").exists());
     // A schema file goes away, but what was generated from it stays.
     fs::remove_file(copy.0.join("schema/conformance.capnp")).unwrap();
     check(&[

@@ -41,6 +41,32 @@ fn every_unsupported_construct_is_refused_by_name() {
     assert!(count > 30, "{count} fixtures");
 }
 
+/// Files of the two forms don't use each other's types: one has no codec, the other another JSON.
+#[test]
+fn the_two_forms_do_not_mix() {
+    let folder = std::path::Path::new("crates/codegen/tests/fixtures-of-two");
+    for (file, expected) in [
+        (
+            "json-only.capnp",
+            "json_only.capnp:Message.part: types of other files are not supported in a file that is JSON only",
+        ),
+        (
+            "binary.capnp",
+            "binary.capnp:Message.parts: its type is in a file that is JSON only",
+        ),
+    ] {
+        let files = [file.replace(".capnp", "-other.capnp"), file.to_owned()];
+        let Some(request) = compile(&files.map(|file| folder.join(file))) else {
+            return;
+        };
+        let error = model::read(&request).map(|_| "accepted");
+        assert_eq!(
+            error.map_err(|error| error.to_string()),
+            Err(expected.into())
+        );
+    }
+}
+
 #[test]
 fn bytes_that_are_no_request_are_an_error() {
     for bytes in [&b""[..], &[0; 7], &[0; 16], &[0xff; 64]] {

@@ -6,7 +6,7 @@ use capnp::serialize::OwnedSegments;
 
 use super::{
     Element, Enum, Enumerant, Error, Field, FieldKind, File, Integer, Member, Name, Pointed,
-    Schema, Struct, Type, TypeRef, Union,
+    Schema, Struct, Type, TypeRef, Union, json_only,
 };
 
 /// `$Go.package` and `$Go.import`, for capnpc-go.
@@ -14,8 +14,12 @@ const GO_PACKAGE: u64 = 0xbea9_7f10_2379_2be0;
 const GO_IMPORT: u64 = 0xe130_b601_260e_44b5;
 /// `$Json.base64`.
 const JSON_BASE64: u64 = 0xd7d8_7945_0a25_3e4b;
+/// `$Json.name`.
+const JSON_NAME: u64 = 0xfa5b_1fd6_1c2e_7c3d;
 /// `$Notme.optional`.
 const OPTIONAL: u64 = 0xe4fb_d1bb_d9a7_d1c4;
+/// `$Notme.jsonOnly`.
+const JSON_ONLY: u64 = 0x8463_2f59_a671_9998;
 
 /// Names that generated code uses for something else.
 const RESERVED: [&str; 9] = [
@@ -115,30 +119,36 @@ impl<'a> Request<'a> {
     }
 
     fn schema(&self) -> Result<Schema, Error> {
-        let files: Result<Vec<_>, Error> = self
-            .files
-            .iter()
-            .map(|(id, filename)| self.file(*id, filename))
-            .collect();
-        let mut schema = Schema { files: files? };
+        let (mut files, mut json_files) = (Vec::new(), Vec::new());
+        for (id, filename) in &self.files {
+            match self.file(*id, filename)? {
+                (Form::Binary, file) => files.push(file),
+                (Form::JsonOnly, file) => json_files.push(file),
+            }
+        }
+        let json_modules = json_files.iter().map(|file| file.module.clone()).collect();
+        for file in &files {
+            json_only::check_other(file, &json_modules)?;
+        }
+        // Also of what is JSON only a struct must have a value.
+        let mut json_schema = Schema {
+            files: json_files,
+            json_files: Vec::new(),
+        };
+        super::recursion::mark(&mut json_schema)?;
+        let json_files = json_schema.files.into_iter().map(json_only::narrow);
+        let mut schema = Schema {
+            files,
+            json_files: json_files.collect::<Result<_, _>>()?,
+        };
         super::recursion::mark(&mut schema)?;
         Ok(schema)
     }
 
-    fn file(&self, id: u64, filename: &str) -> Result<File, Error> {
+    fn file(&self, id: u64, filename: &str) -> Result<(Form, File), Error> {
         let node = self.node(id)?;
         let what = node.reader.get_display_name()?.to_str()?;
-        let known = [GO_PACKAGE, GO_IMPORT];
-        check_annotations(what, node.reader.get_annotations()?.into_iter(), &known)?;
-        let mut go_import = None;
-        for annotation in node.reader.get_annotations()? {
-            if annotation.get_id() == GO_IMPORT
-                && let value::Text(path) = annotation.get_value()?.which()?
-            {
-                go_import = Some(path?.to_string()?);
-            }
-        }
-        let go_import = go_import.ok_or_else(|| unsupported(what, "has no $Go.import"))?;
+        let (form, go_import) = form(what, node)?;
         let mut file = File {
             module: module(filename),
             go_import,
@@ -146,7 +156,7 @@ impl<'a> Request<'a> {
         };
         self.collect_types(node, &mut file.types)?;
         check_names(what, &file.types)?;
-        Ok(file)
+        Ok((form, file))
     }
 
     fn collect_types(&self, node: Node<'a>, types: &mut Vec<Type>) -> Result<(), Error> {
@@ -270,7 +280,7 @@ impl<'a> Request<'a> {
         let name = reader.get_name()?.to_string()?;
         let what = format!("{parent_what}.{name}");
         let annotations = reader.get_annotations()?;
-        let known = [OPTIONAL, JSON_BASE64];
+        let known = [OPTIONAL, JSON_BASE64, JSON_NAME];
         check_annotations(&what, annotations.into_iter(), &known)?;
         let has = |id| {
             annotations
@@ -303,13 +313,13 @@ impl<'a> Request<'a> {
             let why = "$Json.base64 belongs on every field of type Data and on no other";
             return Err(unsupported(&what, why));
         }
-        let is_pointer = matches!(kind, FieldKind::Pointer { .. } | FieldKind::Struct { .. });
-        if optional && (in_union || !is_pointer) {
-            let why = "$Notme.optional is for pointers outside unions";
+        if optional && (in_union || matches!(kind, FieldKind::Group(_))) {
+            let why = "$Notme.optional is not for groups and members of unions";
             return Err(unsupported(&what, why));
         }
         Ok(Field {
             name,
+            json_name: text_of(annotations.into_iter(), JSON_NAME)?,
             doc,
             optional,
             recursive: false,
@@ -442,8 +452,33 @@ impl<'a> Request<'a> {
     }
 }
 
+/// What the messages of a file are written as.
+enum Form {
+    /// Cap'n Proto and JSON.
+    Binary,
+    /// JSON alone.
+    JsonOnly,
+}
+
+/// What a file's own annotations say of it: its form, and the import path of its Go package.
+fn form(what: &str, node: Node<'_>) -> Result<(Form, String), Error> {
+    let annotations = node.reader.get_annotations()?;
+    let is_json_only = annotations
+        .into_iter()
+        .any(|annotation| annotation.get_id() == JSON_ONLY);
+    if is_json_only {
+        // Without Go there is nothing to say about its package.
+        check_annotations(what, annotations.into_iter(), &[JSON_ONLY])?;
+        return Ok((Form::JsonOnly, String::new()));
+    }
+    check_annotations(what, annotations.into_iter(), &[GO_PACKAGE, GO_IMPORT])?;
+    let go_import = text_of(annotations.into_iter(), GO_IMPORT)?;
+    let go_import = go_import.ok_or_else(|| unsupported(what, "has no $Go.import"))?;
+    Ok((Form::Binary, go_import))
+}
+
 /// The module of a schema file: its name without folder and extension.
-fn module(filename: &str) -> String {
+pub(crate) fn module(filename: &str) -> String {
     let name = filename.rsplit('/').next().unwrap_or(filename);
     name.strip_suffix(".capnp")
         .unwrap_or(name)
@@ -464,6 +499,20 @@ fn unsupported(what: &str, why: &str) -> Error {
     Error::Unsupported {
         what: what.to_owned(),
         why: why.to_owned(),
+    }
+}
+
+/// The text that an annotation carries, if it is there.
+fn text_of<'a>(
+    mut annotations: impl Iterator<Item = annotation::Reader<'a>>,
+    id: u64,
+) -> Result<Option<String>, Error> {
+    match annotations.find(|annotation| annotation.get_id() == id) {
+        None => Ok(None),
+        Some(annotation) => match annotation.get_value()?.which()? {
+            value::Text(text) => Ok(Some(text?.to_string()?)),
+            _ => Ok(None),
+        },
     }
 }
 
