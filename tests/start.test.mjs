@@ -12,6 +12,8 @@ import { pathToFileURL } from "node:url";
 import { ROOT } from "../tools/lib/places.mjs";
 import { parsePort } from "../tools/lib/checks.mjs";
 import { requireNode } from "../tools/lib/console.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser } from "./support/browser.mjs";
 import { SECRETS, VARIABLES, misspelt, parseDevVars, resolveVariables } from "../tools/lib/variables.mjs";
 import { COMPATIBILITY_DATE, OBJECTS } from "../tools/lib/workerd.mjs";
 import { freePort } from "./support/authority.mjs";
@@ -63,6 +65,31 @@ async function fails(env, args = []) {
     run.cleanUp();
   }
 }
+
+test("the code for the first administrator is printed until it is used, and kept", async () => {
+  const { env, port } = await place();
+  const printed = /^ {2}code {6}(([a-z2-9]{5}-){3}[a-z2-9]{5})$/m;
+  const url = `http://localhost:${port}`;
+  let code;
+  for (const start of [1, 2, 3]) {
+    const isArmed = start < 3;
+    const run = begin("npm", ["start"], { env });
+    try {
+      await run.says(/Ctrl-C stops it/);
+      const found = printed.exec(run.output());
+      assert.equal(found !== null, isArmed, run.output());
+      if (isArmed) assert.equal(found[1], code ??= found[1]);
+      if (start === 2) {
+        const registered = await new Browser({ url }).register(new Passkey(ES256), { wanted: { bootstrapCode: code } });
+        assert.equal(registered.status, 200, registered.text);
+      }
+      run.signalGroup("SIGINT");
+      await run.ended;
+    } finally {
+      run.cleanUp();
+    }
+  }
+});
 
 test("Ctrl-C ends npm start and everything it started, and leaves no note", async () => {
   const { env, stateDir, port } = await place();
@@ -209,7 +236,7 @@ test("a secret that was given is used, and none is made", async () => {
   const run = begin(process.execPath, ["tools/start.mjs"], { env });
   try {
     await run.says(READY);
-    assert.ok(!existsSync(join(home, "xdg")));
+    assert.ok(!readdirSync(join(home, "xdg"), { recursive: true }).some((path) => path.endsWith("kek-secret")));
     assert.ok(!run.output().includes(secret));
     assert.match(run.output(), /NOTME_KEK_SECRET that was given/);
   } finally {
@@ -537,7 +564,7 @@ test("an empty secret is named, and nothing is sealed with it", async () => {
     first.cleanUp();
   }
   const [folderName] = readdirSync(join(home, "xdg/notme"));
-  assert.deepEqual(readdirSync(join(home, "xdg/notme", folderName)), ["kek-secret"], "no draft is left");
+  assert.deepEqual(readdirSync(join(home, "xdg/notme", folderName)), ["bootstrap-code", "kek-secret"], "no draft is left");
   await writeFile(join(home, "xdg/notme", folderName, "kek-secret"), "");
   assert.match(await fails(env), /the secret .*kek-secret is empty/);
 });

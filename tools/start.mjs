@@ -10,7 +10,7 @@ import { build } from "./build.mjs";
 import { notePath, parsePort, requireFreePort, requireSamePort, requireSecretOf, requireUnserved, requireWritable, writeAbout } from "./lib/checks.mjs";
 import { Plain, beforeEnd, isMain, main, run, say, stop, stopOnSignals, stopping, tail } from "./lib/console.mjs";
 import { ROOT } from "./lib/places.mjs";
-import { localSecret, secretPath } from "./lib/secret.mjs";
+import { localCode, localSecret, secretPath } from "./lib/secret.mjs";
 import { readDevVars, resolveVariables } from "./lib/variables.mjs";
 import { end, firstAnswer, launch } from "./lib/workerd.mjs";
 import { setup } from "./setup.mjs";
@@ -41,6 +41,36 @@ function chooseKeyStorage(vars, stateDir) {
   const { path, value, isNew } = localSecret(stateDir);
   vars.NOTME_KEK_SECRET = value;
   return { keys: `encrypted with the secret in ${path}${isNew ? " (made now; without it this state is lost)" : ""}`, secret: path };
+}
+
+/**
+ * Completes the variables with a code for the first administrator where nobody gave one. It is kept, so
+ * that the one that was printed stays good, and once it is used no other takes its place.
+ * @param {Record<string, string>} vars
+ * @param {string} stateDir
+ * @returns {string | undefined} where it is
+ */
+function chooseCode(vars, stateDir) {
+  if (vars.BOOTSTRAP_CODE) return undefined;
+  const { path, value } = localCode(stateDir);
+  vars.BOOTSTRAP_CODE = value;
+  return path;
+}
+
+/**
+ * How the first administrator comes in, for people; nothing if there is one.
+ * @param {string} url
+ * @param {string} code
+ * @param {string | undefined} path where it is kept, if it is ours
+ */
+async function firstAdministrator(url, code, path) {
+  const { firstBoot } = await (await fetch(`${url}/auth/state`, { headers: { connection: "close" } })).json();
+  if (firstBoot !== "armed") return "";
+  const shown = path ? `${code}\n            (kept in ${path} until then)` : "the BOOTSTRAP_CODE that was given";
+  return `
+The first administrator comes in at ${url}/login
+  code      ${shown}
+`;
 }
 
 /** The commit that is built, if it is nothing but that commit. */
@@ -103,6 +133,9 @@ async function start() {
   await requireFreePort(port);
   if (vars.SIGNET_AUTHORITY_URL === url && !vars.NOTME_ALLOW_URL_CHANGE) requireSamePort(stateDir, url);
   const { keys, secret } = chooseKeyStorage(vars, stateDir);
+  const codePath = chooseCode(vars, stateDir);
+  // Nothing stands in front of it that would say where requests come from.
+  vars.NOTME_SOURCE_HEADER ??= "none";
   const allowLoopback = isLoopback(vars.GHA_ISSUER);
 
   await build(await setup());
@@ -149,8 +182,9 @@ notme is ready at ${url}
   state     ${stateDir}
   keys      ${keys}
   allowed   ${allowed(vars)}
-
+${await firstAdministrator(url, vars.BOOTSTRAP_CODE, codePath)}
 What you can do next:
+  ${url}/login    signs people in
   curl ${url}/.well-known/signet-authority.json    what this authority offers
   curl ${url}/.well-known/ca-bundle.pem            the root that verifiers trust
   README.md tells how a workflow gets its certificates, wrangler.toml.example what can be configured.

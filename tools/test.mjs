@@ -147,7 +147,7 @@ const STEPS = {
 };
 
 /** What also runs through wrangler: what a client sees. The rest looks into folders and processes. */
-const THROUGH_WRANGLER = ["documents", "gha", "http", "people", "replay"].map((name) => `tests/${name}.test.mjs`);
+const THROUGH_WRANGLER = ["documents", "gha", "http", "invites", "people", "replay"].map((name) => `tests/${name}.test.mjs`);
 
 /** @param {string} folder @returns {string[]} */
 const testFiles = (folder) =>

@@ -48,10 +48,10 @@ export class Browser {
     return this.answer(passkey, begun.json, bends);
   }
 
-  answer(passkey, { options, userId }, bends) {
+  answer(passkey, { options, userId }, bends, more = {}) {
     passkey.owner = Buffer.from(options.user.id, "base64url");
     const response = JSON.parse(passkey.register(this.ceremony(options.challenge), "none", bends));
-    return this.post("/auth/passkey/register/verify", { userId, response });
+    return this.post("/auth/passkey/register/verify", { userId, response, ...more });
   }
 
   async signIn(passkey, bends) {
@@ -63,5 +63,17 @@ export class Browser {
     passkey.counter += passkey.counter ? 1 : 0;
     const response = JSON.parse(passkey.authenticate(this.ceremony(challenge), bends));
     return this.post("/auth/passkey/login/verify", { response });
+  }
+
+  /** Shows a passkey again, so that the session may do what is dangerous. */
+  async stepUp(passkey) {
+    const { json: options } = await this.post("/auth/passkey/step-up/options");
+    return this.showAgain(passkey, options);
+  }
+
+  showAgain(passkey, { challenge }, bends) {
+    passkey.counter += passkey.counter ? 1 : 0;
+    const response = JSON.parse(passkey.authenticate(this.ceremony(challenge), bends));
+    return this.post("/auth/passkey/step-up/verify", { response });
   }
 }

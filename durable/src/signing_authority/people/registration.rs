@@ -14,7 +14,7 @@ use worker::SqlStorageValue;
 
 use super::{PASSKEY, People, UNNAMED, begin_session, rotate_session, sign_out, signed, trail};
 use crate::host::random;
-use crate::sql::{Database, integer};
+use crate::sql::{Database, integer, internal};
 
 /// How many registrations may wait at a time. Where anybody may register, strangers write these rows.
 const MAX_WAITING: u64 = 100_000;
@@ -181,7 +181,7 @@ impl People {
             return self.register_further(db, registration, &reference, now);
         }
         let doors = self.doors(db)?;
-        let (scopes, maker) = match admission {
+        let (scopes, invite) = match admission {
             Admission::Bootstrap | Admission::Recovery => {
                 let is_current =
                     self.code.as_ref().map(|code| &code.hash()[..]) == Some(&reference);
@@ -199,15 +199,20 @@ impl People {
                 (Scopes::of_administrator(), None)
             }
             Admission::Invite => {
-                let (scopes, maker) = self.redeem(db, &reference, principal, now)?;
-                (scopes, Some(maker))
+                let token = reference.try_into().map_err(internal)?;
+                let invite = self.find_invite(db, token, now)?;
+                (invite.terms.grants(now)?.clone(), Some(invite))
             }
             Admission::Open | Admission::Session => {
                 doors.for_anybody()?;
                 (Scopes::of_anybody(), None)
             }
         };
-        self.insert_principal(db, principal, &name, &scopes, maker.as_ref(), now)?;
+        let maker = invite.as_ref().map(|invite| &invite.maker);
+        self.insert_principal(db, principal, &name, &scopes, maker, now)?;
+        if let Some(invite) = &invite {
+            self.redeem(db, invite, principal, now)?;
+        }
         let passkey_name = registration.name.as_deref();
         let authenticator = self.insert_passkey(db, principal, passkey, passkey_name, now)?;
         if let Some(previous) = registration.current {
