@@ -11,11 +11,10 @@ use notme_authority::people::command::OwnAct;
 use notme_authority::protocol::{self, Command};
 use notme_authority::state::Archive;
 use notme_authority::{Error, Fault, documents};
-use notme_durable::{log, now_millis};
+use notme_durable::{log, now_millis, settle_all};
 use serde_json::Value;
 
 use crate::objects::{issuer_key, signing_authority};
-use crate::webcrypto::settle_all;
 use crate::{Call, people};
 
 /// An answer that is being made.

@@ -14,7 +14,6 @@ mod objects;
 mod people;
 #[cfg(feature = "panic-probe")]
 mod probe;
-mod webcrypto;
 
 use std::cell::OnceCell;
 use std::rc::Rc;

@@ -5,26 +5,25 @@
 
 use notme_authority::config::LogLevel;
 use notme_authority::http::Reply;
-use notme_authority::people::ceremony::{self, BeginRegistration, Join, Registration, SignIn};
+use notme_authority::people::ceremony::{self, BeginRegistration, Join, Registration};
 use notme_authority::people::challenge::{self, Ceremony};
 use notme_authority::people::command as people;
 use notme_authority::people::command::{
-    Command, Origin, OwnAct, PasskeyState, Register, RegistrationBegun, SessionFacts, Shown, Wish,
+    Command, Origin, OwnAct, Register, RegistrationBegun, SessionFacts, Shown, Wish,
 };
 use notme_authority::people::invite::{self, Draft, InviteToken};
 use notme_authority::people::session::{Presented, SessionToken, clear_cookie};
 use notme_authority::people::{mint, own};
 use notme_authority::protocol;
 use notme_authority::{CeremonyError, Error, Fault};
-use notme_durable::{log, now_millis, random};
+use notme_durable::{log, now_millis, random, settle_all};
 use notme_keys::encode_base64url;
-use notme_webauthn::{Counter, NewCredential, RelyingParty};
+use notme_webauthn::{NewCredential, RelyingParty};
 use serde_json::Value;
 
 use crate::Call;
 use crate::handlers::{json, unexpected};
 use crate::objects::signing_authority;
-use crate::webcrypto::settle_all;
 
 /// What a stranger may know before they knock.
 pub(crate) async fn door(call: &Call) -> Result<Reply, Error> {
@@ -73,7 +72,17 @@ async fn begin(call: &Call, wish: Wish, display_name: String) -> Result<Registra
 }
 
 pub(crate) async fn register(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let (session, token) = registered(call, Registration::parse(body)?, None).await?;
+    let registration = match Registration::parse(body) {
+        Ok(registration) => registration,
+        Err(error) => {
+            // What can't be taken apart has answered its challenge too.
+            if let Some((context, challenge)) = ceremony::answered(body) {
+                let _ = spend(call, Ceremony::Registration, context, challenge).await; // used before, or now
+            }
+            return Err(error);
+        }
+    };
+    let (session, token) = registered(call, registration, None).await?;
     Ok(begun(&ceremony::registered(&session), &token, &session))
 }
 
@@ -157,74 +166,32 @@ pub(crate) async fn begin_step_up(call: &Call) -> Result<Reply, Error> {
 }
 
 pub(crate) async fn sign_in(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let (shown, token) = shown(call, body, Ceremony::SignIn, Vec::new()).await?;
+    party(call)?;
+    let (shown, token) = shown(call, body)?;
     let session = session(ask(call, Command::SignIn(shown)).await?)?;
     tell(call, "signed_in", &session);
     Ok(begun(&ceremony::signed_in(&session), &token, &session))
 }
 
 pub(crate) async fn step_up(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let context = presented(call)?.hash().to_vec();
-    let (shown, token) = shown(call, body, Ceremony::StepUp, context).await?;
+    party(call)?;
+    presented(call)?;
+    let (shown, token) = shown(call, body)?;
     let session = session(ask(call, Command::StepUp(shown)).await?)?;
     tell(call, "stepped_up", &session);
     Ok(begun(&ceremony::stepped_up(&session), &token, &session))
 }
 
-/// A passkey that was shown, verified, and the secret of the session that it leads to.
-async fn shown(
-    call: &Call,
-    body: &[u8],
-    ceremony: Ceremony,
-    context: Vec<u8>,
-) -> Result<(Shown, SessionToken), Error> {
-    let party = party(call)?;
-    let sign_in = SignIn::parse(body)?;
-    let challenge = *sign_in.challenge.as_bytes();
-    let credential = sign_in.response.credential_id().as_bytes().to_vec();
-    let state = match verify_sign_in(call, party, sign_in).await {
-        Ok(state) => state,
-        Err(error) => {
-            spend(call, ceremony, context, challenge).await?;
-            return Err(error);
-        }
-    };
+/// A passkey that is shown, and the secret of the session that it may lead to.
+fn shown(call: &Call, body: &[u8]) -> Result<(Shown, SessionToken), Error> {
     let token = SessionToken::from_random(random()?);
     let shown = Shown {
-        credential,
-        challenge,
-        state,
+        body: body.to_vec(),
         current: current(call),
         session: token.hash(),
         origin: origin(call),
     };
     Ok((shown, token))
-}
-
-async fn verify_sign_in(
-    call: &Call,
-    party: &RelyingParty,
-    sign_in: SignIn,
-) -> Result<PasskeyState, Error> {
-    let failed = |error| Error::Ceremony(CeremonyError::SignIn(error));
-    let SignIn {
-        challenge,
-        response,
-    } = sign_in;
-    let id = response.credential_id().as_bytes().to_vec();
-    let known = match ask(call, Command::FindPasskey(id)).await? {
-        people::Reply::Passkey(known) => known.ok_or(Error::UnknownPasskey)?,
-        other => return Err(astray(other)),
-    };
-    let obliged = response.oblige(party, &challenge, &known.stored()?);
-    let obliged = obliged.map_err(failed)?;
-    let outcomes = settle_all(obliged.checks()).await?;
-    let assertion = obliged.settle(&outcomes).map_err(failed)?;
-    Ok(PasskeyState {
-        sign_count: assertion.sign_count,
-        backed_up: assertion.backed_up,
-        went_back: assertion.counter == Counter::WentBack,
-    })
 }
 
 /// A ceremony went wrong: its challenge is used up all the same.

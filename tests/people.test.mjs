@@ -228,7 +228,7 @@ describe("an administrator", () => {
       refused(await other.assert(passkey, theirs), 400, "bad_challenge");
       const { json: registration } = await new Browser(elsewhere).post("/auth/passkey/register/options", { bootstrapCode: CODE });
       const swapped = await new Browser(elsewhere).assert(passkey, registration.options);
-      refused(swapped, 401, "unknown_passkey");
+      refused(swapped, 400, "bad_challenge");
       // A sign-in's challenge registers nobody.
       const { json: signIn } = await new Browser(elsewhere).post("/auth/passkey/login/options");
       registration.options.challenge = signIn.challenge;
@@ -307,6 +307,22 @@ describe("an administrator", () => {
     const twice = response.replace('"type":', '"type":"public-key","type":');
     refused(await new Browser(authority).post("/auth/passkey/login/verify", `{"response":${twice}}`), 400, "duplicate_member");
     refused(await new Browser(authority).post("/auth/passkey/login/verify", `{"response":{},"response":${response}}`), 400, "invalid_json");
+  });
+
+  test("what can't be taken apart has answered its challenge", async () => {
+    const { json: options } = await browser.post("/auth/passkey/login/options");
+    const response = JSON.parse(passkey.authenticate(browser.ceremony(options.challenge)));
+    const broken = { ...response, response: { ...response.response, authenticatorData: undefined } };
+    refused(await new Browser(authority).post("/auth/passkey/login/verify", { response: broken }), 400, "response_malformed");
+    refused(await new Browser(authority).post("/auth/passkey/login/verify", { response }), 400, "bad_challenge");
+    await browser.signIn(passkey); // fresh, so that a further passkey may be registered
+    const begun = await browser.post("/auth/passkey/register/options", {});
+    const further = new Passkey(ES256);
+    further.owner = passkey.owner;
+    const made = JSON.parse(further.register(browser.ceremony(begun.json.options.challenge), "none"));
+    const torn = { ...made, response: { ...made.response, attestationObject: 1 } };
+    refused(await browser.post("/auth/passkey/register/verify", { userId: begun.json.userId, response: torn }), 400, "response_malformed");
+    refused(await browser.post("/auth/passkey/register/verify", { userId: begun.json.userId, response: made }), 400, "bad_challenge");
   });
 
   test("bodies that are none are refused", async () => {

@@ -1,4 +1,4 @@
-// The verification that runs on Workers (`src/host.mjs`) inside workerd, over Project Wycheproof's
+// The verification that runs on Workers (`durable/src/settling.mjs`) inside workerd, over Project Wycheproof's
 // vectors: the same that `crates/keys/tests/wycheproof.rs` settles natively.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
@@ -41,7 +41,7 @@ before(async () => {
   folder = mkdtempSync(join(tmpdir(), "notme-webcrypto-"));
   writeFileSync(
     join(folder, "worker.mjs"),
-    `import { settle } from "./host.mjs";
+    `import { settle } from "./settling.mjs";
      // Each part of the body is one call, behind its length.
      export default { async fetch(request) {
        const body = new Uint8Array(await request.arrayBuffer());
@@ -66,7 +66,7 @@ before(async () => {
        compatibilityDate = "${COMPATIBILITY_DATE}",
        modules = [
          (name = "worker.mjs", esModule = embed "worker.mjs"),
-         (name = "host.mjs", esModule = embed "/src/host.mjs"),
+         (name = "settling.mjs", esModule = embed "/durable/src/settling.mjs"),
        ],
      );`,
   );

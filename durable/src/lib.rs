@@ -10,12 +10,14 @@
 
 mod host;
 mod issuer_keys;
+mod settling;
 mod signing_authority;
 mod sql;
 mod webcrypto;
 
 pub use host::{config, is_logged, log, now_millis, random, read_body};
 pub use issuer_keys::IssuerKeys;
+pub use settling::settle_all;
 pub use signing_authority::SigningAuthority;
 
 /// Calls itself until the stack is full: not a trap, but an error of JavaScript's.

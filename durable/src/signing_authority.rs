@@ -19,6 +19,7 @@ use futures_util::lock::Mutex;
 use js_sys::Uint8Array;
 use notme_authority::bundle;
 use notme_authority::issue::{Authority, IssueRequest, Prepared};
+use notme_authority::people::command;
 use notme_authority::people::mint::Mint;
 use notme_authority::protocol::{self, Command, Reply};
 use notme_authority::state::{Archive, EpochKey};
@@ -139,7 +140,18 @@ impl SigningAuthority {
                         .map_or(0, |bundle| bundle.seqno),
                     key_id: &loaded.key_id,
                 };
-                let reply = loaded.people.answer(&self.db, *command, &key)?;
+                let (db, known) = (&self.db, &loaded.people);
+                let reply = match *command {
+                    command::Command::SignIn(shown) => {
+                        let session: Boxed<'_, _> = Box::pin(known.sign_in(db, &shown));
+                        session.await?
+                    }
+                    command::Command::StepUp(shown) => {
+                        let session: Boxed<'_, _> = Box::pin(known.step_up(db, &shown));
+                        session.await?
+                    }
+                    other => known.answer(db, other, &key)?,
+                };
                 Ok(Reply::People(reply))
             }
         }
@@ -191,7 +203,10 @@ impl SigningAuthority {
     /// stranger's replays would undo it each time.
     fn sweep(&self, now: u64) -> Result<(), Error> {
         if now >= self.swept_at.get().saturating_add(SWEEP_SECS) {
-            self.db.transact(|db| forget(db, now))?;
+            self.db.transact(|db| {
+                forget(db, now)?;
+                people::forget(db, now)
+            })?;
             self.swept_at.set(now);
         }
         Ok(())

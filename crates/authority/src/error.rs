@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::people::Scope;
 use crate::people::bootstrap::FirstBoot;
 
@@ -148,7 +150,7 @@ pub enum Error {
 }
 
 /// Which ceremony went wrong, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CeremonyError {
     /// A registration.
     Registration(notme_webauthn::Error),

@@ -13,7 +13,7 @@ use crate::people::bootstrap::FirstBoot;
 use crate::people::command as people;
 use crate::people::mint::Mint;
 use crate::state::Archive;
-use crate::{Error, Fault};
+use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
 const VERSION: u8 = 3;
@@ -99,6 +99,10 @@ pub enum Refusal {
     TooManyTries(u32),
     /// [`Error::UnknownPasskey`].
     UnknownPasskey,
+    /// [`Error::Ceremony`].
+    Ceremony(CeremonyError),
+    /// [`Error::InvalidJson`].
+    InvalidJson,
     /// [`Error::BadInvite`].
     BadInvite,
     /// [`Error::LastAdministrator`].
@@ -131,6 +135,8 @@ impl From<Error> for Refusal {
             Error::ScopesNotGranted => Self::ScopesNotGranted,
             Error::TooManyTries(secs) => Self::TooManyTries(secs),
             Error::UnknownPasskey => Self::UnknownPasskey,
+            Error::Ceremony(why) => Self::Ceremony(why),
+            Error::InvalidJson => Self::InvalidJson,
             Error::BadInvite => Self::BadInvite,
             Error::LastAdministrator => Self::LastAdministrator,
             Error::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
@@ -161,6 +167,8 @@ impl From<Refusal> for Error {
             Refusal::ScopesNotGranted => Self::ScopesNotGranted,
             Refusal::TooManyTries(secs) => Self::TooManyTries(secs),
             Refusal::UnknownPasskey => Self::UnknownPasskey,
+            Refusal::Ceremony(why) => Self::Ceremony(why),
+            Refusal::InvalidJson => Self::InvalidJson,
             Refusal::BadInvite => Self::BadInvite,
             Refusal::LastAdministrator => Self::LastAdministrator,
             Refusal::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),

@@ -14,6 +14,7 @@ use notme_authority::http::Session;
 use notme_authority::issue::IssueRequest;
 use notme_authority::people::admission::Doors;
 use notme_authority::people::bootstrap::BootstrapCode;
+use notme_authority::people::ceremony::{SignIn, answered};
 use notme_authority::people::challenge::{Ceremony, ChallengeKey};
 use notme_authority::people::command::{
     Command, KnownPasskey, Origin, Passkey, PasskeyState, Reply, SessionFacts, Shown,
@@ -22,12 +23,14 @@ use notme_authority::people::mint::Mint;
 use notme_authority::people::session::{self, Times};
 use notme_authority::people::throttle::Throttle;
 use notme_authority::people::{PrincipalId, Scope, Scopes, own as documents, uuid};
-use notme_authority::{Burn, Error, Fault};
+use notme_authority::{Burn, CeremonyError, Error, Fault};
 use notme_keys::encode_base64url;
+use notme_webauthn::{Counter, RelyingParty};
 use serde_json::{Value, json};
 use worker::SqlStorageValue;
 
 use crate::host::{now_millis, random};
+use crate::settling::settle_all;
 use crate::sql::{Database, Row, integer, internal};
 
 /// What makes and remembers people.
@@ -36,10 +39,19 @@ pub(super) struct People {
     /// Whether anybody may register.
     is_open: bool,
     /// What passkeys call this authority; nothing if there can be none.
-    party: Option<String>,
+    party: Option<RelyingParty>,
     trust_domain: String,
     challenges: ChallengeKey,
     throttle: RefCell<Throttle>,
+}
+
+/// A passkey that was shown, and is good.
+struct Seen {
+    authenticator: String,
+    owner: PrincipalId,
+    state: PasskeyState,
+    /// When, in Unix seconds.
+    now: u64,
 }
 
 /// What operators are told of the key.
@@ -74,11 +86,10 @@ impl People {
                 key
             }
         };
-        let party = config.relying_party.as_ref();
         Ok(Self {
             code: config.bootstrap_code.clone(),
             is_open: config.registration_open,
-            party: party.map(|party| party.id().to_owned()),
+            party: config.relying_party.clone(),
             trust_domain: config.trust_domain(),
             challenges: ChallengeKey::new(key),
             throttle: RefCell::default(),
@@ -95,7 +106,7 @@ impl People {
         let now = now_millis() / 1000;
         match command {
             Command::Door => {
-                let door = documents::door(&self.doors(db)?, self.party.as_deref());
+                let door = documents::door(&self.doors(db)?, self.party().ok());
                 Ok(Reply::Document(door.to_string()))
             }
             Command::BeginRegistration {
@@ -113,11 +124,6 @@ impl People {
                 let challenge = self.challenges.make(Ceremony::SignIn, b"", random()?, now);
                 Ok(Reply::Challenge(challenge))
             }
-            Command::FindPasskey(id) => Ok(Reply::Passkey(self.find_passkey(db, &id)?)),
-            Command::SignIn(shown) => {
-                let burn = self.recognize(Ceremony::SignIn, b"", &shown.challenge, now)?;
-                burning(db, burn, |db| self.sign_in(db, &shown, now)).map(Reply::Session)
-            }
             Command::BeginStepUp(session) => db.transact(|db| {
                 let holder = self.session(db, session, now)?.principal;
                 Ok(Reply::StepUpBegun {
@@ -127,11 +133,6 @@ impl People {
                     allow: self.passkeys_of(db, &holder)?,
                 })
             }),
-            Command::StepUp(shown) => {
-                let current = shown.current.ok_or(Error::NoSession)?;
-                let burn = self.recognize(Ceremony::StepUp, &current, &shown.challenge, now)?;
-                burning(db, burn, |db| self.step_up(db, current, &shown, now)).map(Reply::Session)
-            }
             Command::Spend {
                 ceremony,
                 context,
@@ -170,7 +171,128 @@ impl People {
             } => db.transact(|db| self.invite(db, session, &draft, token, &origin, now)),
             Command::Invitation(token) => self.invitation(db, token, now),
             Command::Status(session) => db.transact(|db| self.status(db, session, key, now)),
+            Command::SignIn(_) | Command::StepUp(_) => {
+                Err(internal("shown, and not looked at").into())
+            }
         }
+    }
+
+    /// Begins a session for whoever shows a passkey.
+    pub(super) async fn sign_in(&self, db: &Database, shown: &Shown) -> Result<Reply, Error> {
+        self.look(db, shown, Ceremony::SignIn, b"", |seen| {
+            let (origin, session) = (&shown.origin, shown.session);
+            // Another session of this browser's would be forgotten, and go on.
+            if let Some(previous) = shown.current {
+                sign_out(db, previous, origin, seen.now)?;
+            }
+            let owner = &seen.owner;
+            begin_session(db, owner, &seen.authenticator, session, origin, seen.now)?;
+            let details = json!({
+                "authenticator": seen.authenticator,
+                "counter_went_back": seen.state.went_back,
+            });
+            let actor = Some(owner.as_str());
+            trail(
+                db,
+                seen.now,
+                actor,
+                "session.began",
+                actor,
+                origin,
+                &details,
+            )
+        })
+        .await
+    }
+
+    /// Goes on with a session whose holder shows one of their passkeys again.
+    pub(super) async fn step_up(&self, db: &Database, shown: &Shown) -> Result<Reply, Error> {
+        let current = shown.current.ok_or(Error::NoSession)?;
+        self.look(db, shown, Ceremony::StepUp, &current, |seen| {
+            let holder = self.session(db, current, seen.now)?;
+            if seen.owner != holder.principal {
+                return Err(Error::UnknownPasskey);
+            }
+            rotate_session(db, current, shown.session, seen.now)?;
+            let details = json!({
+                "session": holder.id,
+                "authenticator": seen.authenticator,
+                "counter_went_back": seen.state.went_back,
+            });
+            let actor = Some(holder.principal.as_str());
+            let (action, origin) = ("session.stepped_up", &shown.origin);
+            trail(db, seen.now, actor, action, actor, origin, &details)
+        })
+        .await
+    }
+
+    /// Verifies a passkey that is shown; if it is good, does `work` in the transaction that burns the
+    /// challenge, and gives the session that comes of it. If it isn't, the challenge is burned all the
+    /// same.
+    async fn look(
+        &self,
+        db: &Database,
+        shown: &Shown,
+        ceremony: Ceremony,
+        context: &[u8],
+        work: impl FnOnce(&Seen) -> Result<(), Error>,
+    ) -> Result<Reply, Error> {
+        let now = now_millis() / 1000;
+        let recognize = |challenge: &[u8]| self.recognize(ceremony, context, challenge, now);
+        let sign_in = match SignIn::parse(&shown.body) {
+            Ok(sign_in) => sign_in,
+            Err(error) => {
+                // What can't be taken apart has answered its challenge too.
+                if let Some((_, challenge)) = answered(&shown.body)
+                    && let Ok(burn) = recognize(&challenge)
+                {
+                    let _ = db.transact(|db| spend(db, burn)); // used before, or now
+                }
+                return Err(error);
+            }
+        };
+        let burn = recognize(sign_in.challenge.as_bytes())?;
+        let id = sign_in.response.credential_id().as_bytes().to_vec();
+        let verified = match self.find_passkey(db, &id)? {
+            Some(known) => self.verify(&known, sign_in).await,
+            None => Err(Error::UnknownPasskey),
+        };
+        let state = match verified {
+            Ok(state) => state,
+            Err(error) => {
+                db.transact(|db| spend(db, burn))?;
+                return Err(error);
+            }
+        };
+        let work = |db: &Database| {
+            let (authenticator, owner) = self.note_use(db, &id, state, now)?;
+            work(&Seen {
+                authenticator,
+                owner,
+                state,
+                now,
+            })?;
+            self.session(db, shown.session, now)
+        };
+        burning(db, burn, work).map(Reply::Session)
+    }
+
+    /// Whether an assertion is the passkey's, and how the passkey is now.
+    async fn verify(&self, known: &KnownPasskey, sign_in: SignIn) -> Result<PasskeyState, Error> {
+        let failed = |error| Error::Ceremony(CeremonyError::SignIn(error));
+        let SignIn {
+            challenge,
+            response,
+        } = sign_in;
+        let obliged = response.oblige(self.relying_party()?, &challenge, &known.stored()?);
+        let obliged = obliged.map_err(failed)?;
+        let outcomes = settle_all(obliged.checks()).await?;
+        let assertion = obliged.settle(&outcomes).map_err(failed)?;
+        Ok(PasskeyState {
+            sign_count: assertion.sign_count,
+            backed_up: assertion.backed_up,
+            went_back: assertion.counter == Counter::WentBack,
+        })
     }
 
     /// What to issue to the holder of a session, as of now.
@@ -195,10 +317,14 @@ impl People {
             .map_err(|_| Error::BadChallenge)
     }
 
+    fn relying_party(&self) -> Result<&RelyingParty, Fault> {
+        let party = self.party.as_ref();
+        party.ok_or_else(|| internal("passkeys, and no relying party"))
+    }
+
     /// The domain that passkeys are made for.
     fn party(&self) -> Result<&str, Fault> {
-        let party = self.party.as_deref();
-        party.ok_or_else(|| internal("passkeys, and no relying party"))
+        self.relying_party().map(RelyingParty::id)
     }
 
     fn find_passkey(&self, db: &Database, id: &[u8]) -> Result<Option<KnownPasskey>, Error> {
@@ -230,93 +356,45 @@ impl People {
         rows.into_iter().map(known_passkey).collect()
     }
 
-    fn sign_in(&self, db: &Database, shown: &Shown, now: u64) -> Result<SessionFacts, Error> {
-        let (authenticator, owner) = self.note_use(db, shown, now)?;
-        // Another session of this browser's would be forgotten, and go on.
-        if let Some(previous) = shown.current {
-            sign_out(db, previous, &shown.origin, now)?;
-        }
-        let (origin, session) = (&shown.origin, shown.session);
-        begin_session(db, &owner, &authenticator, session, origin, now)?;
-        let details =
-            json!({ "authenticator": authenticator, "counter_went_back": shown.state.went_back });
-        let actor = Some(owner.as_str());
-        trail(db, now, actor, "session.began", actor, origin, &details)?;
-        self.session(db, session, now)
-    }
-
-    /// The holder of a session showed one of their passkeys again.
-    fn step_up(
-        &self,
-        db: &Database,
-        current: [u8; 32],
-        shown: &Shown,
-        now: u64,
-    ) -> Result<SessionFacts, Error> {
-        let holder = self.session(db, current, now)?;
-        let (authenticator, owner) = self.note_use(db, shown, now)?;
-        if owner != holder.principal {
-            return Err(Error::UnknownPasskey);
-        }
-        rotate_session(db, current, shown.session, now)?;
-        let details = json!({
-            "session": holder.id,
-            "authenticator": authenticator,
-            "counter_went_back": shown.state.went_back,
-        });
-        let actor = Some(owner.as_str());
-        let origin = &shown.origin;
-        trail(
-            db,
-            now,
-            actor,
-            "session.stepped_up",
-            actor,
-            origin,
-            &details,
-        )?;
-        self.session(db, shown.session, now)
-    }
-
     /// Notes that a passkey was shown; tells which authenticator it is, and whose.
     fn note_use(
         &self,
         db: &Database,
-        shown: &Shown,
+        id: &[u8],
+        state: PasskeyState,
         now: u64,
     ) -> Result<(String, PrincipalId), Error> {
         // It may have been removed, and its owner turned away, since it was looked up.
-        let query = "SELECT a.id, a.principal FROM authenticators a \
-                     JOIN principals p ON p.id = a.principal \
-                     WHERE a.kind = ? AND a.issuer = ? AND a.subject = ? AND p.disabled_at IS NULL";
+        let query = "SELECT a.id, a.principal, p.sign_count, p.backed_up, a.last_used_at \
+                     FROM authenticators a JOIN passkeys p ON p.authenticator = a.id \
+                     JOIN principals o ON o.id = a.principal \
+                     WHERE a.kind = ? AND a.issuer = ? AND a.subject = ? AND o.disabled_at IS NULL";
         let arguments = vec![
             PASSKEY.into(),
             self.party()?.into(),
-            encode_base64url(&shown.credential).into(),
+            encode_base64url(id).into(),
         ];
         let row = db.rows(query, arguments)?.into_iter().next();
         let mut row = row.ok_or(Error::UnknownPasskey)?;
         let (authenticator, owner) = (row.text()?, principal(&mut row)?);
-        let PasskeyState {
-            sign_count,
-            backed_up,
-            ..
-        } = shown.state;
-        let arguments = vec![
-            integer(sign_count.into())?,
-            integer(backed_up.into())?,
-            authenticator.as_str().into(),
-        ];
-        db.execute(
-            // Of two answers at once the higher counter stays.
-            "UPDATE passkeys SET sign_count = MAX(sign_count, ?), backed_up = ? WHERE authenticator = ?",
-            arguments,
-        )?;
-        let arguments = vec![integer(now)?, authenticator.as_str().into()];
-        db.execute(
-            "UPDATE authenticators SET last_used_at = ? WHERE id = ?",
-            arguments,
-        )?;
+        // Of two answers at once the higher counter stays.
+        let before = (row.integer()?, row.integer()? != 0);
+        let after = (before.0.max(state.sign_count.into()), state.backed_up);
+        if before != after {
+            let arguments = vec![
+                integer(after.0)?,
+                integer(after.1.into())?,
+                authenticator.as_str().into(),
+            ];
+            let statement =
+                "UPDATE passkeys SET sign_count = ?, backed_up = ? WHERE authenticator = ?";
+            db.execute(statement, arguments)?;
+        }
+        if row.optional_integer()? != Some(now) {
+            let arguments = vec![integer(now)?, authenticator.as_str().into()];
+            let statement = "UPDATE authenticators SET last_used_at = ? WHERE id = ?";
+            db.execute(statement, arguments)?;
+        }
         Ok((authenticator, owner))
     }
 
@@ -460,6 +538,15 @@ fn spend(db: &Database, burn: Burn) -> Result<(), Error> {
     })
 }
 
+/// Deletes what is over: sessions, and registrations that waited for too long.
+pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
+    let oldest = integer(now.saturating_sub(session::LIFETIME_SECS))?;
+    db.execute("DELETE FROM sessions WHERE created_at <= ?", vec![oldest])?;
+    let statement = "DELETE FROM registrations WHERE expires_at <= ?";
+    db.execute(statement, vec![integer(now)?])?;
+    Ok(())
+}
+
 fn begin_session(
     db: &Database,
     principal: &PrincipalId,
@@ -468,9 +555,6 @@ fn begin_session(
     origin: &Origin,
     now: u64,
 ) -> Result<(), Error> {
-    let over = "DELETE FROM sessions WHERE created_at <= ?";
-    let oldest = integer(now.saturating_sub(session::LIFETIME_SECS))?;
-    db.execute(over, vec![oldest])?;
     let arguments = vec![
         SqlStorageValue::Blob(hash.to_vec()),
         uuid(random()?).into(),

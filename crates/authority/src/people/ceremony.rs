@@ -1,5 +1,6 @@
 //! The passkey ceremonies as requests and answers (notme protocol §4.4 and §10.1).
 
+use notme_keys::decode_base64url;
 use notme_webauthn::{
     AuthenticationResponse, Challenge, CreationOptions, CredentialDescriptor, RegistrationResponse,
     RelyingParty, RequestOptions, User, UserHandle,
@@ -142,6 +143,23 @@ impl SignIn {
             response,
         })
     }
+}
+
+/// Which challenge a body answers that may be no response at all, and for which user: as much of it as is
+/// where it should be. It is used up, whatever is wrong with the rest.
+#[must_use]
+pub fn answered(body: &[u8]) -> Option<(Vec<u8>, [u8; 32])> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let client = body
+        .pointer("/response/response/clientDataJSON")?
+        .as_str()?;
+    let client: Value = serde_json::from_slice(&decode_base64url(client)?).ok()?;
+    let challenge = decode_base64url(client.get("challenge")?.as_str()?)?;
+    let user = body
+        .get("userId")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    Some((user.as_bytes().to_vec(), challenge.try_into().ok()?))
 }
 
 /// The answer to a request for registration options.

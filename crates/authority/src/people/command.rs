@@ -39,13 +39,11 @@ pub enum Command {
     Register(Box<Register>),
     /// A challenge for whoever wants to sign in.
     BeginSignIn,
-    /// The passkey with this credential id.
-    FindPasskey(Vec<u8>),
-    /// Begin a session for the owner of this passkey, whose assertion was verified.
+    /// An assertion: if it is good, begin a session for its passkey's owner.
     SignIn(Shown),
     /// A challenge, and the passkeys that may answer it, for the holder of this session.
     BeginStepUp([u8; 32]),
-    /// One of them was shown, and its assertion verified.
+    /// The assertion of one of them: if it is good, go on with the session.
     StepUp(Shown),
     /// This challenge was answered, and wrongly: it is used up all the same.
     Spend {
@@ -129,15 +127,13 @@ pub struct Register {
     pub origin: Origin,
 }
 
-/// A passkey whose assertion was verified.
+/// A passkey that is shown. The object verifies it itself: to fetch the passkey for the worker would be
+/// another way there and back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
-    /// Its credential id.
-    pub credential: Vec<u8>,
-    /// The challenge that it answers.
-    pub challenge: [u8; 32],
-    /// Its new state.
-    pub state: PasskeyState,
+    /// The request's body.
+    #[serde(with = "serde_bytes")]
+    pub body: Vec<u8>,
     /// The session that the request has.
     pub current: Option<[u8; 32]>,
     /// The session to begin, or to go on with.
@@ -180,8 +176,6 @@ pub enum Reply {
         /// The passkeys.
         allow: Vec<KnownPasskey>,
     },
-    /// A passkey, if there is one with that id.
-    Passkey(Option<KnownPasskey>),
     /// A session, begun or found.
     Session(SessionFacts),
     /// An invite was made.

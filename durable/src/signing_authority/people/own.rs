@@ -181,7 +181,7 @@ impl People {
         let status = json!({
             "authority": { "epoch": key.epoch, "seqno": key.seqno, "keyId": key.key_id },
             "passkey": passkey,
-            "rpId": self.party.as_deref().unwrap_or_default(),
+            "rpId": self.party().unwrap_or_default(),
             "recoveryArmed": doors.has_authenticator && doors.has_unused_code,
         });
         Ok(Reply::Document(status.to_string()))

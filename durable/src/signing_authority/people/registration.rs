@@ -60,10 +60,6 @@ impl People {
             _ => Vec::new(),
         };
         db.transact(|db| {
-            db.execute(
-                "DELETE FROM registrations WHERE expires_at <= ?",
-                vec![integer(now)?],
-            )?;
             let waiting = db.rows("SELECT COUNT(*) FROM registrations", vec![])?;
             let waiting = waiting.into_iter().next();
             if waiting.map_or(Ok(0), |mut row| row.integer())? >= MAX_WAITING {

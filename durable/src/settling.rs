@@ -5,7 +5,7 @@ use notme_authority::Fault;
 use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 use wasm_bindgen::prelude::*;
 
-#[wasm_bindgen(module = "/src/host.mjs")]
+#[wasm_bindgen(module = "/src/settling.mjs")]
 extern "C" {
     #[wasm_bindgen(catch)]
     async fn settle(packed: &[u8]) -> Result<JsValue, JsValue>;
@@ -18,7 +18,7 @@ const INVALID_KEY: u8 = 255;
 ///
 /// # Errors
 /// [`Fault::Internal`] if WebCrypto can't be used.
-pub(crate) async fn settle_all(checks: &[SignatureCheck]) -> Result<Vec<Outcome>, Fault> {
+pub async fn settle_all(checks: &[SignatureCheck]) -> Result<Vec<Outcome>, Fault> {
     let internal = |error: &dyn std::fmt::Debug| Fault::Internal(format!("WebCrypto: {error:?}"));
     let outcomes = settle(&pack(checks))
         .await
@@ -35,7 +35,7 @@ pub(crate) async fn settle_all(checks: &[SignatureCheck]) -> Result<Vec<Outcome>
         .collect())
 }
 
-/// The form that `src/host.mjs` documents.
+/// The form that `settling.mjs` documents.
 fn pack(checks: &[SignatureCheck]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2048);
     for check in checks {
