@@ -9,13 +9,14 @@ use notme_authority::http::{Operation, Reply, Route};
 use notme_authority::issue::IssueRequest;
 use notme_authority::people::command::OwnAct;
 use notme_authority::protocol::{self, Command};
+use notme_authority::rotation::Act;
 use notme_authority::state::Archive;
 use notme_authority::{Error, Fault, documents};
 use notme_durable::{log, now_millis, settle_all};
 use serde_json::Value;
 
 use crate::objects::{issuer_key, signing_authority};
-use crate::{Call, people};
+use crate::{Call, keys, people};
 
 /// An answer that is being made.
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>>;
@@ -54,6 +55,7 @@ pub(crate) fn run<'a>(
         Operation::BeginPossession => Box::pin(people::begin_possession(call)),
         Operation::BeginRegistration => Box::pin(people::begin_registration(call, body)),
         Operation::BeginSignIn => Box::pin(people::begin_sign_in(call)),
+        Operation::BumpEpoch => Box::pin(keys::rotate(call, body, Act::BumpEpoch)),
         Operation::Bundle => Box::pin(bundle(call)),
         Operation::Cert => Box::pin(people::cert(call, body)),
         Operation::CertGha => Box::pin(cert_gha(call, body)),
@@ -66,6 +68,7 @@ pub(crate) fn run<'a>(
         Operation::NotAnHttpEndpoint => done(Err(Error::NotAnHttpEndpoint)),
         Operation::NotImplemented => done(Err(Error::NotImplemented)),
         Operation::Register => Box::pin(people::register(call, body)),
+        Operation::RollKey => Box::pin(keys::rotate(call, body, Act::RollOver)),
         Operation::Roots => Box::pin(roots(call)),
         Operation::Service => done(Ok(service(call))),
         Operation::SignIn => Box::pin(people::sign_in(call, body)),
@@ -84,11 +87,14 @@ async fn epochs(call: &Call) -> Result<Reply, Error> {
 }
 
 async fn jwks(call: &Call) -> Result<Reply, Error> {
-    Ok(json(&documents::jwks(&archive(call).await?)))
+    Ok(json(&documents::jwks(
+        &archive(call).await?,
+        now_millis() / 1000,
+    )))
 }
 
 async fn roots(call: &Call) -> Result<Reply, Error> {
-    let pem = documents::roots(&archive(call).await?);
+    let pem = documents::roots(&archive(call).await?, now_millis() / 1000);
     Ok(Reply::new(200, "application/x-pem-file", pem.into_bytes()))
 }
 
@@ -173,6 +179,7 @@ pub(crate) fn unexpected(reply: &protocol::Reply) -> Error {
         protocol::Reply::Bundle(_) => "a bundle",
         protocol::Reply::Refused(_) => "a refusal",
         protocol::Reply::People(_) => "something about people",
+        protocol::Reply::Rotated(_) => "a changed key",
     };
     Fault::Internal(format!(
         "the object answered with {kind}, which nobody asked for"

@@ -10,6 +10,7 @@
 )]
 
 mod handlers;
+mod keys;
 mod objects;
 mod people;
 #[cfg(feature = "panic-probe")]

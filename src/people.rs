@@ -361,7 +361,7 @@ pub(crate) async fn sign_out(call: &Call) -> Result<Reply, Error> {
     Ok(reply)
 }
 
-fn presented(call: &Call) -> Result<SessionToken, Error> {
+pub(crate) fn presented(call: &Call) -> Result<SessionToken, Error> {
     match Presented::read(call.head.cookie.as_deref()) {
         Presented::Token(token) => Ok(token),
         Presented::Nothing | Presented::Malformed => Err(Error::NoSession),
@@ -388,7 +388,7 @@ fn party(call: &Call) -> Result<&RelyingParty, Error> {
     })
 }
 
-fn origin(call: &Call) -> Origin {
+pub(crate) fn origin(call: &Call) -> Origin {
     let header = call.config.source_header.as_deref();
     let source = header.and_then(|name| call.request.headers().get(name).ok().flatten());
     Origin {

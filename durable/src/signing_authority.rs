@@ -10,6 +10,7 @@
 
 mod ca_key;
 mod people;
+mod rotation;
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -22,6 +23,7 @@ use notme_authority::issue::{Authority, IssueRequest, Prepared};
 use notme_authority::people::command;
 use notme_authority::people::mint::Mint;
 use notme_authority::protocol::{self, Command, Reply};
+use notme_authority::rotation::KeyChanged;
 use notme_authority::state::{Archive, EpochKey};
 use notme_authority::{Burn, Error, Fault};
 use notme_keys::Ed25519PublicKey;
@@ -36,9 +38,10 @@ use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
 use people::{KeyFacts, People};
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../migrations/signing_authority/0001_initial.sql"),
     include_str!("../migrations/signing_authority/0002_people.sql"),
+    include_str!("../migrations/signing_authority/0004_endorsements.sql"),
 ];
 /// How often used proofs that have expired are deleted, in seconds.
 const SWEEP_SECS: u64 = 60;
@@ -54,7 +57,7 @@ struct Loaded {
     key_id: String,
     key: SigningKey,
     bundle: RefCell<Option<CABundle>>,
-    people: People,
+    people: Rc<People>,
 }
 
 /// The object; see the module's documentation.
@@ -63,7 +66,7 @@ pub struct SigningAuthority {
     env: Env,
     db: Database,
     loaded: RefCell<Option<Rc<Loaded>>>,
-    /// Held while the key is loaded, so that two first requests make one key.
+    /// Held while the key is loaded or changed, so that two first requests make one key.
     loading: Mutex<()>,
     /// When used proofs were last deleted, in Unix seconds.
     swept_at: Cell<u64>,
@@ -118,15 +121,15 @@ impl SigningAuthority {
         let command: Command = protocol::decode(command)?;
         let loaded = self.loaded().await?;
         match command {
-            Command::Issue(request) => Ok(Reply::Issued(self.issue(&loaded, &request).await?)),
+            Command::Issue(request) => Ok(Reply::Issued(self.issue(loaded, &request).await?)),
             // Behind pointers, so that a young instance compiles what it runs and no more.
             Command::Mint(mint) => {
-                let minted: Boxed<'_, Vec<u8>> = Box::pin(self.mint(&loaded, &mint));
+                let minted: Boxed<'_, Vec<u8>> = Box::pin(self.mint(loaded, &mint));
                 Ok(Reply::Issued(minted.await?))
             }
             Command::Archive => Ok(Reply::Archive(loaded.archive.clone())),
             Command::Bundle => {
-                let bundle: Boxed<'_, Vec<u8>> = Box::pin(self.bundle(&loaded));
+                let bundle: Boxed<'_, Vec<u8>> = Box::pin(self.bundle());
                 Ok(Reply::Bundle(bundle.await?))
             }
             Command::People(command) => {
@@ -154,11 +157,15 @@ impl SigningAuthority {
                 };
                 Ok(Reply::People(reply))
             }
+            Command::Rotate(rotation) => {
+                let changed: Boxed<'_, KeyChanged> = Box::pin(self.rotate(&rotation));
+                Ok(Reply::Rotated(changed.await?))
+            }
         }
     }
 
-    async fn issue(&self, loaded: &Loaded, request: &IssueRequest) -> Result<Vec<u8>, Error> {
-        let body = self.sign(loaded, request).await?;
+    async fn issue(&self, loaded: Rc<Loaded>, request: &IssueRequest) -> Result<Vec<u8>, Error> {
+        let body = self.sign_in_epoch(loaded, request).await?;
         self.sweep(now_millis() / 1000)?;
         self.db.transact(|db| burn(db, &request.evidence.burns))?;
         Ok(body)
@@ -166,10 +173,11 @@ impl SigningAuthority {
 
     /// Issues to the holder of a session. What they may do is read twice: it may change while the
     /// signatures are made.
-    async fn mint(&self, loaded: &Loaded, mint: &Mint) -> Result<Vec<u8>, Error> {
-        let decide = |db: &Database| loaded.people.mint(db, mint, now_millis() / 1000);
+    async fn mint(&self, loaded: Rc<Loaded>, mint: &Mint) -> Result<Vec<u8>, Error> {
+        let people = Rc::clone(&loaded.people);
+        let decide = |db: &Database| people.mint(db, mint, now_millis() / 1000);
         let request = self.db.transact(decide)?;
-        let body = self.sign(loaded, &request).await?;
+        let body = self.sign_in_epoch(loaded, &request).await?;
         self.sweep(now_millis() / 1000)?;
         self.db.transact(|db| {
             if decide(db)? != request {
@@ -184,6 +192,23 @@ impl SigningAuthority {
             }
         })?;
         Ok(body)
+    }
+
+    /// Makes a pair of the epoch that is in force afterwards: one of an epoch that ended meanwhile isn't
+    /// worth a proof. Nothing is awaited between its last look and what the caller then writes.
+    async fn sign_in_epoch(
+        &self,
+        mut loaded: Rc<Loaded>,
+        request: &IssueRequest,
+    ) -> Result<Vec<u8>, Error> {
+        loop {
+            let body = self.sign(&loaded, request).await?;
+            let current = self.loaded.borrow().clone();
+            match current {
+                Some(current) if current.epoch != loaded.epoch => loaded = current,
+                _ => return Ok(body),
+            }
+        }
     }
 
     /// Makes both certificates, and the answer that holds them.
@@ -213,8 +238,9 @@ impl SigningAuthority {
     }
 
     /// The revocation bundle as JSON, made anew if it is due.
-    async fn bundle(&self, loaded: &Loaded) -> Result<Vec<u8>, Error> {
+    async fn bundle(&self) -> Result<Vec<u8>, Error> {
         loop {
+            let loaded = self.loaded().await?;
             let last = loaded.bundle.borrow().clone();
             let due = bundle::due(&loaded.archive, last.as_ref(), now_millis() / 1000)?;
             let mut next = match (due, last.as_ref()) {
@@ -224,8 +250,11 @@ impl SigningAuthority {
             };
             let message = bundle::to_be_signed(&next)?;
             next.signature = loaded.key.sign(&message).await?.to_vec();
-            // Another request may have made one while this one signed: its number is taken.
-            if *loaded.bundle.borrow() != last {
+            // While this one was signed another request may have made one, whose number is taken, or
+            // changed the key.
+            let current = self.loaded.borrow().clone();
+            let is_current = current.is_some_and(|current| Rc::ptr_eq(&current, &loaded));
+            if !is_current || *loaded.bundle.borrow() != last {
                 continue;
             }
             let body = next.to_canonical_capnp().map_err(internal)?;
@@ -279,7 +308,7 @@ impl SigningAuthority {
             key_id: public_key.key_id().to_string(),
             key: SigningKey::import(&seed).await?,
             bundle: RefCell::new(bundle.transpose()?),
-            people,
+            people: Rc::new(people),
             archive,
         })
     }
@@ -316,14 +345,16 @@ fn forget(db: &Database, now: u64) -> Result<(), Error> {
 }
 
 fn archive(db: &Database) -> Result<Archive, Error> {
-    let query = "SELECT epoch, public_key, retired_at, root FROM signing_keys \
-                 ORDER BY epoch, retired_at IS NULL, retired_at";
+    let query = "SELECT epoch, public_key, created_at, retired_at, endorsement, root \
+                 FROM signing_keys ORDER BY epoch, position";
     let mut keys = Vec::new();
     for mut row in db.rows(query, vec![])? {
         keys.push(EpochKey {
             epoch: row.integer()?,
             public_key: row.blob()?.try_into().map_err(internal)?,
+            created_at: row.integer()?,
             retired_at: row.optional_integer()?,
+            endorsement: row.optional_blob()?,
             root: row.blob()?,
         });
     }

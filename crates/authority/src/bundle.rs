@@ -3,7 +3,6 @@
 //! Its struct, its canonical CBOR and its JSON come from the schema; when one is due, and what it
 //! says, is decided here.
 
-use notme_keys::KeyId;
 use notme_wire::bundle::BundleDocument;
 use notme_wire::identity::{CABundle, KeyEntry};
 
@@ -46,23 +45,23 @@ pub fn due(
 
 fn next(archive: &Archive, last: Option<&CABundle>, now: u64) -> Option<CABundle> {
     let current = archive.current()?;
-    let keys = [Some(current), archive.previous()]
-        .into_iter()
-        .flatten()
-        .map(|key| {
-            Some(KeyEntry {
-                kid: key.key_id()?.to_string(),
-                public_key: key.public_key.to_vec(),
-            })
-        });
-    let previous = archive.previous().and_then(|key| key.key_id());
+    // Whose credentials are good, and nobody else: who has the key of an epoch that is over could sign
+    // for this one.
+    let keys = archive.trusted(now).map(|key| {
+        Some(KeyEntry {
+            kid: key.key_id()?.to_string(),
+            public_key: key.public_key.to_vec(),
+        })
+    });
+    let keys = keys.collect::<Option<Vec<_>>>()?;
+    let previous = keys.get(1).map(|key| key.kid.clone());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     Some(CABundle {
         epoch: current.epoch,
         seqno: last.map_or(0, |last| last.seqno) + 1,
-        keys: keys.collect::<Option<_>>()?,
+        keys,
         key_id: current.key_id()?.to_string(),
-        prev_key_id: previous.map(|id: KeyId| id.to_string()).unwrap_or_default(),
+        prev_key_id: previous.unwrap_or_default(),
         // A clock that was ahead for a while mustn't make bundles that stay fresh for as long.
         issued_at: match last {
             Some(last) if last.issued_at <= now.saturating_add(MAX_CLOCK_STEP) => {
@@ -106,7 +105,9 @@ mod tests {
         let key = |(i, (epoch, byte)): (usize, &(u64, u8))| EpochKey {
             epoch: *epoch,
             public_key: [*byte; 32],
-            retired_at: (i < last).then_some(1),
+            created_at: 1,
+            retired_at: (i < last).then_some(1000),
+            endorsement: None,
             root: Vec::new(),
         };
         Archive {
@@ -130,15 +131,35 @@ mod tests {
         assert_eq!(due(&one, Some(&first), 1149), Ok(None));
         let second = signed(due(&one, Some(&first), 1150).unwrap());
         assert_eq!((second.seqno, second.issued_at), (2, 1150));
-        let rotated = due(&archive(&[(1, 7), (2, 8)]), Some(&second), 1151)
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            (rotated.epoch, rotated.seqno, rotated.keys.len()),
-            (2, 3, 2)
-        );
-        assert_eq!(rotated.prev_key_id, second.key_id);
-        assert!(rotated.signature.is_empty());
+    }
+
+    #[test]
+    fn a_rollover_adds_a_key_until_the_overlap_is_over() {
+        let first = signed(due(&archive(&[(1, 7)]), None, 1000).unwrap());
+        let rolled = archive(&[(1, 7), (1, 8)]);
+        let second = due(&rolled, Some(&first), 1000).unwrap().unwrap();
+        assert_eq!((second.epoch, second.seqno, second.keys.len()), (1, 2, 2));
+        assert_eq!(second.prev_key_id, first.key_id);
+        assert_ne!(second.key_id, first.key_id);
+        assert!(second.signature.is_empty());
+        let second = signed(Some(CABundle {
+            issued_at: 1600,
+            ..second
+        }));
+        assert_eq!(due(&rolled, Some(&second), 1600), Ok(None));
+        let third = due(&rolled, Some(&second), 1601).unwrap().unwrap();
+        assert_eq!((third.seqno, third.keys.len()), (3, 1));
+        assert_eq!(third.prev_key_id, "");
+    }
+
+    #[test]
+    fn a_new_epoch_names_no_key_of_the_one_before() {
+        let first = signed(due(&archive(&[(1, 7)]), None, 1000).unwrap());
+        let bumped = due(&archive(&[(1, 7), (2, 8)]), Some(&first), 1000);
+        let bumped = bumped.unwrap().unwrap();
+        assert_eq!((bumped.epoch, bumped.seqno, bumped.keys.len()), (2, 2, 1));
+        assert_eq!(bumped.prev_key_id, "");
+        assert!(bumped.keys.iter().all(|key| key.kid == bumped.key_id));
     }
 
     #[test]

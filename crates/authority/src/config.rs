@@ -50,7 +50,7 @@ const DEFAULT_AUDIENCE: &str = "notme.bot";
 const DEFAULT_SOURCE_HEADER: &str = "cf-connecting-ip";
 /// Lifetime of a pair in milliseconds: the default, and the longest. Every bound that we publish
 /// rests on it.
-const MAX_TTL_MILLIS: u64 = 300_000;
+const MAX_TTL_MILLIS: u64 = crate::MAX_LEAF_SECS * 1000;
 
 /// A variable that can't be used: its name, and a sentence that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,6 +27,7 @@ pub fn discovery(config: &Config) -> Value {
         "epochs_endpoint": at("/.well-known/epochs.json"),
         "revocation_bundle_endpoint": at("/internal/ca-bundle"),
         "max_staleness_seconds": crate::MAX_STALENESS_SECS,
+        "key_overlap_seconds": crate::state::OVERLAP_SECS,
         "cert_gha_audience": config.gha.audience,
         "trust_domain": config.trust_domain(),
     })
@@ -113,7 +114,7 @@ pub fn version(config: &Config) -> Value {
 
 /// `/.well-known/jwks.json` (RFC 8037): the current key first, then those that are still trusted.
 #[must_use]
-pub fn jwks(archive: &Archive) -> Value {
+pub fn jwks(archive: &Archive, now: u64) -> Value {
     let key = |key: &crate::state::EpochKey| {
         Some(json!({
             "kty": "OKP",
@@ -124,29 +125,41 @@ pub fn jwks(archive: &Archive) -> Value {
             "alg": "EdDSA",
         }))
     };
-    json!({ "keys": archive.trusted().filter_map(key).collect::<Vec<_>>() })
+    json!({ "keys": archive.trusted(now).filter_map(key).collect::<Vec<_>>() })
 }
 
-/// `/.well-known/epochs.json`: every key there ever was, the current one last.
+/// `/.well-known/epochs.json`: every key there ever was, the current one last; and who endorsed it.
 #[must_use]
 pub fn epochs(archive: &Archive) -> Value {
-    let entry = |key: &crate::state::EpochKey| {
-        Some(json!({
+    let entry = |(index, key): (usize, &crate::state::EpochKey)| {
+        let mut entry = json!({
             "epoch": key.epoch,
             "keyId": key.key_id()?.to_string(),
             "publicRawB64": encode_base64(&key.public_key),
             "retiredAt": key.retired_at,
-        }))
+        });
+        if let (Some(by), Some(signature)) = (archive.endorser(index), &key.endorsement) {
+            let endorsement = json!({
+                "by": by.key_id()?.to_string(),
+                "at": key.created_at,
+                "signature": encode_base64(signature),
+            });
+            entry
+                .as_object_mut()?
+                .insert("endorsement".into(), endorsement);
+        }
+        Some(entry)
     };
-    json!({ "epochs": archive.keys.iter().filter_map(entry).collect::<Vec<_>>() })
+    let entries = archive.keys.iter().enumerate().filter_map(entry);
+    json!({ "epochs": entries.collect::<Vec<_>>() })
 }
 
 /// `/.well-known/ca-bundle.pem`: the root certificates that are trusted, the current one first,
 /// without a newline at the end.
 #[must_use]
-pub fn roots(archive: &Archive) -> String {
+pub fn roots(archive: &Archive, now: u64) -> String {
     archive
-        .trusted()
+        .trusted(now)
         .map(|key| encode_pem("CERTIFICATE", &key.root))
         .collect::<Vec<_>>()
         .join("\n")

@@ -139,6 +139,8 @@ pub enum Error {
     ScopesNotGranted,
     /// There is no such kind of proof.
     UnknownProofType(Echo),
+    /// Too many keys are trusted at once; when one of them leaves, in seconds.
+    TooManyKeys(u32),
     /// Too many wrong tries; when to try again, in seconds.
     TooManyTries(u32),
     /// Nobody has this passkey, or who has may not come in any more.

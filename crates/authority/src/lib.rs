@@ -22,6 +22,7 @@ pub mod people;
 pub mod policy;
 pub mod possession;
 pub mod protocol;
+pub mod rotation;
 pub mod sealing;
 pub mod state;
 mod url;
@@ -33,3 +34,6 @@ pub use url::BaseUrl;
 /// How long a verifier may rely on a revocation bundle or a key set after it was issued, in
 /// seconds: the bound that discovery publishes.
 pub const MAX_STALENESS_SECS: u64 = 300;
+
+/// The longest that a leaf lives, in seconds.
+pub const MAX_LEAF_SECS: u64 = 300;

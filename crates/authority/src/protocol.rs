@@ -12,6 +12,7 @@ use crate::people::Scope;
 use crate::people::bootstrap::FirstBoot;
 use crate::people::command as people;
 use crate::people::mint::Mint;
+use crate::rotation::{KeyChanged, Rotation};
 use crate::state::Archive;
 use crate::{CeremonyError, Error, Fault};
 
@@ -31,6 +32,8 @@ pub enum Command {
     People(Box<people::Command>),
     /// Issue to the holder of a session.
     Mint(Box<Mint>),
+    /// Change the key.
+    Rotate(Box<Rotation>),
 }
 
 /// What the signing object answers.
@@ -46,6 +49,8 @@ pub enum Reply {
     Refused(Refusal),
     /// About people.
     People(people::Reply),
+    /// The key was changed.
+    Rotated(KeyChanged),
 }
 
 /// What the object that keeps an issuer's keys can be asked.
@@ -115,6 +120,8 @@ pub enum Refusal {
     ManageRequired,
     /// [`Error::StepUpRequired`].
     StepUpRequired,
+    /// [`Error::TooManyKeys`].
+    TooManyKeys(u32),
 }
 
 impl From<Error> for Refusal {
@@ -143,6 +150,7 @@ impl From<Error> for Refusal {
             Error::NoSuchItem => Self::NoSuchItem,
             Error::ManageRequired => Self::ManageRequired,
             Error::StepUpRequired => Self::StepUpRequired,
+            Error::TooManyKeys(secs) => Self::TooManyKeys(secs),
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -175,6 +183,7 @@ impl From<Refusal> for Error {
             Refusal::NoSuchItem => Self::NoSuchItem,
             Refusal::ManageRequired => Self::ManageRequired,
             Refusal::StepUpRequired => Self::StepUpRequired,
+            Refusal::TooManyKeys(secs) => Self::TooManyKeys(secs),
         }
     }
 }

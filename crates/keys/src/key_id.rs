@@ -16,6 +16,12 @@ impl KeyId {
         id.copy_from_slice(Sha256::digest(spki).split_at(16).0);
         Self(id)
     }
+
+    /// The 16 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
 }
 
 impl fmt::Display for KeyId {

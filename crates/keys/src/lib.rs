@@ -2,8 +2,8 @@
 //! checked with them.
 //!
 //! **In scope:** SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) of P-256 (RFC 5480) and Ed25519
-//! (RFC 8410) keys in DER and PEM, RSA keys as issuers publish them (RFC 7517), key ids, and
-//! signature checks as values.
+//! (RFC 8410) keys in DER and PEM, RSA keys as issuers publish them (RFC 7517), key ids, what a key
+//! signs to endorse another, and signature checks as values.
 //!
 //! **Out of scope:** private keys, certificates, fetching.
 //!
@@ -15,6 +15,7 @@ mod base64url;
 mod check;
 mod der;
 mod ed25519;
+mod endorsement;
 mod key_id;
 #[cfg(feature = "native")]
 pub mod native;
@@ -25,6 +26,7 @@ mod rsa;
 pub use base64url::{decode_base64_any, decode_base64url, encode_base64, encode_base64url};
 pub use check::{Outcome, SignatureCheck, VerifyingKey};
 pub use ed25519::Ed25519PublicKey;
+pub use endorsement::endorsement;
 pub use key_id::KeyId;
 pub use p256::P256PublicKey;
 pub use pem::{decode_pem, encode_pem};

@@ -3,6 +3,7 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use notme_authority::config::{Config, KeyStorage, LogLevel};
+use notme_authority::rotation::Place;
 use notme_authority::sealing::OpenError;
 use notme_authority::{Error, Fault};
 use notme_keys::Ed25519PublicKey;
@@ -172,33 +173,79 @@ fn create(db: &Database, config: &Config) -> Result<Zeroizing<[u8; 32]>, Error> 
         .into_iter()
         .next()
         .map_or(Ok(0), |mut row| row.integer())?;
-    let epoch = last + 1;
-    let seed = Zeroizing::new(random::<32>()?);
-    let (public_key, root) = certify(config, &seed)?;
-    let key_id = public_key.key_id().to_string();
-    let now = integer(now_millis() / 1000)?;
-    // Retiring comes with forgetting: an old key signs nothing any more.
-    db.execute(
-        "UPDATE signing_keys SET retired_at = ?, private_key = NULL WHERE retired_at IS NULL",
-        vec![now.clone()],
-    )?;
-    db.execute(
-        "INSERT INTO signing_keys VALUES (?, ?, ?, 'memory', NULL, ?, ?, NULL)",
-        vec![
-            integer(epoch)?,
-            key_id.as_str().into(),
-            SqlStorageValue::Blob(public_key.as_bytes().to_vec()),
-            SqlStorageValue::Blob(root),
-            now,
-        ],
-    )?;
-    store(db, config, epoch, &key_id, &seed)?;
+    let place = Place {
+        epoch: last + 1,
+        position: 0,
+    };
+    let successor = Successor::make(config)?;
+    let now = now_millis() / 1000;
+    retire(db, now)?;
+    successor.install(db, config, place, now, None)?;
     log(
         LogLevel::Info,
         "key_created",
-        [("key_id", key_id.into()), ("epoch", epoch.into())],
+        [
+            ("key_id", successor.public_key.key_id().to_string().into()),
+            ("epoch", place.epoch.into()),
+        ],
     );
-    Ok(seed)
+    Ok(successor.seed)
+}
+
+/// Takes the current key out of use, if there is one, and gives its id. Retiring comes with forgetting:
+/// an old key signs nothing any more.
+pub(super) fn retire(db: &Database, now: u64) -> Result<Option<String>, Error> {
+    let statement = "UPDATE signing_keys SET retired_at = ?, private_key = NULL \
+                     WHERE retired_at IS NULL RETURNING key_id";
+    let retired = db.rows(statement, vec![integer(now)?])?;
+    let id = retired.into_iter().next().map(|mut row| row.text());
+    Ok(id.transpose()?)
+}
+
+/// A key that is to be the CA's.
+pub(super) struct Successor {
+    pub(super) seed: Zeroizing<[u8; 32]>,
+    pub(super) public_key: Ed25519PublicKey,
+    root: Vec<u8>,
+}
+
+impl Successor {
+    /// Makes a key, and its root.
+    pub(super) fn make(config: &Config) -> Result<Self, Error> {
+        let seed = Zeroizing::new(random::<32>()?);
+        let (public_key, root) = certify(config, &seed)?;
+        Ok(Self {
+            seed,
+            public_key,
+            root,
+        })
+    }
+
+    /// Writes it down as the key that signs, in the transaction that retires the one before.
+    pub(super) fn install(
+        &self,
+        db: &Database,
+        config: &Config,
+        place: Place,
+        now: u64,
+        endorsement: Option<Vec<u8>>,
+    ) -> Result<(), Error> {
+        let key_id = self.public_key.key_id().to_string();
+        db.execute(
+            "INSERT INTO signing_keys (epoch, position, key_id, public_key, storage, root, created_at, endorsement) \
+             VALUES (?, ?, ?, ?, 'memory', ?, ?, ?)",
+            vec![
+                integer(place.epoch)?,
+                integer(place.position)?,
+                key_id.as_str().into(),
+                SqlStorageValue::Blob(self.public_key.as_bytes().to_vec()),
+                SqlStorageValue::Blob(self.root.clone()),
+                integer(now)?,
+                endorsement.map_or(SqlStorageValue::Null, SqlStorageValue::Blob),
+            ],
+        )?;
+        store(db, config, place.epoch, &key_id, &self.seed)
+    }
 }
 
 /// Writes the private key of the current row in the form that the configuration asks for.

@@ -598,7 +598,7 @@ fn sign_out(db: &Database, hash: [u8; 32], origin: &Origin, now: u64) -> Result<
 }
 
 /// Adds a line to the trail, in the transaction of what it tells.
-fn trail(
+pub(super) fn trail(
     db: &Database,
     now: u64,
     actor: Option<&str>,

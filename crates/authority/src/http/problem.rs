@@ -119,6 +119,14 @@ pub fn problem(error: &Error) -> Problem {
             "scopes_not_eligible",
             "none of the requested scopes may be carried by a certificate",
         ),
+        Error::TooManyKeys(secs) => Problem {
+            retry_after: Some(*secs),
+            ..text(
+                409,
+                "too_many_keys",
+                "the key was rolled over too often in a short time: wait until an old one has left, or begin a new epoch",
+            )
+        },
         Error::TooManyTries(secs) => Problem {
             retry_after: Some(*secs),
             ..text(429, "too_many_tries", "rate_limited")
@@ -432,6 +440,7 @@ fn examples() -> Vec<Error> {
         Error::NoSuchItem,
         Error::ManageRequired,
         Error::StepUpRequired,
+        Error::TooManyKeys(1),
         Error::TooManyTries(1),
         Error::UnknownPasskey,
     ]);

@@ -78,6 +78,8 @@ pub enum Operation {
     BeginSignIn,
     /// A challenge for proofs of possession.
     BeginPossession,
+    /// A new epoch.
+    BumpEpoch,
     /// A pair for whoever has a session.
     Cert,
     /// A pair from a GitHub Actions token.
@@ -100,6 +102,8 @@ pub enum Operation {
     NotImplemented,
     /// A registration response in, a session out.
     Register,
+    /// A new key in the same epoch.
+    RollKey,
     /// The root certificates.
     Roots,
     /// What this service is.
@@ -589,13 +593,13 @@ pub const ROUTES: &[Route] = &[
     manage_fresh(
         Method::Post,
         "/admin/epoch",
-        Operation::NotImplemented,
+        Operation::BumpEpoch,
         "Begins a new epoch: all that was issued before is revoked.",
     ),
     manage_fresh(
         Method::Post,
         "/admin/key/rollover",
-        Operation::NotImplemented,
+        Operation::RollKey,
         "Rolls the key over without revoking anything.",
     ),
     later(

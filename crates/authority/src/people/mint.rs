@@ -12,7 +12,7 @@ use crate::possession::{BoundTo, PairRequest};
 use crate::{Burn, Echo, Error, Evidence};
 
 /// Lifetime of the pair, in seconds.
-const TTL_SECS: u64 = 300;
+const TTL_SECS: u64 = crate::MAX_LEAF_SECS;
 
 /// A request for a pair, whose proofs of possession nobody has checked yet.
 #[derive(Clone, Debug, PartialEq)]
