@@ -11,6 +11,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { CACHE, ROOT } from "../tools/lib/places.mjs";
 import { freePort, startAuthority } from "./support/authority.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { execute, missing } from "./support/foreign.mjs";
 import { startIssuer } from "./support/issuer.mjs";
@@ -768,6 +770,104 @@ describe("verifying", () => {
       failed(await offline(later, laterBundle), LOCAL, "state");
     } finally {
       await fleeting.stop();
+    }
+  });
+});
+
+describe("an authority whose key is rolled over", () => {
+  let rolling;
+  let browser;
+  before(async () => {
+    rolling = await newAuthority({ BOOTSTRAP_CODE: CODE });
+    browser = new Browser(rolling);
+    assert.equal((await browser.register(new Passkey(ES256))).status, 200);
+  });
+  after(() => rolling?.stop());
+
+  const change = async (path) => assert.equal((await browser.post(path)).status, 200);
+  const fetched = async (path, name) => newFile(await (await fetch(rolling.url + path)).text(), name);
+  const pinned = (root, token, out) => notme([...enrolArgs(out, token, rolling.url), "--ca", root]);
+  const verifies = (which, ...args) => notme(["verify", which.mtls, ...args]);
+
+  test("is followed from a root of the past, and not into a new epoch", async () => {
+    const earlier = await pair(rolling.url);
+    const state = newPath("state.json");
+    assert.equal((await verifies(earlier, "--authority", rolling.url, "--ca", earlier.root, "--state", state)).code, 0);
+    const oldBundle = await fetched("/internal/ca-bundle", "bundle.json");
+    await change("/admin/key/rollover");
+    await change("/admin/key/rollover");
+    const later = await pair(rolling.url);
+    const newBundle = await fetched("/internal/ca-bundle", "bundle.json");
+
+    // Whoever asks the authority follows it, whichever of its roots they pinned.
+    for (const which of [earlier, later]) {
+      for (const ca of [[], ["--ca", earlier.root], ["--ca", later.root]]) {
+        const ran = await verifies(which, "--authority", rolling.url, ...ca);
+        assert.equal(ran.code, 0, `${which === earlier} ${ca}: ${ran.stderr}`);
+      }
+    }
+    // Offline nobody follows: what is trusted is what is given.
+    failed(await verifies(later, "--offline", "--ca", earlier.root, "--bundle", newBundle), REFUSED, "unknown_issuer");
+    failed(await verifies(earlier, "--offline", "--ca", earlier.root, "--bundle", newBundle), REFUSED, "bundle_unknown_key");
+    assert.equal((await verifies(earlier, "--offline", "--ca", later.root, "--bundle", newBundle)).code, 0);
+
+    // Who followed once is shown no bundle of the past, though its key signed it well.
+    assert.equal((await verifies(earlier, "--offline", "--ca", earlier.root, "--bundle", oldBundle, "--state", state)).code, 0);
+    assert.equal((await verifies(later, "--authority", rolling.url, "--ca", earlier.root, "--state", state)).code, 0);
+    failed(await verifies(earlier, "--offline", "--ca", earlier.root, "--bundle", oldBundle, "--state", state), REFUSED, "bundle_rollback");
+
+    const out = newPath("pinned");
+    const ran = await pinned(earlier.root, await issuer.token(), out);
+    assert.equal(ran.code, 0, ran.stderr);
+    const roots = readFileSync(join(out, "root.pem"), "utf8").trim().split(/(?<=END CERTIFICATE-----)\n/).map((pem) => new X509Certificate(pem));
+    const current = new X509Certificate(await (await fetch(`${rolling.url}/.well-known/ca-bundle.pem`)).text());
+    assert.ok(roots[0].raw.equals(current.raw), "the current root comes first");
+    assert.ok(roots[1].raw.equals(new X509Certificate(readFileSync(earlier.root)).raw), "then the one that was pinned");
+    assert.equal((await verifies({ mtls: join(out, "mtls.pem") }, "--authority", rolling.url, "--ca", join(out, "root.pem"))).code, 0);
+
+    await change("/admin/epoch");
+    const token = await issuer.token();
+    const refusedOut = newPath("refused");
+    failed(await pinned(later.root, token, refusedOut), REFUSED, "bundle_unknown_key");
+    assert.ok(!existsSync(join(refusedOut, "mtls.pem")));
+    for (const which of [earlier, later]) {
+      failed(await verifies(which, "--authority", rolling.url), REFUSED, "unknown_issuer");
+      failed(await verifies(which, "--authority", rolling.url, "--ca", later.root), REFUSED, "bundle_unknown_key");
+    }
+    const anew = newPath("anew");
+    assert.equal((await notme(enrolArgs(anew, token, rolling.url))).code, 0, "the refusal cost no token");
+    assert.equal((await verifies({ mtls: join(anew, "mtls.pem") }, "--authority", rolling.url)).code, 0);
+  });
+
+  test("costs no token if that happens while one is used", async () => {
+    // In front of the authority: the key changes between the client's look and the exchange.
+    let rolls = 0;
+    const port = await freePort();
+    const server = createServer(async (incoming, response) => {
+      const chunks = [];
+      for await (const chunk of incoming) chunks.push(chunk);
+      if (incoming.url === "/cert/gha") {
+        await change("/admin/key/rollover");
+        rolls += 1;
+      }
+      const { authorization } = incoming.headers;
+      const answer = await fetch(rolling.url + incoming.url, {
+        method: incoming.method,
+        headers: { "content-type": "application/json", ...(authorization ? { authorization } : {}) },
+        body: incoming.method === "POST" ? Buffer.concat(chunks) : undefined,
+      });
+      const text = (await answer.text()).replaceAll(rolling.url, `http://localhost:${port}`);
+      response.writeHead(answer.status, { "content-type": "application/json" }).end(text);
+    });
+    await new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));
+    try {
+      const out = newPath("during");
+      const ran = await notme(enrolArgs(out, await issuer.token(), `http://localhost:${port}`));
+      assert.equal(ran.code, 0, ran.stderr);
+      assert.equal(rolls, 1);
+      assert.equal((await verifies({ mtls: join(out, "mtls.pem") }, "--authority", rolling.url, "--ca", join(out, "root.pem"))).code, 0);
+    } finally {
+      server.close();
     }
   });
 });

@@ -70,6 +70,16 @@ impl<'a> Authority<'a> {
         fetch(self.client, &url, "its revocation bundle")
     }
 
+    /// The archive of its keys, as JSON, if it says that it has one.
+    pub(crate) fn epochs(&self) -> Result<Option<Vec<u8>>, Failure> {
+        const MEMBER: &str = "epochs_endpoint";
+        if self.document.get(MEMBER).is_none() {
+            return Ok(None);
+        }
+        let url = self.endpoint(MEMBER)?;
+        fetch(self.client, &url, "its key archive").map(Some)
+    }
+
     /// Posts to `/cert/gha`.
     pub(crate) fn enroll(&self, token: &Token, request: &Value) -> Result<Value, Failure> {
         let url = self.endpoint("cert_gha_endpoint")?;

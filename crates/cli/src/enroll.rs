@@ -14,6 +14,7 @@ use crate::files::{Folder, New, PUBLIC, SECRET, read};
 use crate::http::Client;
 use crate::keys::Keys;
 use crate::revocation::authentic;
+use crate::rollover::follow;
 use crate::roots::{Roots, certificate_pem, read_leaf};
 use crate::text::{harmless, show_path};
 use crate::time::{now, show};
@@ -45,7 +46,7 @@ pub(crate) fn run(options: &Enroll) -> Result<Report, Failure> {
         None => Roots::parse(&authority.roots()?)?,
     };
     // A pin that isn't this authority's, or an authority that doesn't say what is revoked, shows here.
-    let bundle = authentic(&authority.bundle()?, roots.current(), now()?)?;
+    let (mut roots, mut bundle) = look(&authority, roots)?;
     let token = match source {
         Source::Given(token) => token,
         Source::GitHub(request) => {
@@ -61,6 +62,11 @@ pub(crate) fn run(options: &Enroll) -> Result<Report, Failure> {
     };
     let answer = authority.enroll(&token, &keys.request(&token))?;
     drop(token);
+    // The key may have been rolled over since.
+    let key_id = answer.pointer("/authority/key_id").and_then(Value::as_str);
+    if key_id != Some(&bundle.key_id) {
+        (roots, bundle) = look(&authority, roots)?;
+    }
 
     let pair = Pair::check(&answer, &keys, &roots, &bundle, now()?)?;
     if let Some(folder) = folder {
@@ -81,6 +87,14 @@ pub(crate) fn run(options: &Enroll) -> Result<Report, Failure> {
         folder.write(&files, options.force)?;
     }
     Ok(pair.report(options))
+}
+
+/// The authority's bundle, and the roots as of it.
+fn look(authority: &Authority<'_>, roots: Roots) -> Result<(Roots, CABundle), Failure> {
+    let json = authority.bundle()?;
+    let roots = follow(authority, roots, &json)?;
+    let bundle = authentic(&json, roots.current(), now()?)?;
+    Ok((roots, bundle))
 }
 
 /// A pair that is what was asked for.

@@ -17,6 +17,7 @@ mod files;
 mod http;
 mod keys;
 mod revocation;
+mod rollover;
 mod roots;
 mod state;
 mod text;

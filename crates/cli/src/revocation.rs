@@ -3,7 +3,7 @@
 use notme_keys::native::settle;
 use notme_keys::{SignatureCheck, VerifyingKey};
 use notme_wire::bundle::BundleDocument;
-use notme_wire::identity::CABundle;
+use notme_wire::identity::{CABundle, KeyEntry};
 use notme_x509::{Leaf, Root};
 
 use crate::failure::Failure;
@@ -73,7 +73,7 @@ pub(crate) fn authentic(json: &[u8], root: &Root, at: u64) -> Result<CABundle, F
     Ok(bundle)
 }
 
-/// Whether a leaf of `root` is of the epoch that the bundle says it is.
+/// Whether a leaf of `root` is of the epoch that the bundle says it is, and of a key that it names.
 pub(crate) fn of_epoch(leaf: &Leaf, root: &Root, bundle: &CABundle) -> Result<(), Failure> {
     let (ours, current) = (leaf.epoch, bundle.epoch);
     if ours < current {
@@ -92,10 +92,14 @@ pub(crate) fn of_epoch(leaf: &Leaf, root: &Root, bundle: &CABundle) -> Result<()
             ),
         ));
     }
-    if root.key().key_id().to_string() != bundle.key_id {
+    let key = root.key();
+    let is_named = |named: &KeyEntry| {
+        named.kid == key.key_id().to_string() && named.public_key == key.as_bytes()
+    };
+    if !bundle.keys.iter().any(is_named) {
         return Err(Failure::refused(
             "revoked",
-            "the certificate is signed with a key that the authority no longer uses",
+            "the certificate is signed with a key that the authority no longer vouches for",
         ));
     }
     Ok(())
@@ -105,7 +109,6 @@ pub(crate) fn of_epoch(leaf: &Leaf, root: &Root, bundle: &CABundle) -> Result<()
 mod tests {
     use ed25519_dalek::{Signer, SigningKey};
     use notme_keys::{Ed25519PublicKey, P256PublicKey, encode_pem};
-    use notme_wire::identity::KeyEntry;
     use notme_x509::{Issuer, PairProfile, RootProfile, SerialNumber, Validity};
 
     use super::*;
@@ -163,14 +166,23 @@ mod tests {
         }
 
         fn bundle(&self, epoch: u64, issued_at: u64) -> Vec<u8> {
+            self.bundle_with(&[], epoch, issued_at)
+        }
+
+        /// A bundle that vouches for others' keys too.
+        fn bundle_with(&self, others: &[&Self], epoch: u64, issued_at: u64) -> Vec<u8> {
             let key_id = self.public.key_id().to_string();
+            let entry = |ca: &Self| KeyEntry {
+                kid: ca.public.key_id().to_string(),
+                public_key: ca.public.as_bytes().to_vec(),
+            };
             let mut bundle = CABundle {
                 epoch,
                 seqno: 1,
-                keys: vec![KeyEntry {
-                    kid: key_id.clone(),
-                    public_key: self.public.as_bytes().to_vec(),
-                }],
+                keys: std::iter::once(&self)
+                    .chain(others)
+                    .map(|ca| entry(ca))
+                    .collect(),
                 key_id,
                 prev_key_id: String::new(),
                 issued_at: i64::try_from(issued_at).unwrap(),
@@ -213,6 +225,34 @@ mod tests {
             let judged = judge(&ca.root(), &ca.leaf(epoch), &ca.bundle(3, NOW));
             assert_eq!(judged.as_deref(), code, "{epoch}");
         }
+    }
+
+    #[test]
+    fn a_former_key_s_leaves_are_good_while_the_bundle_names_it() {
+        let (current, former) = (Ca::new(1), Ca::new(2));
+        let roots = format!("{}\n{}\n", current.root(), former.root());
+        let judged = |bundle: &[u8]| judge(&roots, &former.leaf(3), bundle);
+        let named = current.bundle_with(&[&former], 3, NOW);
+        assert_eq!(judged(&named), None);
+        assert_eq!(judge(&current.root(), &current.leaf(3), &named), None);
+        let revoked = Some("revoked".to_owned());
+        assert_eq!(judged(&current.bundle_with(&[&former], 4, NOW)), revoked);
+        // Another key under the former one's id doesn't vouch for it.
+        let bundle = |key: &Ca, id: &Ca| {
+            let json = current.bundle_with(&[&former], 3, NOW);
+            let mut bundle = authentic(&json, &root_of(&current), NOW).unwrap();
+            bundle.keys = vec![KeyEntry {
+                kid: id.public.key_id().to_string(),
+                public_key: key.public.as_bytes().to_vec(),
+            }];
+            of_epoch(&former.leaf(3), &root_of(&former), &bundle)
+        };
+        assert!(bundle(&former, &former).is_ok());
+        assert!(bundle(&current, &former).is_err());
+    }
+
+    fn root_of(ca: &Ca) -> Root {
+        Root::from_der(&notme_keys::decode_pem("CERTIFICATE", &ca.root()).unwrap()).unwrap()
     }
 
     #[test]

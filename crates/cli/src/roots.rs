@@ -20,30 +20,14 @@ pub(crate) struct Roots {
 impl Roots {
     /// Reads one or more PEM certificates and nothing else.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, Failure> {
-        let bad = |why: String| Failure::refused("ca_malformed", why);
-        let text = std::str::from_utf8(text).map_err(|_| bad("the CA is not PEM".to_owned()))?;
         let mut roots = Vec::new();
         let mut pem = String::new();
-        for block in text
-            .split_inclusive(END)
-            .filter(|block| !block.trim().is_empty())
-        {
-            let der = decode_pem("CERTIFICATE", block)
-                .map_err(|_| bad("the CA is not PEM certificates and nothing else".to_owned()))?;
-            let root = Root::from_der(&der)
-                .map_err(|why| bad(format!("the CA has a certificate that is no root: {why}")))?;
-            if !settle(root.signature_check()).is_verified() {
-                return Err(bad(
-                    "the CA has a root that its own key did not sign".to_owned()
-                ));
-            }
+        for (root, der) in read_roots(text)? {
             roots.push(root);
             pem.push_str(&certificate_pem(&der));
         }
         let mut roots = roots.into_iter();
-        let current = roots
-            .next()
-            .ok_or_else(|| bad("the CA is empty".to_owned()))?;
+        let current = roots.next().ok_or_else(|| malformed("the CA is empty"))?;
         Ok(Self {
             current,
             others: roots.collect(),
@@ -54,6 +38,17 @@ impl Roots {
     /// The root whose key signs now.
     pub(crate) const fn current(&self) -> &Root {
         &self.current
+    }
+
+    /// These, and before them `newer`, which is trusted because one of them vouches for its key.
+    pub(crate) fn succeeded_by(self, newer: Root, der: &[u8]) -> Self {
+        let mut others = vec![self.current];
+        others.extend(self.others);
+        Self {
+            current: newer,
+            others,
+            pem: certificate_pem(der) + &self.pem,
+        }
     }
 
     /// All of them as PEM of ours, whatever the text was like that they were read from.
@@ -73,6 +68,29 @@ impl Roots {
         }
         Err(invalid(VerifyError::UnknownIssuer))
     }
+}
+
+/// Reads PEM certificates, each a root that its own key signed, and gives their DER too.
+pub(crate) fn read_roots(text: &[u8]) -> Result<Vec<(Root, Vec<u8>)>, Failure> {
+    let text = std::str::from_utf8(text).map_err(|_| malformed("the CA is not PEM"))?;
+    let blocks = text.split_inclusive(END);
+    let blocks = blocks.filter(|block| !block.trim().is_empty());
+    let read = |block| {
+        let der = decode_pem("CERTIFICATE", block)
+            .map_err(|_| malformed("the CA is not PEM certificates and nothing else"))?;
+        let root = Root::from_der(&der).map_err(|why| {
+            malformed(&format!("the CA has a certificate that is no root: {why}"))
+        })?;
+        if !settle(root.signature_check()).is_verified() {
+            return Err(malformed("the CA has a root that its own key did not sign"));
+        }
+        Ok((root, der))
+    };
+    blocks.map(read).collect()
+}
+
+fn malformed(why: &str) -> Failure {
+    Failure::refused("ca_malformed", why)
 }
 
 fn invalid(error: VerifyError) -> Failure {

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::files::read;
 use crate::http::Client;
 use crate::revocation::{authentic, of_epoch};
+use crate::rollover::follow;
 use crate::roots::{Roots, read_leaf};
 use crate::state;
 use crate::text::harmless;
@@ -62,6 +63,12 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
         (given, _) => given,
     };
 
+    let pinned = *roots.current().key();
+    let roots = match (&bundle, &authority) {
+        (Some(bundle), Some(authority)) => follow(authority, roots, bundle)?,
+        _ => roots,
+    };
+
     let at = options.at.map_or_else(now, Ok)?;
     let (leaf, _) = read_leaf(&certificate)?;
     let root = roots.issuer_of(&leaf, at)?;
@@ -70,7 +77,10 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
         .transpose()?;
     if let Some(bundle) = &bundle {
         if let Some(path) = &options.state {
-            state::advance(path, roots.current().key(), bundle.seqno)?;
+            // Numbers go on over a rollover: who still pins the old key is shown no old bundle of it.
+            for key in [&pinned, roots.current().key()] {
+                state::advance(path, key, bundle.seqno)?;
+            }
         }
         of_epoch(&leaf, root, bundle)?;
     }
