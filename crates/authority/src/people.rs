@@ -5,7 +5,7 @@
 //! ([ADR 7](https://github.com/notme/notme/blob/main/docs/adr/0007-one-principal.md)).
 
 pub mod admission;
-mod body;
+pub(crate) mod body;
 pub mod bootstrap;
 pub mod ceremony;
 pub mod challenge;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::people::body::{object, shown_text};
 use crate::people::command::Origin;
 use crate::state::{Archive, OVERLAP_SECS};
 use crate::{Error, Fault};
@@ -82,29 +83,19 @@ pub struct Rotation {
     pub origin: Origin,
 }
 
+#[derive(Deserialize)]
+struct Wish {
+    reason: Option<Value>,
+}
+
 impl Rotation {
     /// Reads `{reason?}`, and gives the reason.
     ///
     /// # Errors
     /// [`Error::InvalidJson`] and [`Error::InvalidMember`].
     pub fn reason(body: &[u8]) -> Result<Option<String>, Error> {
-        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
-            return Err(Error::InvalidJson);
-        };
-        let reason = match body.get("reason") {
-            None | Some(Value::Null) => return Ok(None),
-            Some(Value::String(reason)) => reason.trim(),
-            Some(_) => return Err(Error::InvalidMember("reason")),
-        };
-        // The trail is read by people: nothing in it may look like something else.
-        let is_plain = |c: char| {
-            !c.is_control()
-                && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-        };
-        if reason.chars().count() > MAX_REASON_CHARS || !reason.chars().all(is_plain) {
-            return Err(Error::InvalidMember("reason"));
-        }
-        Ok((!reason.is_empty()).then(|| reason.to_owned()))
+        let wish: Wish = object(body)?;
+        shown_text(wish.reason.as_ref(), "reason", MAX_REASON_CHARS)
     }
 
     /// What the audit trail tells of it, beside who, when and from where.
@@ -210,6 +201,7 @@ mod tests {
             (r#"{"reason":1}"#, Err(Error::InvalidMember("reason"))),
             ("", Err(Error::InvalidJson)),
             ("[]", Err(Error::InvalidJson)),
+            (r#"{"reason":"a","reason":"b"}"#, Err(Error::InvalidJson)),
         ] {
             assert_eq!(Rotation::reason(body.as_bytes()), reason, "{body}");
         }

@@ -9,7 +9,7 @@ use crate::Error;
 const MAX_NAME_CHARS: usize = 64;
 
 /// Reads a JSON object; another value is none.
-pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+pub(crate) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     // A sequence would do for a struct, and isn't what is asked for.
     match body.trim_ascii_start().first() {
         Some(b'{') => serde_json::from_slice(body).map_err(|_| Error::InvalidJson),
@@ -29,18 +29,27 @@ pub(super) fn text<'a>(
     }
 }
 
-/// What somebody or something is to be called; `None` if nothing was said. A name is shown to others,
-/// so it has no characters that change how the text around it reads.
+/// What somebody or something is to be called; `None` if nothing was said.
 pub(super) fn shown_name(
     member: Option<&Value>,
     name: &'static str,
+) -> Result<Option<String>, Error> {
+    shown_text(member, name, MAX_NAME_CHARS)
+}
+
+/// A text of at most so many characters; `None` if nothing was said. It is shown to others, so it has
+/// no characters that change how the text around it reads.
+pub(crate) fn shown_text(
+    member: Option<&Value>,
+    name: &'static str,
+    max_chars: usize,
 ) -> Result<Option<String>, Error> {
     let shown = text(member, name)?.map(str::trim).unwrap_or_default();
     let is_shown = |c: char| {
         !c.is_control()
             && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
-    if shown.chars().count() > MAX_NAME_CHARS || !shown.chars().all(is_shown) {
+    if shown.chars().count() > max_chars || !shown.chars().all(is_shown) {
         return Err(Error::InvalidMember(name));
     }
     Ok((!shown.is_empty()).then(|| shown.to_owned()))
