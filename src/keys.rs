@@ -26,9 +26,7 @@ pub(crate) async fn rotate(call: &Call, body: &[u8], act: Act) -> Result<Reply, 
             let fields = [
                 ("request_id", call.id.as_str().into()),
                 ("action", act.action().into()),
-                ("epoch", changed.epoch.into()),
                 ("key_id", changed.key_id.as_str().into()),
-                ("previous_key_id", changed.previous_key_id.as_str().into()),
             ];
             log(LogLevel::Warn, "key_changed", fields);
             Ok(json(&changed.to_json()))
