@@ -8,9 +8,10 @@ const MAX_BLOCKS = 64;
  * @param {number} status
  * @param {string} block lines of `name: value`
  * @param {string} requestId
+ * @param {string} cookie what the browser is to keep, or nothing: no two are the same
  * @param {Uint8Array} body our own copy
  */
-export function respond(status, block, requestId, body) {
+export function respond(status, block, requestId, cookie, body) {
   let known = blocks.get(block);
   if (!known) {
     if (blocks.size >= MAX_BLOCKS) blocks.clear();
@@ -23,5 +24,6 @@ export function respond(status, block, requestId, body) {
   }
   const headers = new Headers(known);
   headers.set("x-request-id", requestId);
+  if (cookie) headers.set("set-cookie", cookie);
   return new Response(body.length ? body : null, { status, headers });
 }

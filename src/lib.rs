@@ -36,6 +36,7 @@ extern "C" {
         status: u16,
         block: &str,
         request_id: &str,
+        cookie: &str,
         body: js_sys::Uint8Array,
     ) -> web_sys::Response;
 }
@@ -252,9 +253,14 @@ fn request_id() -> String {
 
 fn into_response(reply: &Reply, request_id: &str) -> web_sys::Response {
     let mut block = String::with_capacity(512);
+    let mut cookie = "";
     for (name, value) in &reply.headers {
-        block.extend([name, ": ", value, "\n"]);
+        if *name == "set-cookie" {
+            cookie = value;
+        } else {
+            block.extend([name, ": ", value, "\n"]);
+        }
     }
     let body = js_sys::Uint8Array::from(&reply.body[..]);
-    respond(reply.status, &block, request_id, body)
+    respond(reply.status, &block, request_id, cookie, body)
 }

@@ -42,6 +42,14 @@ impl Row {
         }
     }
 
+    pub(crate) fn optional_text(&mut self) -> Result<Option<String>, Fault> {
+        match self.0.next() {
+            Some(SqlStorageValue::String(text)) => Ok(Some(text)),
+            Some(SqlStorageValue::Null) => Ok(None),
+            _ => Err(unexpected("text or nothing")),
+        }
+    }
+
     pub(crate) fn integer(&mut self) -> Result<u64, Fault> {
         self.optional_integer()?
             .ok_or_else(|| unexpected("a number"))

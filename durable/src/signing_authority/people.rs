@@ -49,6 +49,8 @@ pub(super) struct People {
 struct Seen {
     authenticator: String,
     owner: PrincipalId,
+    display_name: String,
+    scopes: Scopes,
     state: PasskeyState,
     /// When, in Unix seconds.
     now: u64,
@@ -185,13 +187,19 @@ impl People {
             if let Some(previous) = shown.current {
                 sign_out(db, previous, origin, seen.now)?;
             }
-            let owner = &seen.owner;
-            begin_session(db, owner, &seen.authenticator, session, origin, seen.now)?;
+            let id = begin_session(
+                db,
+                &seen.owner,
+                &seen.authenticator,
+                session,
+                origin,
+                seen.now,
+            )?;
             let details = json!({
                 "authenticator": seen.authenticator,
                 "counter_went_back": seen.state.went_back,
             });
-            let actor = Some(owner.as_str());
+            let actor = Some(seen.owner.as_str());
             trail(
                 db,
                 seen.now,
@@ -200,7 +208,18 @@ impl People {
                 actor,
                 origin,
                 &details,
-            )
+            )?;
+            let times = Times::starting(seen.now);
+            Ok(SessionFacts {
+                principal: seen.owner,
+                display_name: seen.display_name,
+                scopes: seen.scopes,
+                method: PASSKEY.into(),
+                expires_at: times.created_at + session::LIFETIME_SECS,
+                id,
+                authenticator: seen.authenticator,
+                fresh_until: times.fresh_until(),
+            })
         })
         .await
     }
@@ -221,7 +240,12 @@ impl People {
             });
             let actor = Some(holder.principal.as_str());
             let (action, origin) = ("session.stepped_up", &shown.origin);
-            trail(db, seen.now, actor, action, actor, origin, &details)
+            trail(db, seen.now, actor, action, actor, origin, &details)?;
+            let fresh_until = Times::starting(seen.now).fresh_until();
+            Ok(SessionFacts {
+                fresh_until,
+                ..holder
+            })
         })
         .await
     }
@@ -235,7 +259,7 @@ impl People {
         shown: &Shown,
         ceremony: Ceremony,
         context: &[u8],
-        work: impl FnOnce(&Seen) -> Result<(), Error>,
+        work: impl FnOnce(Seen) -> Result<SessionFacts, Error>,
     ) -> Result<Reply, Error> {
         let now = now_millis() / 1000;
         let recognize = |challenge: &[u8]| self.recognize(ceremony, context, challenge, now);
@@ -264,16 +288,7 @@ impl People {
                 return Err(error);
             }
         };
-        let work = |db: &Database| {
-            let (authenticator, owner) = self.note_use(db, &id, state, now)?;
-            work(&Seen {
-                authenticator,
-                owner,
-                state,
-                now,
-            })?;
-            self.session(db, shown.session, now)
-        };
+        let work = |db: &Database| work(self.note_use(db, &id, state, now)?);
         burning(db, burn, work).map(Reply::Session)
     }
 
@@ -356,27 +371,31 @@ impl People {
         rows.into_iter().map(known_passkey).collect()
     }
 
-    /// Notes that a passkey was shown; tells which authenticator it is, and whose.
+    /// Notes that a passkey was shown; tells whose it is, and what they may do.
     fn note_use(
         &self,
         db: &Database,
         id: &[u8],
         state: PasskeyState,
         now: u64,
-    ) -> Result<(String, PrincipalId), Error> {
+    ) -> Result<Seen, Error> {
         // It may have been removed, and its owner turned away, since it was looked up.
-        let query = "SELECT a.id, a.principal, p.sign_count, p.backed_up, a.last_used_at \
+        let query = "SELECT a.id, a.principal, o.display_name, p.sign_count, p.backed_up, \
+                     IFNULL(a.last_used_at, 0), (SELECT group_concat(g.scope, ' ') FROM grants g \
+                     WHERE g.principal = o.id AND (g.expires_at IS NULL OR g.expires_at > ?4)) \
                      FROM authenticators a JOIN passkeys p ON p.authenticator = a.id \
                      JOIN principals o ON o.id = a.principal \
-                     WHERE a.kind = ? AND a.issuer = ? AND a.subject = ? AND o.disabled_at IS NULL";
+                     WHERE a.kind = ?1 AND a.issuer = ?2 AND a.subject = ?3 AND o.disabled_at IS NULL";
         let arguments = vec![
             PASSKEY.into(),
             self.party()?.into(),
             encode_base64url(id).into(),
+            integer(now)?,
         ];
         let row = db.rows(query, arguments)?.into_iter().next();
         let mut row = row.ok_or(Error::UnknownPasskey)?;
         let (authenticator, owner) = (row.text()?, principal(&mut row)?);
+        let display_name = row.text()?;
         // Of two answers at once the higher counter stays.
         let before = (row.integer()?, row.integer()? != 0);
         let after = (before.0.max(state.sign_count.into()), state.backed_up);
@@ -390,12 +409,21 @@ impl People {
                 "UPDATE passkeys SET sign_count = ?, backed_up = ? WHERE authenticator = ?";
             db.execute(statement, arguments)?;
         }
-        if row.optional_integer()? != Some(now) {
+        // As with sessions, using one isn't a write each time.
+        if row.integer()? + session::SEEN_GRAIN_SECS <= now {
             let arguments = vec![integer(now)?, authenticator.as_str().into()];
             let statement = "UPDATE authenticators SET last_used_at = ? WHERE id = ?";
             db.execute(statement, arguments)?;
         }
-        Ok((authenticator, owner))
+        let scopes = row.optional_text()?.unwrap_or_default();
+        Ok(Seen {
+            authenticator,
+            owner,
+            display_name,
+            scopes: scopes.split(' ').filter_map(Scope::parse).collect(),
+            state,
+            now,
+        })
     }
 
     /// The session with this hash, if it is good, with the grants of this moment.
@@ -547,6 +575,7 @@ pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
     Ok(())
 }
 
+/// Begins a session; tells its id.
 fn begin_session(
     db: &Database,
     principal: &PrincipalId,
@@ -554,10 +583,11 @@ fn begin_session(
     hash: [u8; 32],
     origin: &Origin,
     now: u64,
-) -> Result<(), Error> {
+) -> Result<String, Error> {
+    let id = uuid(random()?);
     let arguments = vec![
         SqlStorageValue::Blob(hash.to_vec()),
-        uuid(random()?).into(),
+        id.as_str().into(),
         principal.as_str().into(),
         authenticator.into(),
         PASSKEY.into(),
@@ -568,7 +598,7 @@ fn begin_session(
         "INSERT INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?7)",
         arguments,
     )?;
-    Ok(())
+    Ok(id)
 }
 
 /// Goes on with a session under another secret, after its holder showed an authenticator: whoever knew
