@@ -16,7 +16,7 @@ use notme_durable::{log, now_millis, settle_all};
 use serde_json::Value;
 
 use crate::objects::{issuer_key, signing_authority};
-use crate::{Call, keys, people};
+use crate::{Call, admin, keys, people};
 
 /// An answer that is being made.
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>>;
@@ -73,6 +73,23 @@ pub(crate) fn run<'a>(
         Operation::Service => done(Ok(service(call))),
         Operation::SignIn => Box::pin(people::sign_in(call, body)),
         Operation::SignOut => Box::pin(people::sign_out(call)),
+        Operation::ListPrincipals
+        | Operation::ShowPrincipal
+        | Operation::DisablePrincipal
+        | Operation::EnablePrincipal
+        | Operation::GrantScope
+        | Operation::RevokeGrant
+        | Operation::ListAuthenticators
+        | Operation::RemoveAuthenticator
+        | Operation::ListGrants
+        | Operation::ListSessions
+        | Operation::EndSession
+        | Operation::ListCredentials
+        | Operation::OwnCredentials
+        | Operation::RevokeCredential
+        | Operation::ListAudit
+        | Operation::ListInvites
+        | Operation::RevokeInvite => Box::pin(admin::answer(call, route, path, body)),
         Operation::Version => done(Ok(json(&documents::version(config)))),
     }
 }
@@ -180,6 +197,7 @@ pub(crate) fn unexpected(reply: &protocol::Reply) -> Error {
         protocol::Reply::Refused(_) => "a refusal",
         protocol::Reply::People(_) => "something about people",
         protocol::Reply::Rotated(_) => "a changed key",
+        protocol::Reply::Admin(_) => "what administrators see",
     };
     Fault::Internal(format!(
         "the object answered with {kind}, which nobody asked for"

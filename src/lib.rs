@@ -9,6 +9,7 @@
     reason = "the macro for events writes items without documentation"
 )]
 
+mod admin;
 mod handlers;
 mod keys;
 mod objects;
@@ -54,7 +55,6 @@ struct Call {
     config: Rc<Config>,
     head: RequestHead,
     /// What follows the `?`, as it was sent.
-    #[expect(dead_code, reason = "no route with a query is served yet")]
     query: String,
     request: web_sys::Request,
 }

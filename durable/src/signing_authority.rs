@@ -8,6 +8,7 @@
 //! An enrolment signs before it burns: if signing fails, nothing is burned, and if the proof was
 //! used in the meantime, what was signed is thrown away. The burn commits before the answer leaves.
 
+mod admin;
 mod ca_key;
 mod people;
 mod rotation;
@@ -19,17 +20,18 @@ use std::rc::Rc;
 use futures_util::lock::Mutex;
 use js_sys::Uint8Array;
 use notme_authority::bundle;
-use notme_authority::issue::{Authority, IssueRequest, Prepared};
+use notme_authority::issue::{Authority, IssueRequest, Issued, Prepared};
 use notme_authority::people::command;
 use notme_authority::people::mint::Mint;
 use notme_authority::protocol::{self, Command, Reply};
 use notme_authority::rotation::KeyChanged;
 use notme_authority::state::{Archive, EpochKey};
-use notme_authority::{Burn, Error, Fault};
+use notme_authority::{Burn, Error, Fault, MAX_LEAF_SECS};
 use notme_keys::Ed25519PublicKey;
 use notme_wire::Message;
 use notme_wire::identity::CABundle;
 use notme_x509::Issuer;
+use serde_json::Value;
 use wasm_bindgen::prelude::*;
 use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
 
@@ -38,13 +40,20 @@ use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
 use people::{KeyFacts, People};
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/signing_authority/0001_initial.sql"),
     include_str!("../migrations/signing_authority/0002_people.sql"),
+    include_str!("../migrations/signing_authority/0003_credentials.sql"),
     include_str!("../migrations/signing_authority/0004_endorsements.sql"),
 ];
 /// How often used proofs that have expired are deleted, in seconds.
 const SWEEP_SECS: u64 = 60;
+/// How long what was issued is remembered after it expired, in seconds: 30 days.
+const REMEMBERED_SECS: u64 = 30 * 86_400;
+/// How many issued credentials one sweep forgets at most: everybody waits for it.
+const FORGOTTEN_AT_ONCE: usize = 1000;
+/// By how much an issued credential's id moves with a second.
+const IDS_PER_SEC: u64 = 1 << 20;
 
 /// What comes later, of a size that nobody needs to know.
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
@@ -161,13 +170,20 @@ impl SigningAuthority {
                 let changed: Boxed<'_, KeyChanged> = Box::pin(self.rotate(&rotation));
                 Ok(Reply::Rotated(changed.await?))
             }
+            Command::Admin(command) => {
+                let reply = admin::answer(&loaded.people, &self.db, &command, loaded.epoch)?;
+                Ok(Reply::Admin(reply))
+            }
         }
     }
 
     async fn issue(&self, loaded: Rc<Loaded>, request: &IssueRequest) -> Result<Vec<u8>, Error> {
-        let body = self.sign_in_epoch(loaded, request).await?;
+        let (body, issued) = self.sign_in_epoch(loaded, request).await?;
         self.sweep(now_millis() / 1000)?;
-        self.db.transact(|db| burn(db, &request.evidence.burns))?;
+        self.db.transact(|db| {
+            burn(db, &request.evidence.burns)?;
+            record(db, request, &issued)
+        })?;
         Ok(body)
     }
 
@@ -177,19 +193,20 @@ impl SigningAuthority {
         let people = Rc::clone(&loaded.people);
         let decide = |db: &Database| people.mint(db, mint, now_millis() / 1000);
         let request = self.db.transact(decide)?;
-        let body = self.sign_in_epoch(loaded, &request).await?;
+        let (body, issued) = self.sign_in_epoch(loaded, &request).await?;
         self.sweep(now_millis() / 1000)?;
         self.db.transact(|db| {
             if decide(db)? != request {
                 return Err(Error::NoSession);
             }
             match &request.evidence.burns[..] {
-                [] => Ok(()), // a session is no single-use value, and these proofs are over none
+                [] => {} // a session is no single-use value, and these proofs are over none
                 burns => burn(db, burns).map_err(|error| match error {
                     Error::ProofUsed => Error::BadChallenge,
                     error => error,
-                }),
+                })?,
             }
+            record(db, &request, &issued)
         })?;
         Ok(body)
     }
@@ -200,19 +217,23 @@ impl SigningAuthority {
         &self,
         mut loaded: Rc<Loaded>,
         request: &IssueRequest,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<(Vec<u8>, Issued), Error> {
         loop {
-            let body = self.sign(&loaded, request).await?;
+            let signed = self.sign(&loaded, request).await?;
             let current = self.loaded.borrow().clone();
             match current {
                 Some(current) if current.epoch != loaded.epoch => loaded = current,
-                _ => return Ok(body),
+                _ => return Ok(signed),
             }
         }
     }
 
     /// Makes both certificates, and the answer that holds them.
-    async fn sign(&self, loaded: &Loaded, request: &IssueRequest) -> Result<Vec<u8>, Error> {
+    async fn sign(
+        &self,
+        loaded: &Loaded,
+        request: &IssueRequest,
+    ) -> Result<(Vec<u8>, Issued), Error> {
         let now = now_millis();
         let authority = Authority {
             issuer: &loaded.issuer,
@@ -221,18 +242,21 @@ impl SigningAuthority {
         };
         let prepared = Prepared::new(authority, request, now, random()?)?;
         let signatures = loaded.key.sign_both(prepared.messages()).await?;
-        prepared.into_answer(request, signatures)
+        let issued = prepared.issued();
+        Ok((prepared.into_answer(request, signatures)?, issued))
     }
 
-    /// Deletes used proofs that have expired, once in a while. In a transaction of its own, or a
-    /// stranger's replays would undo it each time.
+    /// Deletes used proofs that have expired and credentials that expired long ago, once in a while. In
+    /// a transaction of its own, or a stranger's replays would undo it each time.
     fn sweep(&self, now: u64) -> Result<(), Error> {
         if now >= self.swept_at.get().saturating_add(SWEEP_SECS) {
-            self.db.transact(|db| {
-                forget(db, now)?;
-                people::forget(db, now)
+            let is_done = self.db.transact(|db| {
+                people::forget(db, now)?;
+                forget(db, now)
             })?;
-            self.swept_at.set(now);
+            // What is left is for the next second: it must keep up with what is issued.
+            let wait = if is_done { SWEEP_SECS } else { 1 };
+            self.swept_at.set((now + wait).saturating_sub(SWEEP_SECS));
         }
         Ok(())
     }
@@ -333,15 +357,52 @@ fn burn(db: &Database, burns: &[Burn]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Deletes used proofs that have expired.
-fn forget(db: &Database, now: u64) -> Result<(), Error> {
+/// Records what is issued, in the transaction that issues it.
+fn record(db: &Database, request: &IssueRequest, issued: &Issued) -> Result<(), Error> {
+    let evidence = &request.evidence;
+    let [serial, signing_serial] = issued.serials.map(|serial| serial.to_vec());
+    let principal = request.principal.as_ref();
+    let arguments = vec![
+        integer(first_id_at(issued.issued_at))?,
+        SqlStorageValue::Blob(serial),
+        SqlStorageValue::Blob(signing_serial),
+        evidence.subject.as_str().into(),
+        evidence.identity.as_str().into(),
+        principal.map_or(SqlStorageValue::Null, |id| id.as_str().into()),
+        evidence.auth_method.as_str().into(),
+        Value::from(evidence.scopes.clone()).to_string().into(),
+        integer(issued.epoch)?,
+        integer(issued.issued_at)?,
+        integer(issued.expires_at)?,
+    ];
+    let statement = "INSERT INTO credentials \
+        SELECT MAX(?, IFNULL((SELECT MAX(id) FROM credentials), 0) + 1), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL";
+    db.execute(statement, arguments)?;
+    Ok(())
+}
+
+/// The least id of credentials that were issued at `time`, in Unix seconds, or later.
+fn first_id_at(time: u64) -> u64 {
+    time.saturating_mul(IDS_PER_SEC)
+}
+
+/// Deletes used proofs that have expired, and some of the credentials that expired long ago; whether
+/// those were all.
+fn forget(db: &Database, now: u64) -> Result<bool, Error> {
     db.execute(
         "DELETE FROM burned WHERE expires_at < ?",
         vec![integer(now)?],
     )?;
     let statement = "UPDATE authority SET forgotten_before = MAX(forgotten_before, ?)";
     db.execute(statement, vec![integer(now)?])?;
-    Ok(())
+    let oldest = now.saturating_sub(REMEMBERED_SECS + MAX_LEAF_SECS);
+    let limit = FORGOTTEN_AT_ONCE;
+    let statement = format!(
+        "DELETE FROM credentials WHERE id IN (SELECT id FROM credentials WHERE id < ? ORDER BY id LIMIT {limit})"
+    );
+    // Rows of indexes count, so it may say that more are left when none are.
+    let deleted = db.execute(&statement, vec![integer(first_id_at(oldest))?])?;
+    Ok(deleted < limit)
 }
 
 fn archive(db: &Database) -> Result<Archive, Error> {

@@ -96,6 +96,29 @@ pub(crate) fn integer(value: u64) -> Result<SqlStorageValue, Fault> {
         .and_then(|value| SqlStorageValue::try_from_i64(value).map_err(internal))
 }
 
+/// A statement's argument, borrowed. What has many statements is smaller with these.
+#[derive(Clone, Copy)]
+pub(crate) enum Argument<'a> {
+    Null,
+    Number(u64),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+}
+
+/// Arguments as the platform takes them.
+#[inline(never)]
+fn bound(arguments: &[Argument<'_>]) -> Result<Vec<SqlStorageValue>, Fault> {
+    let value = |argument: &Argument<'_>| {
+        Ok(match *argument {
+            Argument::Null => SqlStorageValue::Null,
+            Argument::Number(number) => integer(number)?,
+            Argument::Text(text) => text.into(),
+            Argument::Bytes(bytes) => SqlStorageValue::Blob(bytes.to_vec()),
+        })
+    };
+    arguments.iter().map(value).collect()
+}
+
 /// The database of an object.
 pub(crate) struct Database {
     sql: SqlStorage,
@@ -135,6 +158,16 @@ impl Database {
                 .map_err(internal)
         };
         cursor.raw().map(row).collect()
+    }
+
+    /// The rows that a statement gives.
+    #[inline(never)]
+    pub(crate) fn ask(
+        &self,
+        statement: &str,
+        arguments: &[Argument<'_>],
+    ) -> Result<Vec<Row>, Error> {
+        Ok(self.rows(statement, bound(arguments)?)?)
     }
 
     /// Runs `work` in one transaction: all of its writes happen if it gives `Ok`, none otherwise.

@@ -75,6 +75,10 @@ pub enum Error {
     CrossSite,
     /// First boot, and no code; what it waits for.
     FirstBoot(FirstBoot),
+    /// Nobody grants something for longer than they have it.
+    GrantTooLong,
+    /// A parameter of the query has the wrong form, or means nothing here.
+    InvalidQuery(&'static str),
     /// A member of the body has the wrong form.
     InvalidMember(&'static str),
     /// Registration without the id of the user.

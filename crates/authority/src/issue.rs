@@ -38,10 +38,25 @@ pub struct Authority<'a> {
     pub key_id: &'a str,
 }
 
+/// What is recorded of a pair, beside what it was issued for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The serial numbers: of the mTLS leaf, then of the signing leaf.
+    pub serials: [[u8; 16]; 2],
+    /// The epoch.
+    pub epoch: u64,
+    /// When it was issued, in Unix seconds.
+    pub issued_at: u64,
+    /// Its last second, in Unix seconds.
+    pub expires_at: u64,
+}
+
 /// A pair that only lacks its signatures.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     to_be_signed: [ToBeSigned; 2],
+    serials: [[u8; 16]; 2],
+    issued_at: u64,
     binding: [u8; 32],
     not_after: u64,
     epoch: u64,
@@ -110,6 +125,8 @@ impl Prepared {
         serials.as_flattened_mut().copy_from_slice(&random);
         Ok(Self {
             to_be_signed: profile.to_be_signed(serials.map(SerialNumber::from_random)),
+            serials,
+            issued_at: now_millis / 1000,
             binding: pair_binding(&mtls, &signing),
             not_after: validity.not_after,
             epoch: authority.epoch,
@@ -121,6 +138,17 @@ impl Prepared {
     #[must_use]
     pub fn messages(&self) -> [&[u8]; 2] {
         self.to_be_signed.each_ref().map(ToBeSigned::as_bytes)
+    }
+
+    /// What is to be recorded when it is issued.
+    #[must_use]
+    pub const fn issued(&self) -> Issued {
+        Issued {
+            serials: self.serials,
+            epoch: self.epoch,
+            issued_at: self.issued_at,
+            expires_at: self.not_after,
+        }
     }
 
     /// The body of the answer, given the signatures over [`Self::messages`].

@@ -4,6 +4,7 @@
 //! may do. Sessions point to principals and hold no grants, so taking one back works at once
 //! ([ADR 7](https://github.com/notme/notme/blob/main/docs/adr/0007-one-principal.md)).
 
+pub mod admin;
 pub mod admission;
 pub(crate) mod body;
 pub mod bootstrap;

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::issue::IssueRequest;
 use crate::issuer_keys::KeySetAnswer;
-use crate::people::Scope;
 use crate::people::bootstrap::FirstBoot;
 use crate::people::command as people;
 use crate::people::mint::Mint;
+use crate::people::{Scope, admin};
 use crate::rotation::{KeyChanged, Rotation};
 use crate::state::Archive;
 use crate::{CeremonyError, Error, Fault};
@@ -34,6 +34,8 @@ pub enum Command {
     Mint(Box<Mint>),
     /// Change the key.
     Rotate(Box<Rotation>),
+    /// About what administrators see and take back.
+    Admin(Box<admin::Command>),
 }
 
 /// What the signing object answers.
@@ -51,6 +53,8 @@ pub enum Reply {
     People(people::Reply),
     /// The key was changed.
     Rotated(KeyChanged),
+    /// What administrators see.
+    Admin(admin::Reply),
 }
 
 /// What the object that keeps an issuer's keys can be asked.
@@ -122,6 +126,10 @@ pub enum Refusal {
     StepUpRequired,
     /// [`Error::TooManyKeys`].
     TooManyKeys(u32),
+    /// [`Error::GrantTooLong`].
+    GrantTooLong,
+    /// [`Error::InvalidMember`], where only the object can tell.
+    InvalidExpiry,
 }
 
 impl From<Error> for Refusal {
@@ -151,6 +159,8 @@ impl From<Error> for Refusal {
             Error::ManageRequired => Self::ManageRequired,
             Error::StepUpRequired => Self::StepUpRequired,
             Error::TooManyKeys(secs) => Self::TooManyKeys(secs),
+            Error::GrantTooLong => Self::GrantTooLong,
+            Error::InvalidMember("expiresAt") => Self::InvalidExpiry,
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -184,6 +194,8 @@ impl From<Refusal> for Error {
             Refusal::ManageRequired => Self::ManageRequired,
             Refusal::StepUpRequired => Self::StepUpRequired,
             Refusal::TooManyKeys(secs) => Self::TooManyKeys(secs),
+            Refusal::GrantTooLong => Self::GrantTooLong,
+            Refusal::InvalidExpiry => Self::InvalidMember("expiresAt"),
         }
     }
 }

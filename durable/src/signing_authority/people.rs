@@ -477,6 +477,11 @@ impl People {
         Ok(session)
     }
 
+    /// What passkeys call this authority; empty if there can be none.
+    pub(super) fn party_name(&self) -> &str {
+        self.party.as_deref().unwrap_or_default()
+    }
+
     /// Which doors are open.
     fn doors(&self, db: &Database) -> Result<Doors, Error> {
         let has_unused_code = match &self.code {
@@ -654,7 +659,7 @@ pub(super) fn trail(
     Ok(())
 }
 
-fn principal(row: &mut Row) -> Result<PrincipalId, Fault> {
+pub(super) fn principal(row: &mut Row) -> Result<PrincipalId, Fault> {
     PrincipalId::parse(&row.text()?).ok_or_else(|| internal("a stored principal's id"))
 }
 

@@ -93,6 +93,16 @@ pub fn problem(error: &Error) -> Problem {
             "no_cert_scopes",
             "session holds no cert-eligible scopes (need bridgeCert)",
         ),
+        Error::GrantTooLong => text(
+            403,
+            "grant_too_long",
+            "cannot grant a scope for longer than you have it",
+        ),
+        Error::InvalidQuery(name) => text(
+            400,
+            "invalid_query",
+            &format!("{name} has the wrong form, or means nothing here"),
+        ),
         Error::NoSuchItem => text(404, "no_such_item", "there is no such item"),
         Error::ManageRequired => text(403, "manage_required", "authorityManage scope required"),
         Error::StepUpRequired => text(
@@ -437,6 +447,8 @@ fn examples() -> Vec<Error> {
         Error::MissingInviteToken,
         Error::LastAdministrator,
         Error::ScopeNotHeld(Scope::BridgeCert),
+        Error::GrantTooLong,
+        Error::InvalidQuery("…"),
         Error::NoSuchItem,
         Error::ManageRequired,
         Error::StepUpRequired,

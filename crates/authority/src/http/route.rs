@@ -3,8 +3,10 @@
 
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
+
 /// A method that a route may have. `HEAD` comes with `GET`, `OPTIONS` with every path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Method {
     /// GET.
     Get,
@@ -114,6 +116,40 @@ pub enum Operation {
     SignOut,
     /// The commit it was built from.
     Version,
+    /// Lists and searches principals.
+    ListPrincipals,
+    /// One principal.
+    ShowPrincipal,
+    /// Turns a principal away.
+    DisablePrincipal,
+    /// Lets a principal in again.
+    EnablePrincipal,
+    /// Grants a scope.
+    GrantScope,
+    /// Takes a grant back.
+    RevokeGrant,
+    /// Lists authenticators.
+    ListAuthenticators,
+    /// Removes an authenticator.
+    RemoveAuthenticator,
+    /// Lists grants.
+    ListGrants,
+    /// Lists sessions.
+    ListSessions,
+    /// Ends a session.
+    EndSession,
+    /// Lists and searches issued credentials.
+    ListCredentials,
+    /// Lists one's own credentials.
+    OwnCredentials,
+    /// Revokes a credential.
+    RevokeCredential,
+    /// The audit trail.
+    ListAudit,
+    /// Lists invites.
+    ListInvites,
+    /// Takes an invite back.
+    RevokeInvite,
 }
 
 /// Whether a route has to do with sessions.
@@ -418,13 +454,13 @@ pub const ROUTES: &[Route] = &[
     session(
         Method::Get,
         "/me/credentials",
-        Operation::NotImplemented,
+        Operation::OwnCredentials,
         "Lists the pairs that were issued to oneself.",
     ),
     manage(
         Method::Get,
         "/invites",
-        Operation::NotImplemented,
+        Operation::ListInvites,
         "Lists invites.",
     ),
     manage(
@@ -436,7 +472,7 @@ pub const ROUTES: &[Route] = &[
     manage(
         Method::Delete,
         "/invites/{id}",
-        Operation::NotImplemented,
+        Operation::RevokeInvite,
         "Takes an invite back.",
     ),
     session(
@@ -509,85 +545,85 @@ pub const ROUTES: &[Route] = &[
     manage(
         Method::Get,
         "/admin/principals",
-        Operation::NotImplemented,
+        Operation::ListPrincipals,
         "Lists and searches principals.",
     ),
     manage(
         Method::Get,
         "/admin/principals/{id}",
-        Operation::NotImplemented,
+        Operation::ShowPrincipal,
         "One principal.",
     ),
     manage_fresh(
         Method::Post,
         "/admin/principals/{id}/disable",
-        Operation::NotImplemented,
+        Operation::DisablePrincipal,
         "Turns a principal away: its sessions end, and nothing is issued to it.",
     ),
     manage_fresh(
         Method::Post,
         "/admin/principals/{id}/enable",
-        Operation::NotImplemented,
+        Operation::EnablePrincipal,
         "Lets a principal in again.",
     ),
     manage_fresh(
         Method::Post,
         "/admin/principals/{id}/grants",
-        Operation::NotImplemented,
+        Operation::GrantScope,
         "Grants a scope.",
     ),
     manage_fresh(
         Method::Delete,
         "/admin/principals/{id}/grants/{scope}",
-        Operation::NotImplemented,
+        Operation::RevokeGrant,
         "Takes a grant back.",
     ),
     manage(
         Method::Get,
         "/admin/authenticators",
-        Operation::NotImplemented,
+        Operation::ListAuthenticators,
         "Lists and searches authenticators.",
     ),
     manage_fresh(
         Method::Delete,
         "/admin/authenticators/{id}",
-        Operation::NotImplemented,
+        Operation::RemoveAuthenticator,
         "Removes an authenticator.",
     ),
     manage(
         Method::Get,
         "/admin/grants",
-        Operation::NotImplemented,
+        Operation::ListGrants,
         "Lists grants.",
     ),
     manage(
         Method::Get,
         "/admin/sessions",
-        Operation::NotImplemented,
+        Operation::ListSessions,
         "Lists sessions.",
     ),
     manage(
         Method::Delete,
         "/admin/sessions/{id}",
-        Operation::NotImplemented,
+        Operation::EndSession,
         "Ends a session.",
     ),
     manage(
         Method::Get,
         "/admin/credentials",
-        Operation::NotImplemented,
+        Operation::ListCredentials,
         "Lists and searches issued credentials.",
     ),
     manage(
         Method::Delete,
         "/admin/credentials/{serial}",
-        Operation::NotImplemented,
+        Operation::RevokeCredential,
         "Revokes a credential.",
     ),
     manage(
         Method::Get,
         "/admin/audit",
-        Operation::NotImplemented,
+        Operation::ListAudit,
         "The audit trail.",
     ),
     manage_fresh(
@@ -755,7 +791,7 @@ mod tests {
         assert_eq!(operation("HEAD", "/health"), Some(Operation::Health));
         assert_eq!(
             operation("DELETE", "/invites/abc"),
-            Some(Operation::NotImplemented)
+            Some(Operation::RevokeInvite)
         );
         for path in [
             "",

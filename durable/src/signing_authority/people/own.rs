@@ -9,6 +9,7 @@ use notme_authority::people::session::{IDLE_SECS, LIFETIME_SECS};
 use serde_json::json;
 
 use super::{KeyFacts, People, trail};
+use crate::signing_authority::admin::permit_removal;
 use crate::sql::{Database, integer, internal};
 
 impl People {
@@ -129,6 +130,7 @@ impl People {
         let query = "SELECT name FROM authenticators WHERE id = ? AND principal = ?";
         let found = db.rows(query, arguments())?.into_iter().next();
         let name = found.ok_or(Error::NoSuchItem)?.text()?;
+        permit_removal(db, self.party_name(), &holder.principal, now)?;
         db.execute(
             "DELETE FROM sessions WHERE authenticator = ?",
             vec![id.into()],
@@ -139,23 +141,8 @@ impl People {
         )?;
         let statement = "DELETE FROM authenticators WHERE id = ? AND principal = ?";
         db.execute(statement, arguments())?;
-        let was_administrator = holder.scopes.contains(Scope::AuthorityManage);
-        if was_administrator && !self.has_administrator(db, now)? {
-            return Err(Error::LastAdministrator);
-        }
         let (details, action) = (json!({ "name": name }), "authenticator.removed");
         trail(db, now, Some(owner), action, Some(id), origin, &details)
-    }
-
-    /// Whether somebody could come in who may administer the authority.
-    #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
-    pub(super) fn has_administrator(&self, db: &Database, now: u64) -> Result<bool, Error> {
-        let query = "SELECT 1 FROM grants g JOIN principals p ON p.id = g.principal \
-                     WHERE g.scope = ? AND (g.expires_at IS NULL OR g.expires_at > ?) \
-                     AND p.disabled_at IS NULL \
-                     AND EXISTS (SELECT 1 FROM authenticators a WHERE a.principal = p.id) LIMIT 1";
-        let arguments = vec![Scope::AuthorityManage.as_str().into(), integer(now)?];
-        super::exists(db, query, arguments)
     }
 
     /// Counts for operators.

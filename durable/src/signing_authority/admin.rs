@@ -1,0 +1,441 @@
+//! What administrators see and take back, as rows.
+//!
+//! Each request is one transaction: the session is read again in it, and the line of the trail is
+//! written in it.
+
+mod lists;
+
+use notme_authority::people::admin::list::MAX_NUMBER;
+use notme_authority::people::admin::table::Moment;
+use notme_authority::people::admin::{
+    self, Act, Administrator, Change, Command, Hold, ItemId, Reply, Serial, Standing, actions,
+};
+use notme_authority::people::command::{Origin, SessionFacts};
+use notme_authority::people::{PrincipalId, Scope};
+use notme_authority::{Error, MAX_LEAF_SECS};
+use serde_json::{Map, Value};
+
+use super::first_id_at;
+use super::people::{People, trail};
+use crate::host::now_millis;
+use crate::sql::Argument::{Bytes, Null, Number, Text};
+use crate::sql::{Argument, Database, Row, internal};
+
+pub(super) fn answer(
+    people: &People,
+    db: &Database,
+    command: &Command,
+    epoch: u64,
+) -> Result<Reply, Error> {
+    let now = now_millis() / 1000;
+    let moment = Moment { now, epoch };
+    let (needs, act, _) = command.read()?;
+    db.transact(|db| {
+        let session = people.authorize(db, command.session, needs, now)?;
+        let desk = Desk {
+            db,
+            session: &session,
+            party: people.party_name(),
+            origin: &command.origin,
+            moment,
+        };
+        match &act {
+            Act::List(list) => desk.page(list),
+            Act::Show(principal) => desk.show(principal),
+            Act::Change(change) => desk.change(change).map(|()| admin::done()),
+        }
+    })
+}
+
+/// Where an administrator's request is worked on.
+struct Desk<'a> {
+    db: &'a Database,
+    session: &'a SessionFacts,
+    /// What passkeys call this authority.
+    party: &'a str,
+    origin: &'a Origin,
+    moment: Moment,
+}
+
+impl Desk<'_> {
+    #[inline(never)]
+    fn change(&self, change: &Change) -> Result<(), Error> {
+        match change {
+            Change::Disable(principal) => self.disable(principal),
+            Change::Enable(principal) => self.enable(principal),
+            Change::Grant {
+                principal,
+                scope,
+                expires_at,
+            } => self.grant(principal, *scope, *expires_at),
+            Change::RevokeGrant { principal, scope } => self.revoke_grant(principal, *scope),
+            Change::RemoveAuthenticator(id) => self.remove_authenticator(id),
+            Change::EndSession(id) => self.end_session(id),
+            Change::RevokeCredential(serial) => self.revoke_credential(serial),
+            Change::RevokeInvite(id) => self.revoke_invite(id),
+        }
+    }
+
+    /// Its invites stay, and are void while it may not come in.
+    fn disable(&self, principal: &PrincipalId) -> Result<(), Error> {
+        let now = self.moment.now;
+        if !self.is_active(principal)? {
+            return Ok(());
+        }
+        let before = administrator(self.db, self.party, principal, now)?;
+        let after = Administrator {
+            is_active: false,
+            ..before
+        };
+        permit(self.db, self.party, principal, before, after, now)?;
+        let id = Text(principal.as_str());
+        self.db.ask(
+            "UPDATE principals SET disabled_at = ? WHERE id = ?",
+            &[Number(now), id],
+        )?;
+        let sessions = self.count(
+            "DELETE FROM sessions WHERE principal = ? RETURNING 1",
+            &[id],
+        )?;
+        self.db
+            .ask("DELETE FROM registrations WHERE principal = ?", &[id])?;
+        let credentials = self.count(
+            "UPDATE credentials SET revoked_at = ?, revoked_by = ? \
+             WHERE principal = ? AND id >= ? AND expires_at > ? AND revoked_at IS NULL RETURNING 1",
+            &[
+                Number(now),
+                self.actor(),
+                id,
+                Number(self.first_outstanding()),
+                Number(now),
+            ],
+        )?;
+        let details = [("sessions", sessions), ("credentials", credentials)];
+        self.tell(actions::PRINCIPAL_DISABLED, principal.as_str(), &details)
+    }
+
+    fn enable(&self, principal: &PrincipalId) -> Result<(), Error> {
+        if self.is_active(principal)? {
+            return Ok(());
+        }
+        self.db.ask(
+            "UPDATE principals SET disabled_at = NULL WHERE id = ?",
+            &[Text(principal.as_str())],
+        )?;
+        self.tell(actions::PRINCIPAL_ENABLED, principal.as_str(), &[])
+    }
+
+    fn grant(
+        &self,
+        principal: &PrincipalId,
+        scope: Scope,
+        expires_at: Option<u64>,
+    ) -> Result<(), Error> {
+        let now = self.moment.now;
+        self.is_active(principal)?;
+        let own = hold(self.db, &self.session.principal, scope, now)?;
+        admin::permit_grant(&self.session.scopes, own, scope, expires_at, now)?;
+        let after = Hold::of(expires_at, now);
+        if hold(self.db, principal, scope, now)? == after {
+            return Ok(());
+        }
+        self.permit_hold(principal, scope, after)?;
+        let until = expires_at.map_or(Null, Number);
+        self.db.ask(
+            "INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?)",
+            &[
+                Text(principal.as_str()),
+                Text(scope.as_str()),
+                self.actor(),
+                Number(now),
+                until,
+            ],
+        )?;
+        let details = [("scope", Text(scope.as_str())), ("expires_at", until)];
+        self.tell(actions::GRANT_ADDED, principal.as_str(), &details)
+    }
+
+    fn revoke_grant(&self, principal: &PrincipalId, scope: Scope) -> Result<(), Error> {
+        self.is_active(principal)?;
+        self.permit_hold(principal, scope, Hold::No)?;
+        let name = Text(scope.as_str());
+        let statement = "DELETE FROM grants WHERE principal = ? AND scope = ? RETURNING 1";
+        let deleted = self.one(statement, &[Text(principal.as_str()), name])?;
+        if deleted.is_none() {
+            return Ok(());
+        }
+        let details = [("scope", name)];
+        self.tell(actions::GRANT_REVOKED, principal.as_str(), &details)
+    }
+
+    /// Whether somebody is left who can administer, if what a principal may do becomes this.
+    fn permit_hold(&self, principal: &PrincipalId, scope: Scope, hold: Hold) -> Result<(), Error> {
+        if scope != Scope::AuthorityManage {
+            return Ok(());
+        }
+        let now = self.moment.now;
+        let before = administrator(self.db, self.party, principal, now)?;
+        let after = Administrator {
+            manages: hold,
+            ..before
+        };
+        permit(self.db, self.party, principal, before, after, now)
+    }
+
+    /// With the sessions that began with it: whoever has it may have begun them.
+    fn remove_authenticator(&self, id: &ItemId) -> Result<(), Error> {
+        let query = "SELECT principal, kind, name FROM authenticators WHERE id = ?";
+        let Some(mut row) = self.one(query, &[Text(id.as_str())])? else {
+            return self.must_be_gone(actions::AUTHENTICATOR_REMOVED, id);
+        };
+        let owner = super::people::principal(&mut row)?;
+        let (kind, name) = (row.text()?, row.text()?);
+        permit_removal(self.db, self.party, &owner, self.moment.now)?;
+        let of_id = [Text(id.as_str())];
+        let statement = "DELETE FROM sessions WHERE authenticator = ? RETURNING 1";
+        let sessions = self.count(statement, &of_id)?;
+        self.db
+            .ask("DELETE FROM passkeys WHERE authenticator = ?", &of_id)?;
+        self.db
+            .ask("DELETE FROM authenticators WHERE id = ?", &of_id)?;
+        let details = [
+            ("principal", Text(owner.as_str())),
+            ("kind", Text(&kind)),
+            ("name", Text(&name)),
+            ("sessions", sessions),
+        ];
+        self.tell(actions::AUTHENTICATOR_REMOVED, id.as_str(), &details)
+    }
+
+    fn end_session(&self, id: &ItemId) -> Result<(), Error> {
+        let statement = "DELETE FROM sessions WHERE id = ? RETURNING principal";
+        let Some(mut row) = self.one(statement, &[Text(id.as_str())])? else {
+            return self.must_be_gone(actions::SESSION_REVOKED, id);
+        };
+        let owner = row.text()?;
+        let details = [("principal", Text(&owner))];
+        self.tell(actions::SESSION_REVOKED, id.as_str(), &details)
+    }
+
+    /// What has expired needs no revoking, and stays expired.
+    fn revoke_credential(&self, serial: &Serial) -> Result<(), Error> {
+        let query = "SELECT id, serial, subject, principal, expires_at, revoked_at FROM credentials \
+                     WHERE id IN (SELECT id FROM credentials WHERE serial = ? \
+                     UNION ALL SELECT id FROM credentials WHERE signing_serial = ?)";
+        let bytes = Bytes(serial.as_bytes());
+        let row = self.one(query, &[bytes, bytes])?;
+        let mut row = row.ok_or(Error::NoSuchItem)?;
+        let (id, serial) = (row.integer()?, hex(&row.blob()?));
+        let (subject, owner) = (row.text()?, row.optional_text()?);
+        let (expires_at, revoked_at) = (row.integer()?, row.optional_integer()?);
+        let now = self.moment.now;
+        if revoked_at.is_some() || expires_at <= now {
+            return Ok(());
+        }
+        self.db.ask(
+            "UPDATE credentials SET revoked_at = ?, revoked_by = ? WHERE id = ?",
+            &[Number(now), self.actor(), Number(id)],
+        )?;
+        let details = [
+            ("subject", Text(&subject)),
+            ("principal", owner.as_deref().map_or(Null, Text)),
+        ];
+        self.tell(actions::CREDENTIAL_REVOKED, &serial, &details)
+    }
+
+    fn revoke_invite(&self, id: &ItemId) -> Result<(), Error> {
+        let statement =
+            "DELETE FROM invites WHERE id = ? RETURNING created_by, scopes, redeemed_by";
+        let Some(mut row) = self.one(statement, &[Text(id.as_str())])? else {
+            return self.must_be_gone(actions::INVITE_REVOKED, id);
+        };
+        let (created_by, scopes) = (row.text()?, row.text()?);
+        let redeemed_by = row.optional_text()?;
+        let details = [
+            ("created_by", Text(&created_by)),
+            ("scopes", Text(&scopes)),
+            ("redeemed_by", redeemed_by.as_deref().map_or(Null, Text)),
+        ];
+        self.tell(actions::INVITE_REVOKED, id.as_str(), &details)
+    }
+
+    /// Whether a principal may come in.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchItem`] if there is none.
+    fn is_active(&self, principal: &PrincipalId) -> Result<bool, Error> {
+        let query = "SELECT disabled_at FROM principals WHERE id = ?";
+        let row = self.one(query, &[Text(principal.as_str())])?;
+        let mut row = row.ok_or(Error::NoSuchItem)?;
+        Ok(row.optional_integer()?.is_none())
+    }
+
+    /// What isn't there was taken back before, or never was.
+    fn must_be_gone(&self, action: &str, id: &ItemId) -> Result<(), Error> {
+        let query = "SELECT 1 FROM audit WHERE target = ? AND +action = ? LIMIT 1";
+        let line = self.one(query, &[Text(id.as_str()), Text(action)])?;
+        line.map(|_| ()).ok_or(Error::NoSuchItem)
+    }
+
+    /// The least id of credentials that may not have expired.
+    fn first_outstanding(&self) -> u64 {
+        first_id_at(self.moment.now.saturating_sub(MAX_LEAF_SECS))
+    }
+
+    fn show(&self, principal: &PrincipalId) -> Result<Reply, Error> {
+        let item = self.principal(principal)?.ok_or(Error::NoSuchItem)?;
+        Ok(Reply {
+            body: item.to_string().into_bytes(),
+            next: None,
+        })
+    }
+
+    fn one(&self, query: &str, arguments: &[Argument<'_>]) -> Result<Option<Row>, Error> {
+        Ok(self.db.ask(query, arguments)?.into_iter().next())
+    }
+
+    /// How many rows a statement gives back.
+    fn count(
+        &self,
+        statement: &str,
+        arguments: &[Argument<'_>],
+    ) -> Result<Argument<'static>, Error> {
+        let rows = self.db.ask(statement, arguments)?.len();
+        Ok(Number(rows.try_into().map_err(internal)?))
+    }
+
+    fn actor(&self) -> Argument<'_> {
+        Text(self.session.principal.as_str())
+    }
+
+    #[inline(never)]
+    fn tell(
+        &self,
+        action: &str,
+        target: &str,
+        details: &[(&str, Argument<'_>)],
+    ) -> Result<(), Error> {
+        let mut members = Map::new();
+        for (name, value) in details {
+            let value = match *value {
+                Number(number) => number.into(),
+                Text(text) => text.into(),
+                Null | Bytes(_) => Value::Null,
+            };
+            members.insert((*name).to_owned(), value);
+        }
+        let (actor, now) = (self.session.principal.as_str(), self.moment.now);
+        let details = Value::Object(members);
+        trail(
+            self.db,
+            now,
+            Some(actor),
+            action,
+            Some(target),
+            self.origin,
+            &details,
+        )
+    }
+}
+
+/// Whether a principal may lose one of its authenticators: the last administrator's last one stays.
+pub(super) fn permit_removal(
+    db: &Database,
+    party: &str,
+    principal: &PrincipalId,
+    now: u64,
+) -> Result<(), Error> {
+    let before = administrator(db, party, principal, now)?;
+    let after = Administrator {
+        authenticators: before.authenticators.saturating_sub(1),
+        ..before
+    };
+    permit(db, party, principal, before, after, now)
+}
+
+/// Whether a change to a principal leaves somebody who can administer.
+fn permit(
+    db: &Database,
+    party: &str,
+    principal: &PrincipalId,
+    before: Administrator,
+    after: Administrator,
+    now: u64,
+) -> Result<(), Error> {
+    if after.standing() >= before.standing() {
+        return Ok(());
+    }
+    let others = others(db, party, principal, now)?;
+    admin::leaves_an_administrator(before, after, others)
+}
+
+/// What decides whether a principal can administer. Only passkeys that were made for this authority's
+/// name let anybody in; while it has none, all count.
+fn administrator(
+    db: &Database,
+    party: &str,
+    principal: &PrincipalId,
+    now: u64,
+) -> Result<Administrator, Error> {
+    let query = "SELECT disabled_at IS NULL, (SELECT COUNT(*) FROM authenticators \
+                 WHERE principal = p.id AND kind = 'passkey' AND (issuer = ? OR '' = ?)) \
+                 FROM principals p WHERE id = ?";
+    let row = db.ask(query, &[Text(party), Text(party), Text(principal.as_str())])?;
+    let mut row = row.into_iter().next().ok_or(Error::NoSuchItem)?;
+    Ok(Administrator {
+        is_active: row.integer()? != 0,
+        authenticators: row.integer()?,
+        manages: hold(db, principal, Scope::AuthorityManage, now)?,
+    })
+}
+
+/// For how long a principal may do something.
+fn hold(db: &Database, principal: &PrincipalId, scope: Scope, now: u64) -> Result<Hold, Error> {
+    let query = "SELECT expires_at FROM grants WHERE principal = ? AND scope = ?";
+    let rows = db.ask(query, &[Text(principal.as_str()), Text(scope.as_str())])?;
+    match rows.into_iter().next() {
+        None => Ok(Hold::No),
+        Some(mut row) => Ok(Hold::of(row.optional_integer()?, now)),
+    }
+}
+
+/// How far anybody but this principal can administer.
+fn others(
+    db: &Database,
+    party: &str,
+    principal: &PrincipalId,
+    now: u64,
+) -> Result<Standing, Error> {
+    // A grant without an end counts as one that ends after all others.
+    for (after, standing) in [
+        (MAX_NUMBER - 1, Standing::ForGood),
+        (now, Standing::ForATime),
+    ] {
+        let query = "SELECT 1 FROM grants g CROSS JOIN principals p ON p.id = g.principal \
+                     WHERE g.scope = ? AND g.principal <> ? AND IFNULL(g.expires_at, ?) > ? \
+                     AND p.disabled_at IS NULL AND EXISTS (SELECT 1 FROM authenticators a \
+                     WHERE a.principal = p.id AND a.kind = 'passkey' AND (a.issuer = ? OR '' = ?)) LIMIT 1";
+        let arguments = [
+            Text(Scope::AuthorityManage.as_str()),
+            Text(principal.as_str()),
+            Number(MAX_NUMBER),
+            Number(after),
+            Text(party),
+            Text(party),
+        ];
+        if !db.ask(query, &arguments)?.is_empty() {
+            return Ok(standing);
+        }
+    }
+    Ok(Standing::None)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
