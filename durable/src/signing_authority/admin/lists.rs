@@ -17,10 +17,9 @@ use crate::host::{is_logged, log};
 use crate::sql::Argument::{Bytes, Number, Text};
 use crate::sql::{Argument, Row};
 
-/// How many rows a page looks at, at most, for a filter that no index serves.
-const LOOKED_AT: usize = 10_000;
-/// The same, where rows have to be read to be judged.
-const READ: usize = 1000;
+/// How many rows a page looks at, at most, for a filter that no index serves: what comes of all of a
+/// small authority's rows takes no longer in a large one.
+const LOOKED_AT: usize = 1000;
 
 /// Where the rows of a list come from.
 #[derive(Default)]
@@ -128,7 +127,7 @@ impl Desk<'_> {
         } else {
             self.boundary(&source, &begin)?
         };
-        let count = if is_judged { READ } else { limit };
+        let count = if is_judged { LOOKED_AT } else { limit };
         let rows = self.fetch(&source, &begin, end.as_ref(), count + 1)?;
         let (total, mut seen) = (rows.len(), 0);
         let mut last = None;
