@@ -31,9 +31,6 @@ pub use error::{CeremonyError, Echo, Error, Fault, PolicyRule, Possession, Token
 pub use evidence::{Burn, Evidence};
 pub use url::BaseUrl;
 
-/// The longest that a leaf lives, in seconds.
-pub const MAX_LEAF_SECS: u64 = 300;
-
 /// How long a verifier may rely on a revocation bundle or a key set after it was issued, in
 /// seconds: the bound that discovery publishes.
 pub const MAX_STALENESS_SECS: u64 = 300;

@@ -1,26 +1,24 @@
 //! Attestation certificates (§8.2.1).
 
-use der::asn1::{ObjectIdentifier, OctetStringRef, PrintableStringRef, Utf8StringRef};
-use der::{Any, Decode, Encode};
 use notme_keys::VerifyingKey;
-use x509_cert::Certificate;
-use x509_cert::certificate::Version;
-use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::BasicConstraints;
 
+use crate::der::{Der, tag};
 use crate::{Aaguid, Algorithm, CredentialKey, Error};
 
-/// id-at-countryName, -organizationName, -organizationalUnitName, -commonName (X.520).
-const COUNTRY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.6");
-const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
-const ORGANIZATIONAL_UNIT: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.11");
-const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
-/// id-ce-basicConstraints (RFC 5280 §4.2.1.9).
-const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
-/// id-fido-gen-ce-aaguid (§8.2.1).
-const FIDO_AAGUID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.45724.1.1.4");
+/// id-at-countryName, -organizationName, -organizationalUnitName, -commonName (X.520): 2.5.4.6, .10, .11
+/// and .3.
+const COUNTRY: &[u8] = &[0x55, 4, 6];
+const ORGANIZATION: &[u8] = &[0x55, 4, 10];
+const ORGANIZATIONAL_UNIT: &[u8] = &[0x55, 4, 11];
+const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+/// id-ce-basicConstraints (RFC 5280 §4.2.1.9): 2.5.29.19.
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
+/// id-fido-gen-ce-aaguid (§8.2.1): 1.3.6.1.4.1.45724.1.1.4.
+const FIDO_AAGUID: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0xe5, 0x1c, 1, 1, 4];
 /// The one organizational unit that an attestation certificate has.
 const UNIT: &str = "Authenticator Attestation";
+/// Version 3, as it is written.
+const V3: &[u8] = &[tag::INTEGER, 1, 2];
 
 /// What of an attestation certificate counts here. Its issuer and its times don't: nothing is
 /// followed to an anchor, so they would be the word of whoever wrote it.
@@ -30,28 +28,123 @@ pub(crate) struct AttestationCertificate {
     model: Option<Aaguid>,
 }
 
+/// An extension (RFC 5280 §4.2).
+struct Extension<'a> {
+    kind: &'a [u8],
+    is_critical: bool,
+    value: &'a [u8],
+}
+
+/// The parts of a certificate (RFC 5280 §4.1) that count here.
+struct Parts<'a> {
+    is_v3: bool,
+    /// Type and value of each attribute.
+    subject: Vec<(&'a [u8], Option<&'a str>)>,
+    spki: &'a [u8],
+    extensions: Vec<Extension<'a>>,
+}
+
+impl<'a> Parts<'a> {
+    fn read(der: &'a [u8]) -> Option<Self> {
+        let mut certificate = Der::new(Der::only(der, tag::SEQUENCE)?);
+        let mut body = certificate.enter(tag::SEQUENCE)?;
+        certificate.expect(tag::SEQUENCE)?; // the signature's algorithm
+        certificate.expect(tag::BIT_STRING)?;
+        certificate.end()?;
+
+        let version = body.next_if(tag::explicit(0));
+        body.expect(tag::INTEGER)?; // the serial number
+        body.expect(tag::SEQUENCE)?; // the signature's algorithm
+        body.expect(tag::SEQUENCE)?; // the issuer
+        body.expect(tag::SEQUENCE)?; // the validity
+        let mut names = body.enter(tag::SEQUENCE)?;
+        let spki = body.next_if(tag::SEQUENCE)?.whole;
+        body.next_if(tag::implicit(1)); // unique ids, which nobody has
+        body.next_if(tag::implicit(2));
+        let extensions = body.enter(tag::explicit(3));
+        body.end()?;
+
+        let mut subject = Vec::new();
+        while !names.is_empty() {
+            let mut name = names.enter(tag::SET)?;
+            while !name.is_empty() {
+                let mut attribute = name.enter(tag::SEQUENCE)?;
+                subject.push((attribute.expect(tag::OID)?, text(&mut attribute)));
+            }
+        }
+        Some(Self {
+            is_v3: version.is_some_and(|version| version.content == V3),
+            subject,
+            spki,
+            extensions: extensions.map_or(Some(Vec::new()), extensions_of)?,
+        })
+    }
+
+    /// The attribute of this type. Each of them is there once (RFC 5280 §4.1.2.6), or it isn't known
+    /// which counts.
+    fn attribute(&self, kind: &[u8]) -> Option<&'a str> {
+        let mut found = self.subject.iter().filter(|(one, _)| *one == kind);
+        match (found.next(), found.next()) {
+            (Some((_, text)), None) => text.filter(|text| !text.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// The extension of this kind, which may be there once (RFC 5280 §4.2).
+    fn extension(&self, kind: &[u8]) -> Result<Option<&Extension<'a>>, Error> {
+        let mut found = self.extensions.iter().filter(|one| one.kind == kind);
+        match (found.next(), found.next()) {
+            (first, None) => Ok(first),
+            _ => Err(Error::AttestationCertificateUnfit),
+        }
+    }
+}
+
+fn extensions_of(mut outer: Der<'_>) -> Option<Vec<Extension<'_>>> {
+    let mut list = outer.enter(tag::SEQUENCE)?;
+    outer.end()?;
+    let mut extensions = Vec::new();
+    while !list.is_empty() {
+        let mut extension = list.enter(tag::SEQUENCE)?;
+        let kind = extension.expect(tag::OID)?;
+        // What is the default isn't written (X.690 §11.5).
+        let is_critical = extension
+            .next_if(tag::BOOLEAN)
+            .map_or(Some(false), |element| {
+                (element.content == [0xff]).then_some(true)
+            })?;
+        let value = extension.expect(tag::OCTET_STRING)?;
+        extension.end()?;
+        extensions.push(Extension {
+            kind,
+            is_critical,
+            value,
+        });
+    }
+    Some(extensions)
+}
+
+/// Whether basic constraints say that it is a CA's.
+fn is_ca(value: &[u8]) -> Option<bool> {
+    let mut constraints = Der::new(Der::only(value, tag::SEQUENCE)?);
+    if constraints.is_empty() {
+        return Some(false);
+    }
+    let is_ca = constraints.boolean()?;
+    constraints.next_if(tag::INTEGER); // the length of a path, which only a CA has
+    constraints.end()?;
+    Some(is_ca)
+}
+
 impl AttestationCertificate {
     pub(crate) fn from_der(der: &[u8]) -> Result<Self, Error> {
-        let bad = |_: der::Error| Error::AttestationCertificateMalformed;
         let unfit = Error::AttestationCertificateUnfit;
-        let certificate = Certificate::from_der(der).map_err(bad)?;
-        let certificate = certificate.tbs_certificate();
-        if certificate.version() != Version::V3 {
+        let malformed = Error::AttestationCertificateMalformed;
+        let certificate = Parts::read(der).ok_or(malformed)?;
+        if !certificate.is_v3 {
             return Err(unfit);
         }
-        // RFC 5280 §4.1.2.6: each of them once, or it isn't known which counts.
-        let attribute = |kind| {
-            let mut found = certificate
-                .subject()
-                .iter()
-                .filter(|attribute| attribute.oid == kind);
-            match (found.next(), found.next()) {
-                (Some(one), None) => text(&one.value)
-                    .filter(|text| !text.is_empty())
-                    .ok_or(unfit),
-                _ => Err(unfit),
-            }
-        };
+        let attribute = |kind| certificate.attribute(kind).ok_or(unfit);
         attribute(ORGANIZATION)?;
         attribute(COMMON_NAME)?;
         let country = attribute(COUNTRY)?;
@@ -59,23 +152,17 @@ impl AttestationCertificate {
         if !is_country || attribute(ORGANIZATIONAL_UNIT)? != UNIT {
             return Err(unfit);
         }
-        let extensions = certificate.extensions().map_or(&[][..], Vec::as_slice);
-        let constraints = only(extensions, BASIC_CONSTRAINTS)?.ok_or(unfit)?;
-        let constraints =
-            BasicConstraints::from_der(constraints.extn_value.as_bytes()).map_err(bad)?;
-        if constraints.ca {
+        let constraints = certificate.extension(BASIC_CONSTRAINTS)?.ok_or(unfit)?;
+        if is_ca(constraints.value).ok_or(malformed)? {
             return Err(unfit);
         }
-        let model = match only(extensions, FIDO_AAGUID)? {
+        let model = match certificate.extension(FIDO_AAGUID)? {
             None => None,
-            Some(extension) if extension.critical => return Err(unfit),
+            Some(extension) if extension.is_critical => return Err(unfit),
             Some(extension) => Some(model(extension)?),
         };
         Ok(Self {
-            spki: certificate
-                .subject_public_key_info()
-                .to_der()
-                .map_err(bad)?,
+            spki: certificate.spki.to_vec(),
             model,
         })
     }
@@ -93,31 +180,24 @@ impl AttestationCertificate {
     }
 }
 
-/// The extension of this kind, which may be there once (RFC 5280 §4.2).
-fn only(extensions: &[Extension], kind: ObjectIdentifier) -> Result<Option<&Extension>, Error> {
-    let mut found = extensions
-        .iter()
-        .filter(|extension| extension.extn_id == kind);
-    match (found.next(), found.next()) {
-        (first, None) => Ok(first),
-        _ => Err(Error::AttestationCertificateUnfit),
-    }
-}
-
 /// The model: 16 bytes in an OCTET STRING in the extension's own.
-fn model(extension: &Extension) -> Result<Aaguid, Error> {
-    let value = <&OctetStringRef>::from_der(extension.extn_value.as_bytes());
-    value
-        .ok()
-        .and_then(|value| value.as_bytes().try_into().ok())
+fn model(extension: &Extension<'_>) -> Result<Aaguid, Error> {
+    Der::only(extension.value, tag::OCTET_STRING)
+        .and_then(|value| value.try_into().ok())
         .map(Aaguid::from_bytes)
         .ok_or(Error::AttestationCertificateUnfit)
 }
 
-/// §8.2.1 asks for UTF8String, and for PrintableString in the country; makers use both in all.
-fn text(value: &Any) -> Option<&str> {
-    match value.decode_as::<Utf8StringRef<'_>>() {
-        Ok(text) => Some(text.as_str()),
-        Err(_) => Some(value.decode_as::<PrintableStringRef<'_>>().ok()?.as_str()),
-    }
+/// An attribute's value. §8.2.1 asks for UTF8String, and for PrintableString in the country; makers use
+/// both in all.
+fn text<'a>(attribute: &mut Der<'a>) -> Option<&'a str> {
+    let value = attribute.any()?;
+    attribute.end()?;
+    let is_printable = |b: &u8| b.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(b);
+    let is_text = match value.tag {
+        tag::UTF8_STRING => true,
+        tag::PRINTABLE_STRING => value.content.iter().all(is_printable),
+        _ => false,
+    };
+    is_text.then(|| std::str::from_utf8(value.content).ok())?
 }

@@ -26,6 +26,7 @@ mod authenticator_data;
 mod cbor;
 mod certificate;
 mod client_data;
+mod der;
 mod error;
 mod identifiers;
 mod json;

@@ -1,8 +1,8 @@
 //! Signatures as authenticators make them (§6.5.5), as the checks that the host settles.
 
-use der::asn1::UintRef;
-use der::{Decode, Reader, SliceReader};
 use notme_keys::{SignatureCheck, VerifyingKey};
+
+use crate::der::{Der, tag};
 
 /// The longest signature there is: RSA with a modulus of 4096 bits.
 pub(crate) const MAX_LEN: usize = 512;
@@ -26,17 +26,12 @@ pub(crate) fn check(
 
 /// r ‖ s of a DER Ecdsa-Sig-Value (RFC 3279 §2.2.3) of P-256.
 fn ecdsa_from_der(der: &[u8]) -> Option<[u8; 64]> {
-    let mut reader = SliceReader::new(der).ok()?;
-    let (r, s) = reader
-        .sequence(|reader| {
-            Ok::<_, der::Error>((UintRef::decode(reader)?, UintRef::decode(reader)?))
-        })
-        .ok()?;
-    reader.finish().ok()?;
+    let mut numbers = Der::new(Der::only(der, tag::SEQUENCE)?);
+    let (r, s) = (numbers.unsigned()?, numbers.unsigned()?);
+    numbers.end()?;
     let mut raw = [0; 64];
     let (left, right) = raw.split_at_mut(32);
     for (number, into) in [(r, left), (s, right)] {
-        let number = number.as_bytes();
         let zeros = into.len().checked_sub(number.len())?;
         into.split_at_mut(zeros).1.copy_from_slice(number);
     }

@@ -479,7 +479,7 @@ impl People {
 
     /// What passkeys call this authority; empty if there can be none.
     pub(super) fn party_name(&self) -> &str {
-        self.party.as_deref().unwrap_or_default()
+        self.party.as_ref().map_or("", |party| party.id())
     }
 
     /// Which doors are open.
