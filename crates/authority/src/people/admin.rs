@@ -213,8 +213,7 @@ pub fn parse<'a>(
                 _ => None,
             })?;
             format = wanted.unwrap_or(Format::Json);
-            let kind =
-                Kind::of(lists).ok_or_else(|| Fault::Internal(format!("{lists:?} is no list")))?;
+            let kind = Kind::of(lists).ok_or_else(|| Fault::Internal("no list".into()))?;
             Act::List(Box::new(List::parse(kind, &mut query)?))
         }
     };

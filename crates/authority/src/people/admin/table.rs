@@ -154,8 +154,11 @@ impl List {
             }
             Listed::Invites => {
                 let is_redeemed = number("redeemedAt") > 0;
-                let is_disabled = row.shift_remove(MAKER_DISABLED) == Some(true.into());
-                let held = row.shift_remove(MAKER_SCOPES).filter(|_| !is_disabled);
+                // The last one first: the others stay where they are.
+                let held = row.remove(MAKER_SCOPES);
+                let is_disabled = row.remove(MAKER_DISABLED);
+                let is_in = is_disabled.is_some_and(|is| is.as_bool() == Some(false));
+                let held = held.filter(|_| is_in);
                 let invite = Invite {
                     scopes: scopes_in(row.get("scopes")),
                     expires_at,
