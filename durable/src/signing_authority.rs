@@ -36,6 +36,7 @@ use wasm_bindgen::prelude::*;
 use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
 
 use crate::host::{config, now_millis, random};
+use crate::sql::Argument::{Bytes, Null, Number, Text};
 use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
 use people::{KeyFacts, People};
@@ -360,24 +361,27 @@ fn burn(db: &Database, burns: &[Burn]) -> Result<(), Error> {
 /// Records what is issued, in the transaction that issues it.
 fn record(db: &Database, request: &IssueRequest, issued: &Issued) -> Result<(), Error> {
     let evidence = &request.evidence;
-    let [serial, signing_serial] = issued.serials.map(|serial| serial.to_vec());
+    let [serial, signing_serial] = &issued.serials;
     let principal = request.principal.as_ref();
-    let arguments = vec![
-        integer(first_id_at(issued.issued_at))?,
-        SqlStorageValue::Blob(serial),
-        SqlStorageValue::Blob(signing_serial),
-        evidence.subject.as_str().into(),
-        evidence.identity.as_str().into(),
-        principal.map_or(SqlStorageValue::Null, |id| id.as_str().into()),
-        evidence.auth_method.as_str().into(),
-        Value::from(evidence.scopes.clone()).to_string().into(),
-        integer(issued.epoch)?,
-        integer(issued.issued_at)?,
-        integer(issued.expires_at)?,
-    ];
+    let scopes = Value::from(evidence.scopes.clone()).to_string();
     let statement = "INSERT INTO credentials \
         SELECT MAX(?, IFNULL((SELECT MAX(id) FROM credentials), 0) + 1), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL";
-    db.execute(statement, arguments)?;
+    db.ask(
+        statement,
+        &[
+            Number(first_id_at(issued.issued_at)),
+            Bytes(serial),
+            Bytes(signing_serial),
+            Text(&evidence.subject),
+            Text(&evidence.identity),
+            principal.map_or(Null, |id| Text(id.as_str())),
+            Text(&evidence.auth_method),
+            Text(&scopes),
+            Number(issued.epoch),
+            Number(issued.issued_at),
+            Number(issued.expires_at),
+        ],
+    )?;
     Ok(())
 }
 

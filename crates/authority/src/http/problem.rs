@@ -28,10 +28,10 @@ pub struct Problem {
     pub reason: Option<String>,
 }
 
-/// Maps an error to its answer.
-#[must_use]
-pub fn problem(error: &Error) -> Problem {
-    let text = |status, code, text: &str| Problem {
+/// A problem that is no more than this. Never inlined: there are many, and each would be a page of code.
+#[inline(never)]
+fn plain(status: u16, code: &'static str, text: &str) -> Problem {
+    Problem {
         status,
         code,
         text: text.to_owned(),
@@ -39,7 +39,13 @@ pub fn problem(error: &Error) -> Problem {
         retry_after: None,
         allow: None,
         reason: None,
-    };
+    }
+}
+
+/// Maps an error to its answer.
+#[must_use]
+pub fn problem(error: &Error) -> Problem {
+    let text = plain;
     match error {
         Error::BadChallenge => text(
             400,
