@@ -364,12 +364,15 @@ fn record(db: &Database, request: &IssueRequest, issued: &Issued) -> Result<(), 
     let [serial, signing_serial] = &issued.serials;
     let principal = request.principal.as_ref();
     let scopes = Value::from(evidence.scopes.clone()).to_string();
-    let statement = "INSERT INTO credentials \
-        SELECT MAX(?, IFNULL((SELECT MAX(id) FROM credentials), 0) + 1), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL";
-    db.ask(
-        statement,
+    // Each value crosses to the platform once.
+    let statement = format!(
+        "INSERT INTO credentials SELECT MAX(?1 * {IDS_PER_SEC}, IFNULL((SELECT MAX(id) FROM credentials), 0) + 1), \
+         ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?1, ?10, NULL, NULL"
+    );
+    db.run(
+        &statement,
         &[
-            Number(first_id_at(issued.issued_at)),
+            Number(issued.issued_at),
             Bytes(serial),
             Bytes(signing_serial),
             Text(&evidence.subject),
@@ -378,11 +381,9 @@ fn record(db: &Database, request: &IssueRequest, issued: &Issued) -> Result<(), 
             Text(&evidence.auth_method),
             Text(&scopes),
             Number(issued.epoch),
-            Number(issued.issued_at),
             Number(issued.expires_at),
         ],
-    )?;
-    Ok(())
+    )
 }
 
 /// The least id of credentials that were issued at `time`, in Unix seconds, or later.

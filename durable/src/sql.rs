@@ -160,6 +160,13 @@ impl Database {
         cursor.raw().map(row).collect()
     }
 
+    /// Runs a statement, and looks at nothing of what it gives: the least that a write costs.
+    pub(crate) fn run(&self, statement: &str, arguments: &[Argument<'_>]) -> Result<(), Error> {
+        let arguments = bound(arguments)?;
+        self.sql.exec(statement, arguments).map_err(internal)?;
+        Ok(())
+    }
+
     /// The rows that a statement gives.
     #[inline(never)]
     pub(crate) fn ask(
