@@ -30,16 +30,14 @@ pub(crate) async fn ask(
     name: &str,
     message: &[u8],
 ) -> Result<Vec<u8>, Fault> {
-    let failed = |error: &dyn std::fmt::Debug| Fault::Internal(format!("{binding}: {error:?}"));
-    let namespace = env.durable_object(binding).map_err(|e| failed(&e))?;
-    let object: Object = namespace
-        .get_by_name(name)
-        .map_err(|e| failed(&e))?
-        .into_rpc();
+    let failed = |error: &str| Fault::Internal(format!("{binding}: {error}"));
+    let refused = |error: worker::Error| failed(&error.to_string());
+    let namespace = env.durable_object(binding).map_err(refused)?;
+    let object: Object = namespace.get_by_name(name).map_err(refused)?.into_rpc();
     let answer = object
         .call(&Uint8Array::from(message))
         .await
-        .map_err(|e| failed(&e))?;
+        .map_err(|error| failed(&format!("{error:?}")))?;
     Ok(Uint8Array::new(&answer).to_vec())
 }
 

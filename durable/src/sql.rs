@@ -89,11 +89,16 @@ pub(crate) fn internal(error: impl std::fmt::Debug) -> Fault {
     Fault::Internal(format!("{error:?}"))
 }
 
+/// An error of the platform's, in its own words: they are there anyway, and its parts aren't.
+pub(crate) fn platform(error: worker::Error) -> Fault {
+    Fault::Internal(error.to_string())
+}
+
 /// An integer as a statement's argument.
 pub(crate) fn integer(value: u64) -> Result<SqlStorageValue, Fault> {
     i64::try_from(value)
         .map_err(internal)
-        .and_then(|value| SqlStorageValue::try_from_i64(value).map_err(internal))
+        .and_then(|value| SqlStorageValue::try_from_i64(value).map_err(platform))
 }
 
 /// A statement's argument, borrowed. What has many statements is smaller with these.
@@ -143,7 +148,7 @@ impl Database {
         Ok(self
             .sql
             .exec(statement, arguments)
-            .map_err(internal)?
+            .map_err(platform)?
             .rows_written())
     }
 
@@ -152,10 +157,10 @@ impl Database {
         query: &str,
         arguments: Vec<SqlStorageValue>,
     ) -> Result<Vec<Row>, Fault> {
-        let cursor = self.sql.exec(query, arguments).map_err(internal)?;
+        let cursor = self.sql.exec(query, arguments).map_err(platform)?;
         let row = |row: worker::Result<Vec<SqlStorageValue>>| {
             row.map(|columns| Row(columns.into_iter()))
-                .map_err(internal)
+                .map_err(platform)
         };
         cursor.raw().map(row).collect()
     }
@@ -163,7 +168,7 @@ impl Database {
     /// Runs a statement, and looks at nothing of what it gives: the least that a write costs.
     pub(crate) fn run(&self, statement: &str, arguments: &[Argument<'_>]) -> Result<(), Error> {
         let arguments = bound(arguments)?;
-        self.sql.exec(statement, arguments).map_err(internal)?;
+        self.sql.exec(statement, arguments).map_err(platform)?;
         Ok(())
     }
 

@@ -31,7 +31,7 @@ use worker::SqlStorageValue;
 
 use crate::host::{now_millis, random};
 use crate::settling::settle_all;
-use crate::sql::{Database, Row, integer, internal};
+use crate::sql::{Database, Row, integer, internal, platform};
 
 /// What makes and remembers people.
 pub(super) struct People {
@@ -664,5 +664,5 @@ pub(super) fn principal(row: &mut Row) -> Result<PrincipalId, Fault> {
 }
 
 fn signed(value: i64) -> Result<SqlStorageValue, Fault> {
-    SqlStorageValue::try_from_i64(value).map_err(internal)
+    SqlStorageValue::try_from_i64(value).map_err(platform)
 }
