@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use notme_authority::config::LogLevel;
 use notme_authority::gha::Exchange;
-use notme_authority::http::{Operation, Reply, Route};
+use notme_authority::http::{Operation, Page, Reply, Route};
 use notme_authority::issue::IssueRequest;
 use notme_authority::people::command::OwnAct;
 use notme_authority::protocol::{self, Command};
@@ -16,7 +16,7 @@ use notme_durable::{log, now_millis, settle_all};
 use serde_json::Value;
 
 use crate::objects::{issuer_key, signing_authority};
-use crate::{Call, admin, keys, people};
+use crate::{Call, admin, keys, pages, people};
 
 /// An answer that is being made.
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>>;
@@ -52,6 +52,7 @@ pub(crate) fn run<'a>(
         Operation::RenamePasskey => Box::pin(people::rename_passkey(call, parameter(), body)),
         Operation::Status => Box::pin(people::status(call)),
         Operation::StepUp => Box::pin(people::step_up(call, body)),
+        Operation::Asset => Box::pin(pages::asset(route, path, call)),
         Operation::BeginPossession => Box::pin(people::begin_possession(call)),
         Operation::BeginRegistration => Box::pin(people::begin_registration(call, body)),
         Operation::BeginSignIn => Box::pin(people::begin_sign_in(call)),
@@ -63,13 +64,18 @@ pub(crate) fn run<'a>(
         Operation::Epochs => Box::pin(epochs(call)),
         Operation::Health => done(Ok(text("ok"))),
         Operation::Jwks => Box::pin(jwks(call)),
+        Operation::Me if route.is_page(&call.head) => Box::pin(pages::me(call)),
         Operation::Me => Box::pin(people::me(call)),
         Operation::Metadata => done(Ok(json(&documents::authorization_server(config)))),
         Operation::NotAnHttpEndpoint => done(Err(Error::NotAnHttpEndpoint)),
         Operation::NotImplemented => done(Err(Error::NotImplemented)),
+        Operation::Page(page) => Box::pin(pages::page(call, page)),
         Operation::Register => Box::pin(people::register(call, body)),
         Operation::RollKey => Box::pin(keys::rotate(call, body, Act::RollOver)),
         Operation::Roots => Box::pin(roots(call)),
+        Operation::Service if route.is_page(&call.head) => {
+            Box::pin(pages::negotiated(call, Page::Landing))
+        }
         Operation::Service => done(Ok(service(call))),
         Operation::SignIn => Box::pin(people::sign_in(call, body)),
         Operation::SignOut => Box::pin(people::sign_out(call)),
@@ -170,12 +176,7 @@ async fn archive(call: &Call) -> Result<Archive, Error> {
 }
 
 fn service(call: &Call) -> Reply {
-    let mut reply = if call.head.wants_json() {
-        json(&documents::service(&call.config))
-    } else {
-        let page = documents::landing(&call.config);
-        Reply::new(200, "text/html; charset=utf-8", page.into_bytes())
-    };
+    let mut reply = json(&documents::service(&call.config));
     reply.set("vary", "Accept");
     reply
 }

@@ -12,6 +12,12 @@ const MAX_BLOCKS = 64;
  * @param {Uint8Array} body our own copy
  */
 export function respond(status, block, requestId, cookie, body) {
+  const headers = headersOf(block, requestId);
+  if (cookie) headers.set("set-cookie", cookie);
+  return new Response(body.length ? body : null, { status, headers });
+}
+
+function headersOf(block, requestId) {
   let known = blocks.get(block);
   if (!known) {
     if (blocks.size >= MAX_BLOCKS) blocks.clear();
@@ -24,6 +30,27 @@ export function respond(status, block, requestId, cookie, body) {
   }
   const headers = new Headers(known);
   headers.set("x-request-id", requestId);
-  if (cookie) headers.set("set-cookie", cookie);
-  return new Response(body.length ? body : null, { status, headers });
+  return headers;
+}
+
+/**
+ * A file of the build, through a binding that knows nothing of headers that we would want.
+ * @param {{ fetch: typeof fetch }} assets
+ * @param {string} file
+ */
+async function openFile(assets, file) {
+  const response = await assets.fetch(`http://assets.invalid/${file}`);
+  if (response.status === 200) return response;
+  await response.body?.cancel();
+  throw new Error(`status ${response.status}`);
+}
+
+export async function readFile(assets, file) {
+  return new Uint8Array(await (await openFile(assets, file)).arrayBuffer());
+}
+
+/** A response whose body doesn't go through wasm. */
+export async function respondFile(assets, file, status, block, requestId) {
+  const { body } = await openFile(assets, file);
+  return new Response(body, { status, headers: headersOf(block, requestId) });
 }

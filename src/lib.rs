@@ -13,6 +13,7 @@ mod admin;
 mod handlers;
 mod keys;
 mod objects;
+mod pages;
 mod people;
 #[cfg(feature = "panic-probe")]
 mod probe;
@@ -71,26 +72,36 @@ async fn fetch(
     let config = config(&env);
     let url = request.url();
     let path = path_of(&url);
-    let mut reply = match &config {
-        Ok(config) => {
-            let call = Call {
-                id: id.clone(),
-                env,
-                config: Rc::clone(config),
-                head: head.clone(),
-                query: query_of(&url).to_owned(),
-                request,
-            };
-            handle(&call, &method, path).await
-        }
-        Err(fault) => refuse(&fault.clone().into(), &head, &id, path),
+    let call = config.map(|config| Call {
+        id: id.clone(),
+        env,
+        config,
+        head: head.clone(),
+        query: query_of(&url).to_owned(),
+        request,
+    });
+    let mut reply = match &call {
+        Ok(call) => handle(call, &method, path).await,
+        Err(fault) => refuse(&fault.clone().into(), &id, path).reply(&head),
     };
-    secure(&mut reply, config.ok().as_deref());
+    let config = call.as_ref().ok().map(|call| &*call.config);
+    secure(&mut reply, config);
     log_answer(&reply, &id, &method, path);
     if method == "HEAD" {
         reply.body = Vec::new();
+        reply.file = None;
     }
-    Ok(into_response(&reply, &id))
+    let (Ok(call), Some(file)) = (&call, reply.file.take()) else {
+        return Ok(into_response(&reply, &id));
+    };
+    match Box::pin(pages::send(&call.env, &reply, &file, &id)).await {
+        Ok(response) => Ok(response),
+        Err(fault) => {
+            let mut reply = refuse(&fault.into(), &id, path).reply(&head);
+            secure(&mut reply, config);
+            Ok(into_response(&reply, &id))
+        }
+    }
 }
 
 /// Everything between a request's head and its answer.
@@ -102,25 +113,32 @@ async fn handle(call: &Call, method: &str, path: &str) -> Reply {
         Dispatch::NotFound => (path, dispatch(method, path)), // a proxy stripped what looks like our prefix
         found => (within, found),
     };
-    let refuse = |error: &Error| refuse(error, &call.head, &call.id, path);
-    let route = match route {
-        Dispatch::Route(route) => route,
+    let (answer, cors) = match route {
+        Dispatch::Route(route) => (run(call, route, within).await, route.cors),
         Dispatch::Preflight => return preflight(&call.config, &call.head),
-        Dispatch::MethodNotAllowed(allow) => return refuse(&Error::MethodNotAllowed(allow)),
-        Dispatch::NotFound => return refuse(&Error::NotFound),
+        Dispatch::MethodNotAllowed(allow) => (Err(Error::MethodNotAllowed(allow)), Cors::Nobody),
+        Dispatch::NotFound => (Err(Error::NotFound), Cors::Nobody),
     };
-    let mut reply = match run(call, route, within).await {
+    let mut reply = match answer {
         Ok(reply) => reply,
-        Err(error) => refuse(&error),
+        Err(error) => {
+            let problem = refuse(&error, &call.id, path);
+            let page = if problem.is_page(&call.head) {
+                Box::pin(pages::problem(call, &problem)).await
+            } else {
+                None
+            };
+            page.unwrap_or_else(|| problem.reply(&call.head))
+        }
     };
-    if route.cors != Cors::Nobody {
-        share(&mut reply, route.cors, &call.config, &call.head);
+    if cors != Cors::Nobody {
+        share(&mut reply, cors, &call.config, &call.head);
     }
     reply
 }
 
 async fn run(call: &Call, route: &'static Route, path: &str) -> Result<Reply, Error> {
-    if route.session != Session::Unused {
+    if route.session != Session::Unused && !route.is_page(&call.head) {
         call.head.permit_page(&call.config)?;
     }
     let body = if route.body == Body::None {
@@ -130,17 +148,18 @@ async fn run(call: &Call, route: &'static Route, path: &str) -> Result<Reply, Er
         read_body(&call.request).await?
     };
     let mut reply = handlers::run(route, path, call, &body).await?;
-    if let Cache::Public(secs) = route.cache {
+    // Pages and files bring their own.
+    if let (Cache::Public(secs), false) = (route.cache, route.is_page(&call.head)) {
         reply.set("cache-control", format!("public, max-age={secs}"));
     }
     Ok(reply)
 }
 
-/// The answer to a request that isn't answered with what it asked for, and its log line.
-fn refuse(error: &Error, head: &RequestHead, id: &str, path: &str) -> Reply {
+/// What a request is answered with that isn't answered with what it asked for; logged.
+fn refuse(error: &Error, id: &str, path: &str) -> Problem {
     let problem = problem(error);
     log_problem(&problem, id, path);
-    problem.reply(head)
+    problem
 }
 
 fn log_answer(reply: &Reply, id: &str, method: &str, path: &str) {
@@ -251,7 +270,8 @@ fn request_id() -> String {
     hex::encode(bytes)
 }
 
-fn into_response(reply: &Reply, request_id: &str) -> web_sys::Response {
+/// The headers as `src/host.mjs` takes them, and apart from them the cookie.
+fn header_block(reply: &Reply) -> (String, &str) {
     let mut block = String::with_capacity(512);
     let mut cookie = "";
     for (name, value) in &reply.headers {
@@ -261,6 +281,11 @@ fn into_response(reply: &Reply, request_id: &str) -> web_sys::Response {
             block.extend([name, ": ", value, "\n"]);
         }
     }
+    (block, cookie)
+}
+
+fn into_response(reply: &Reply, request_id: &str) -> web_sys::Response {
+    let (block, cookie) = header_block(reply);
     let body = js_sys::Uint8Array::from(&reply.body[..]);
     respond(reply.status, &block, request_id, cookie, body)
 }

@@ -73,7 +73,7 @@ test("unknown paths are 404 in JSON, or in HTML for a browser", async () => {
   const page = await call("GET", "/nope", { accept: "text/html,application/xhtml+xml,*/*;q=0.8" });
   assert.equal(page.status, 404);
   assert.match(page.headers.get("content-type"), /^text\/html/);
-  assert.match(await page.text(), /<h1>Not Found<\/h1>/);
+  assert.match(await page.text(), /<h1[^>]*>There is nothing here<\/h1>/);
 });
 
 test("errors are problem details (RFC 9457) for who asks for them", async () => {

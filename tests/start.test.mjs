@@ -534,7 +534,7 @@ test("wrangler.toml.example names exactly the variables and objects that there a
 /** What a start needs of the checkout, for tests that put files into it; packages are shared. */
 async function copyOfCheckout(copy) {
   await mkdir(copy);
-  const kept = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "package.json", "package-lock.json", "src", "durable", "crates", "gen", "schema", "tools", "build"];
+  const kept = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "package.json", "package-lock.json", "src", "durable", "crates", "gen", "schema", "tools", "web", "build"];
   for (const name of kept) {
     const from = join(ROOT, name);
     if (existsSync(from)) await cp(from, join(copy, name), { recursive: true, preserveTimestamps: true });

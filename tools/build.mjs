@@ -1,12 +1,14 @@
-// Builds the release worker into `build/`, unless nothing that it is made of has changed.
+// Builds the release worker and the web pages into `build/`, each unless nothing that it is made of
+// has changed.
 // `npm run build` by itself; also what wrangler runs as its build command.
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { Plain, isMain, main, run, say, stopOnSignals } from "./lib/console.mjs";
 import { notices } from "./lib/notices.mjs";
 import { ROOT } from "./lib/places.mjs";
+import { WEB, buildWeb } from "./lib/web.mjs";
 import { setup } from "./setup.mjs";
 
 /** What the worker may weigh, gzipped: it decides how long a cold start takes. */
@@ -18,14 +20,21 @@ const PARTS = ["src/entry.mjs", "build/index.js", "build/index_bg.wasm"];
 /** The licences of what is in it: they ask to go where it goes. */
 const NOTICES = "build/THIRD-PARTY-NOTICES.txt";
 
+/** What they are put together from. */
+const NOTICE_PARTS = { worker: "build/notices/worker.txt", web: "build/notices/web.txt" };
+
 /** What the compiled parts depend on. */
 const INPUTS = ["src", "durable", "crates", "gen/rust", "schema", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "tools/build.mjs"];
+
+/** What the web pages depend on. */
+const WEB_INPUTS = ["web", "gen/ts", "package-lock.json", "tools/lib/web.mjs"];
 
 /** Folders of a crate that its library is not made of. */
 const NOT_INPUTS = new Set(["tests", "benches", "examples", "target"]);
 
 /** Says what `build/` was built from. */
 export const STAMP = "build/.made-from";
+const WEB_STAMP = "build/.web-made-from";
 
 /** @param {string} path relative to the checkout @returns {string[]} */
 function files(path) {
@@ -42,20 +51,26 @@ function files(path) {
  * What the worker would be built from now.
  * @param {NodeJS.ProcessEnv} env
  */
-export function fingerprint(env) {
-  const hash = createHash("sha256").update(`toolchain ${env.RUSTUP_TOOLCHAIN ?? ""}\n`);
-  for (const file of INPUTS.flatMap(files)) {
+export const fingerprint = (env) => digest(`toolchain ${env.RUSTUP_TOOLCHAIN ?? ""}`, INPUTS);
+
+/** What the web pages would be built from now. */
+export const webFingerprint = () => digest("web", WEB_INPUTS);
+
+/** @param {string} what @param {string[]} inputs */
+function digest(what, inputs) {
+  const hash = createHash("sha256").update(`${what}\n`);
+  for (const file of inputs.flatMap(files)) {
     const content = readFileSync(join(ROOT, file));
     hash.update(`${file} ${content.length}\n`).update(content);
   }
   return hash.digest("hex");
 }
 
-/** @param {string} wanted */
-const isUpToDate = (wanted) =>
-  [...PARTS, NOTICES].every((part) => existsSync(join(ROOT, part))) &&
-  existsSync(join(ROOT, STAMP)) &&
-  readFileSync(join(ROOT, STAMP), "utf8") === wanted;
+/** @param {string} stamp @param {string} wanted @param {string[]} parts */
+const isUpToDate = (stamp, wanted, parts) =>
+  parts.every((part) => existsSync(join(ROOT, part))) &&
+  existsSync(join(ROOT, stamp)) &&
+  readFileSync(join(ROOT, stamp), "utf8") === wanted;
 
 /** Says what the worker weighs, and fails if that is too much. */
 function weigh() {
@@ -77,21 +92,43 @@ function weigh() {
  * @returns {Promise<string>} the size, for people
  */
 export async function build(env) {
+  const isNew = [await buildPages(), await buildWorker(env)].some(Boolean);
+  if (isNew || !existsSync(join(ROOT, NOTICES))) {
+    const parts = Object.values(NOTICE_PARTS).map((part) => readFileSync(join(ROOT, part), "utf8"));
+    writeFileSync(join(ROOT, NOTICES), parts.join("\n"));
+  }
+  return weigh();
+}
+
+/** @returns {Promise<boolean>} whether they were built */
+async function buildPages() {
+  const wanted = webFingerprint();
+  if (isUpToDate(WEB_STAMP, wanted, [`${WEB}/manifest.json`, NOTICE_PARTS.web])) return false;
+  say("Building the web pages: their sources changed since the last build, or this is the first.");
+  const notices = await buildWeb();
+  mkdirSync(join(ROOT, "build/notices"), { recursive: true });
+  writeFileSync(join(ROOT, NOTICE_PARTS.web), notices);
+  writeFileSync(join(ROOT, WEB_STAMP), wanted);
+  return true;
+}
+
+/** @param {NodeJS.ProcessEnv} env @returns {Promise<boolean>} whether it was built */
+async function buildWorker(env) {
   const wanted = fingerprint(env);
-  if (isUpToDate(wanted)) {
-    const size = weigh();
-    say(`The worker is up to date (${size}).`);
-    return size;
+  if (isUpToDate(STAMP, wanted, [...PARTS, NOTICE_PARTS.worker])) {
+    say(`The worker is up to date (${weigh()}).`);
+    return false;
   }
   say("Building the worker: its sources changed since the last build, or this is the first.");
   const { code, output, time } = await run(env.WORKER_BUILD_BIN, ["--release"], { cwd: ROOT, env, what: "building the worker" });
   if (code !== 0) throw new Plain(`the worker could not be built:\n\n${output.trimEnd()}`);
   const size = weigh();
-  writeFileSync(join(ROOT, NOTICES), await notices(env));
+  mkdirSync(join(ROOT, "build/notices"), { recursive: true });
+  writeFileSync(join(ROOT, NOTICE_PARTS.worker), await notices(env));
   // Last, and of the sources as they were before the build: an edit meanwhile means another build.
   writeFileSync(join(ROOT, STAMP), wanted);
   say(`  built in ${time} (${size})`);
-  return size;
+  return true;
 }
 
 /**

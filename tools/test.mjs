@@ -106,7 +106,7 @@ const STEPS = {
     },
   },
   typescript: {
-    what: "the TypeScript codecs against the vectors",
+    what: "the types of the web pages, and the TypeScript codecs against the vectors",
     async body(env) {
       return counted(await program("TypeScript tests", env, "npm", ["run", "--silent", "test:ts"]), nodeCounts);
     },
@@ -147,7 +147,7 @@ const STEPS = {
 };
 
 /** What also runs through wrangler: what a client sees. The rest looks into folders and processes. */
-const THROUGH_WRANGLER = ["documents", "gha", "http", "invites", "people", "replay"].map((name) => `tests/${name}.test.mjs`);
+const THROUGH_WRANGLER = ["documents", "gha", "http", "invites", "people", "replay", "web"].map((name) => `tests/${name}.test.mjs`);
 
 /** @param {string} folder @returns {string[]} */
 const testFiles = (folder) =>

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { ROOT } from "../../tools/lib/places.mjs";
+import { WEB } from "../../tools/lib/web.mjs";
 
 /**
  * Starts `wrangler dev` on the built worker, from the example configuration.
@@ -14,6 +15,7 @@ export function launchWrangler({ port, stateDir, vars }) {
   // What is built is what is tested, and the variables are the test's own.
   const config = readFileSync(join(ROOT, "wrangler.toml.example"), "utf8")
     .replace(/^main = .*$/m, `main = ${JSON.stringify(join(ROOT, "src/entry.mjs"))}`)
+    .replace(/^directory = .*$/m, `directory = ${JSON.stringify(join(ROOT, WEB))}`)
     .replace(/^\[build\]\n(?:(?!\[).*\n)*/m, "")
     .replace(/^\[vars\]\n[\s\S]*/m, "");
   const lines = Object.entries(vars).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);

@@ -5,7 +5,8 @@ import { Plain, run } from "./console.mjs";
 import { ROOT } from "./places.mjs";
 import { WASM } from "./toolchain.mjs";
 
-const NOTICE = /^(licen[cs]e|copying|copyright|notice|unlicense)/i;
+/** Files in which licences are. */
+export const NOTICE = /^(licen[cs]e|copying|copyright|notice|unlicense)/i;
 
 /**
  * Every crate that the worker is linked from, with its licence and the texts that it ships.

@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import process from "node:process";
 import { ROOT } from "./places.mjs";
+import { WEB } from "./web.mjs";
 
 /** The behaviour of the runtime is that of this day; the same stands in `wrangler.toml.example`. */
 export const COMPATIBILITY_DATE = "2026-03-01";
@@ -56,11 +57,13 @@ export function configText({ vars, allowLoopback = false, outbound, services = [
   const allServices = [
     `(name = "main", worker = .authority)`,
     `(name = "state", disk = (writable = true))`,
+    `(name = "web", disk = (writable = false))`,
     `(name = "internet", ${internet})`,
     ...services,
   ];
   const allBindings = [
     ...OBJECTS.map((o) => `(name = "${o.binding}", durableObjectNamespace = "${o.className}")`),
+    `(name = "ASSETS", service = "web")`,
     ...Object.keys(vars).map((name) => `(name = "${name}", fromEnvironment = "${name}")`),
     ...bindings,
   ];
@@ -116,6 +119,7 @@ export function launch({ port, stateDir, vars, ...rest }) {
     `--import-path=${ROOT}`,
     `--socket-addr=http=127.0.0.1:${port}`,
     `--directory-path=state=${objects}`,
+    `--directory-path=web=${join(ROOT, WEB)}`,
     config,
   ];
   return spawn(workerdPath(), args, { env: { ...env, ...vars }, stdio: ["ignore", "pipe", "pipe"] });

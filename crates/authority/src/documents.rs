@@ -87,22 +87,6 @@ pub fn service(config: &Config) -> Value {
     })
 }
 
-/// `/` for people.
-#[must_use]
-pub fn landing(config: &Config) -> String {
-    let url = escape(&config.authority_url.to_string());
-    format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>notme</title>\
-         <h1>notme</h1>\
-         <p>An identity authority for AI agents: a proof of who is asking goes in, a five-minute \
-         certificate pair that only its keys' holder can use comes out.</p>\
-         <ul><li><a href=\"{url}/.well-known/signet-authority.json\">Discovery</a>\
-         <li><a href=\"{url}/.well-known/ca-bundle.pem\">Root certificate</a>\
-         <li><a href=\"{url}/internal/ca-bundle\">Revocation bundle</a></ul></html>"
-    )
-}
-
 /// `/.well-known/version`.
 #[must_use]
 pub fn version(config: &Config) -> Value {

@@ -1,11 +1,13 @@
 //! HTTP manners: routes, errors, headers; as decisions about values, without a server.
 
+mod pages;
 mod problem;
 mod route;
 
 use crate::Error;
 use crate::config::Config;
 
+pub use pages::{MANIFEST, Manifest, Page, page, problem_page, redirect};
 pub use problem::{Problem, errors_markdown, problem};
 pub use route::{
     Body, Cache, Cors, Dispatch, Method, Operation, ROUTES, Route, Session, dispatch, markdown,
@@ -23,6 +25,8 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// The file of the build that is the body, if `body` isn't.
+    pub file: Option<String>,
 }
 
 impl Reply {
@@ -37,6 +41,18 @@ impl Reply {
             status,
             headers,
             body,
+            file: None,
+        }
+    }
+
+    /// An answer without a body.
+    #[must_use]
+    pub const fn empty(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            file: None,
         }
     }
 
@@ -50,6 +66,13 @@ impl Reply {
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.headers.retain(|(present, _)| *present != name);
         self.headers.push((name, value.into()));
+    }
+
+    /// Sets a header unless it was there.
+    pub fn set_if_missing(&mut self, name: &'static str, value: &str) {
+        if !self.headers.iter().any(|(present, _)| *present == name) {
+            self.headers.push((name, value.into()));
+        }
     }
 }
 
@@ -84,6 +107,12 @@ impl RequestHead {
     #[must_use]
     pub fn wants_json(&self) -> bool {
         self.accepts("application/json") || self.accepts("application/schema+json")
+    }
+
+    /// Whether the request wants a page where there is JSON too: browsers do when they navigate.
+    #[must_use]
+    pub fn wants_page(&self) -> bool {
+        self.accepts("text/html") && !self.wants_json()
     }
 
     /// Whether the request may use a session, or begin one: not if another site's page made it. What
@@ -149,11 +178,12 @@ pub fn secure(reply: &mut Reply, config: Option<&Config>) {
     reply.set("x-content-type-options", "nosniff");
     reply.set("referrer-policy", "no-referrer");
     reply.set("x-frame-options", "DENY");
-    reply.set(
+    // Pages have their own.
+    reply.set_if_missing(
         "content-security-policy",
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     );
-    reply.set("cross-origin-resource-policy", "cross-origin");
+    reply.set_if_missing("cross-origin-resource-policy", "cross-origin");
     if config.is_some_and(|config| config.authority_url.is_https()) {
         reply.set("strict-transport-security", "max-age=31536000");
     }
@@ -176,11 +206,7 @@ pub fn share(reply: &mut Reply, cors: Cors, config: &Config, head: &RequestHead)
 /// The answer to `OPTIONS` on any path.
 #[must_use]
 pub fn preflight(config: &Config, head: &RequestHead) -> Reply {
-    let mut reply = Reply {
-        status: 204,
-        headers: Vec::new(),
-        body: Vec::new(),
-    };
+    let mut reply = Reply::empty(204);
     reply.set("access-control-allow-methods", "GET, POST, OPTIONS");
     reply.set(
         "access-control-allow-headers",

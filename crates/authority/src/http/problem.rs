@@ -315,7 +315,8 @@ fn fault_problem(fault: &Fault) -> Problem {
 }
 
 impl Problem {
-    /// The answer: JSON unless `Accept` names RFC 9457 problem details or HTML.
+    /// The answer: JSON unless `Accept` names RFC 9457 problem details or HTML. The page is a plain one,
+    /// for when no template can be read.
     #[must_use]
     pub fn reply(&self, head: &RequestHead) -> Reply {
         let mut reply = if head.accepts("application/problem+json") {
@@ -328,8 +329,8 @@ impl Problem {
                 "code": self.code,
             }));
             Reply::new(self.status, "application/problem+json", body)
-        } else if head.accepts("text/html") && !head.accepts("application/json") {
-            let (title, text) = (title(self.status), escape(&self.text));
+        } else if self.is_page(head) {
+            let (title, text) = (self.title(), escape(&self.text));
             let page = format!(
                 "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
                  <h1>{title}</h1><p>{text}</p></html>"
@@ -339,6 +340,24 @@ impl Problem {
             let body = self.with_description(json!({ "error": self.text, "code": self.code }));
             Reply::new(self.status, "application/json", body)
         };
+        self.annotate(&mut reply);
+        reply
+    }
+
+    /// Whether the answer is a page.
+    #[must_use]
+    pub fn is_page(&self, head: &RequestHead) -> bool {
+        head.wants_page() && !head.accepts("application/problem+json")
+    }
+
+    /// What the status is called.
+    #[must_use]
+    pub const fn title(&self) -> &'static str {
+        title(self.status)
+    }
+
+    /// Sets the headers that the answer has in any form.
+    pub(super) fn annotate(&self, reply: &mut Reply) {
         if let Some(secs) = self.retry_after {
             reply.set("retry-after", secs.to_string());
         }
@@ -349,7 +368,6 @@ impl Problem {
             // RFC 9110 §15.5.2 asks for a challenge.
             reply.set("www-authenticate", "Bearer");
         }
-        reply
     }
 
     fn with_description(&self, mut body: Value) -> Vec<u8> {

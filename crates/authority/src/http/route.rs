@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Page, RequestHead};
+
 /// A method that a route may have. `HEAD` comes with `GET`, `OPTIONS` with every path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Method {
@@ -17,6 +19,18 @@ pub enum Method {
 }
 
 impl Route {
+    /// Whether the answer is a page, which has nothing to do with whose session it is: the page's
+    /// script asks for that. So links of other sites may lead there.
+    #[must_use]
+    pub fn is_page(&self, head: &RequestHead) -> bool {
+        match self.operation {
+            Operation::Page(_) => true,
+            Operation::Service => !head.wants_json(),
+            Operation::Me => head.wants_page(),
+            _ => false,
+        }
+    }
+
     /// What stands in a path where the route has `{…}`, as it is written there.
     pub fn parameters<'a>(&self, path: &'a str) -> impl Iterator<Item = &'a str> {
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -72,6 +86,8 @@ pub enum Operation {
     Status,
     /// A passkey that is shown again.
     StepUp,
+    /// A file that pages are made of.
+    Asset,
     /// The revocation bundle.
     Bundle,
     /// Options for registering a passkey.
@@ -102,6 +118,8 @@ pub enum Operation {
     NotAnHttpEndpoint,
     /// A route of the protocol that isn't served yet.
     NotImplemented,
+    /// A page.
+    Page(Page),
     /// A registration response in, a session out.
     Register,
     /// A new key in the same epoch.
@@ -172,6 +190,10 @@ pub enum Cache {
     NoStore,
     /// By anybody, for so many seconds.
     Public(u32),
+    /// By the browser, which asks each time whether it is still so.
+    Checked,
+    /// By anybody, for good: the name has the content's hash.
+    Forever,
 }
 
 /// Which web pages may read an answer.
@@ -296,6 +318,19 @@ const fn never_http(method: Method, path: &'static str) -> Route {
     }
 }
 
+const fn page(path: &'static str, page: Page, summary: &'static str) -> Route {
+    Route {
+        path,
+        method: Method::Get,
+        operation: Operation::Page(page),
+        cache: Cache::Checked,
+        cors: Cors::Nobody,
+        body: Body::None,
+        session: Session::Unused,
+        summary,
+    }
+}
+
 const fn later(method: Method, path: &'static str, summary: &'static str) -> Route {
     Route {
         path,
@@ -405,8 +440,8 @@ pub const ROUTES: &[Route] = &[
         Operation::CertPasskey,
         "A session and two keys in, an enrolment pair out; the proofs are bound to the cookie.",
     ),
-    later(Method::Get, "/login", "The login page."),
-    later(Method::Get, "/join", "The page that an invite leads to."),
+    page("/login", Page::SignIn, "The login page."),
+    page("/join", Page::Join, "The page that an invite leads to."),
     session(
         Method::Post,
         "/join",
@@ -419,8 +454,13 @@ pub const ROUTES: &[Route] = &[
         Operation::SignOut,
         "Ends the session.",
     ),
-    later(Method::Get, "/console", "The operator's page."),
-    session(Method::Get, "/me", Operation::Me, "The current session."),
+    page("/console", Page::Console, "The operator's page."),
+    session(
+        Method::Get,
+        "/me",
+        Operation::Me,
+        "The current session, as JSON or as a page.",
+    ),
     session(
         Method::Get,
         "/me/passkeys",
@@ -674,7 +714,11 @@ pub const ROUTES: &[Route] = &[
         Cache::Public(KEY_MAX_AGE),
         "Where passkeys are made and managed.",
     ),
-    later(Method::Get, "/assets/{file}", "What the pages are made of."),
+    Route {
+        operation: Operation::Asset,
+        cache: Cache::Forever,
+        ..later(Method::Get, "/assets/{file}", "What the pages are made of.")
+    },
 ];
 
 /// Where a request goes.
@@ -745,6 +789,8 @@ pub fn markdown() -> String {
         let cache = match route.cache {
             Cache::NoStore => "no-store".to_owned(),
             Cache::Public(secs) => format!("public, {secs} s"),
+            Cache::Checked => "no-cache".to_owned(),
+            Cache::Forever => "public, immutable".to_owned(),
         };
         let cors = match route.cors {
             Cors::Anybody => "anybody",

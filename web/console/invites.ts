@@ -1,0 +1,96 @@
+/** Invites: making one, which shows its link this once, and the list of all. */
+
+import { strings } from "../strings.ts";
+import { ask, path } from "../lib/api.ts";
+import { h } from "../lib/dom.ts";
+import { about, list, row } from "../lib/list.ts";
+import { DoneSchema, type Invited, InvitedSchema, InvitesSchema, type Me } from "../../gen/ts/api.ts";
+import { Status, attempt, badge, button, confirm, copyButton, empty, focus, form, pane, when, withPasskey } from "../lib/ui.ts";
+import { scope } from "../lib/words.ts";
+
+const texts = strings.console.invites;
+const TTLS = [
+  [3600, texts.ttls.hour],
+  [86_400, texts.ttls.day],
+  [604_800, texts.ttls.week],
+] as const;
+
+export function invites(me: Me): HTMLElement {
+  const lists = h("div", {}, all());
+  return h("div", {}, maker(me, () => lists.replaceChildren(all())), pane(texts.window, strings.console.sections.invites, lists));
+}
+
+function maker(me: Me, made: () => void): HTMLElement {
+  const status = new Status();
+  const result = h("div", {});
+  const boxes = me.scopes.map((name) => {
+    const box = h("input", { type: "checkbox", name: "scope", value: name, id: `invite-${name}`, checked: name === "bridgeCert" });
+    return { box, element: h("label", { class: "check", for: box.id }, box, h("span", {}, scope(name), " ", h("code", {}, name))) };
+  });
+  const ttl = h("select", { id: "ttl" }, ...TTLS.map(([seconds, text]) => h("option", { value: seconds }, text)));
+  const make = async () => {
+    result.replaceChildren();
+    const scopes = boxes.filter(({ box }) => box.checked).map(({ box }) => box.value);
+    if (!scopes.length) return status.warn(texts.chooseScope);
+    status.busy(strings.common.loading);
+    const invited = await attempt(status, () => withPasskey(() => ask("POST", "/invites", InvitedSchema, { scopes, ttl: Number(ttl.value) })));
+    if (!invited) return;
+    status.clear();
+    const shown = await show(invited);
+    result.replaceChildren(shown);
+    focus(shown);
+    made();
+  };
+  return pane(
+    texts.makeWindow,
+    texts.make,
+    form(
+      make,
+      texts.button,
+      h("fieldset", {}, h("legend", {}, texts.scopes), ...boxes.map(({ element }) => element)),
+      h("div", { class: "field" }, h("label", { for: "ttl" }, texts.ttl), ttl),
+    ),
+    status.element,
+    result,
+  );
+}
+
+/** The invite's link, as text and as a picture. */
+async function show(invited: Invited): Promise<HTMLElement> {
+  const { qr } = await import("../lib/qr.ts");
+  return h(
+    "div",
+    { class: "once", tabindex: -1 },
+    h("p", {}, texts.once),
+    h("pre", { class: "pem", tabindex: 0, role: "region", "aria-label": texts.link }, invited.url),
+    h("p", { class: "actions" }, copyButton(() => invited.url, texts.link)),
+    qr(invited.url, texts.qr),
+  );
+}
+
+const all = (): HTMLElement =>
+  list({
+    path: "/invites",
+    schema: InvitesSchema,
+    empty: empty(texts.empty),
+    states: texts.states,
+    canExport: true,
+    row: (one, reload, status) => {
+      const takeBack = async () => {
+        if ((await confirm({ title: texts.takeBackTitle, text: texts.takeBackText, action: texts.takeBack })) === undefined) return;
+        const done = await attempt(status, () => withPasskey(() => ask("DELETE", path`/invites/${one.id}`, DoneSchema)));
+        if (done) await reload(texts.takenBack);
+      };
+      const kind = one.state === "open" ? "good" : one.state === "void" ? "bad" : "";
+      return row(
+        [badge(texts.states[one.state], kind), ...one.scopes.map((name) => badge(name))],
+        [
+          about(texts.by, one.createdByName),
+          about(texts.made, when(one.createdAt)),
+          about(texts.expires, when(one.expiresAt)),
+          one.redeemedAt > 0 && about(texts.redeemed, when(one.redeemedAt)),
+        ],
+        [one.state === "open" && button(texts.takeBack, takeBack, "danger")],
+      );
+    },
+  });

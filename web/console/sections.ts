@@ -1,0 +1,275 @@
+/** The console's sections: one list each. */
+
+import { strings } from "../strings.ts";
+import { ask, path } from "../lib/api.ts";
+import { h } from "../lib/dom.ts";
+import { about, list, row } from "../lib/list.ts";
+import * as wire from "../../gen/ts/api.ts";
+import { type Status, attempt, badge, button, code, confirm, empty, facts, field, pane, when, withPasskey, Status as Told } from "../lib/ui.ts";
+import { method, scope } from "../lib/words.ts";
+
+const words = strings.console;
+
+/** The id of a principal. */
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** A change that is asked about first and may want a passkey. */
+async function change(status: Status, question: Parameters<typeof confirm>[0] | undefined, act: () => Promise<unknown>): Promise<boolean> {
+  if (question && (await confirm(question)) === undefined) return false;
+  return (await attempt(status, () => withPasskey(act))) !== undefined;
+}
+
+/** To a principal's own part of the console. */
+const principalLink = (id: string, name: string): HTMLElement => h("a", { href: `#principals/${encodeURIComponent(id)}` }, name || id);
+
+const badges = (scopes: string[]): HTMLElement[] => scopes.map((name) => badge(name));
+
+export function principals(id: string | undefined): HTMLElement {
+  if (id !== undefined) return principal(id);
+  const texts = words.principals;
+  return pane(
+    texts.window,
+    words.sections.principals,
+    list({
+      path: "/admin/principals",
+      schema: wire.PrincipalsSchema,
+      empty: empty(texts.empty),
+      search: { hint: texts.hint, query: (q) => ({ q }) },
+      states: texts.states,
+      canExport: true,
+      row: (one) =>
+        row(
+          [principalLink(one.id, one.displayName), " ", one.disabledAt > 0 && badge(texts.disabled, "bad"), ...badges(one.scopes)],
+          [about(texts.created, when(one.createdAt)), about(texts.kind, one.kind), about(texts.identity, code(one.id))],
+        ),
+    }),
+  );
+}
+
+/** One principal, and what can be done about them. */
+function principal(id: string): HTMLElement {
+  const texts = words.principals;
+  const status = new Told();
+  const body = h("div", {});
+  const load = async (said?: string): Promise<void> => {
+    status.busy(strings.common.loading);
+    const one = await attempt(status, () => ask("GET", path`/admin/principals/${id}`, wire.PrincipalSchema));
+    if (!one) return body.replaceChildren(button(strings.common.retry, () => load()));
+    status.clear();
+    if (said !== undefined) status.done(said);
+    show(one);
+  };
+  const apply = async (said: string, question: Parameters<typeof confirm>[0] | undefined, act: () => Promise<unknown>) => {
+    if (await change(status, question, act)) await load(said);
+  };
+  const show = (one: wire.Principal) => {
+    const name = one.displayName;
+    const disable = () =>
+      apply(texts.disabled2, { title: texts.disableTitle, text: texts.disableText(name), action: texts.disable }, () =>
+        ask("POST", path`/admin/principals/${id}/disable`, wire.DoneSchema),
+      );
+    const enable = () =>
+      apply(texts.enabled, { title: texts.enableTitle, text: texts.enableText(name), action: texts.enable, kind: "primary" }, () =>
+        ask("POST", path`/admin/principals/${id}/enable`, wire.DoneSchema),
+      );
+    body.replaceChildren(
+      h("h3", {}, name, " ", one.disabledAt > 0 && badge(texts.disabled, "bad")),
+      facts(
+        [texts.identity, code(one.id)],
+        [texts.kind, one.kind],
+        [texts.created, when(one.createdAt)],
+        [texts.invitedBy, one.createdBy === undefined ? strings.common.nobody : principalLink(one.createdBy, one.createdBy)],
+      ),
+      h("p", { class: "actions" }, one.disabledAt > 0 ? button(texts.enable, enable, "primary") : button(texts.disable, disable, "danger")),
+      grants(one),
+      h("h3", {}, words.sections.authenticators),
+      authenticatorList(id),
+      h("h3", {}, words.sections.sessions),
+      sessionList(id),
+    );
+  };
+  const grants = (one: wire.Principal) => {
+    const mayHave = Object.keys(strings.scopes).filter((name) => !one.scopes.includes(name));
+    const choice = h("select", { id: "scope" }, ...mayHave.map((name) => h("option", { value: name }, name)));
+    const grant = () => apply(texts.granted, undefined, () => ask("POST", path`/admin/principals/${id}/grants`, wire.DoneSchema, { scope: choice.value }));
+    const takeBack = (name: string) =>
+      apply(texts.takenBack, { title: texts.takeBackTitle, text: texts.takeBackText(one.displayName, scope(name)), action: texts.takeBack }, () =>
+        ask("DELETE", path`/admin/principals/${id}/grants/${name}`, wire.DoneSchema),
+      );
+    return h(
+      "section",
+      {},
+      h("h3", {}, texts.grants),
+      h(
+        "ul",
+        { class: "rows" },
+        ...one.scopes.map((name) => row([badge(name)], [scope(name)], [button(texts.takeBack, () => takeBack(name), "danger")])),
+        one.scopes.length === 0 && h("li", { class: "none" }, empty(texts.noGrants)),
+      ),
+      mayHave.length > 0 &&
+        h("div", { class: "search" }, h("div", { class: "field" }, h("label", { for: "scope" }, texts.grantScope), choice), button(texts.grant, grant)),
+    );
+  };
+  void load();
+  return pane(texts.window, texts.details, h("p", {}, h("a", { href: "#principals" }, `← ${texts.back}`)), status.element, body);
+}
+
+const authenticatorList = (of?: string): HTMLElement => {
+  const texts = words.authenticators;
+  return list({
+    path: "/admin/authenticators",
+    schema: wire.AuthenticatorsSchema,
+    empty: empty(texts.empty),
+    ...(of === undefined ? { canExport: true } : { query: { principal: of } }),
+    row: (one, reload, status) => {
+      const remove = async () => {
+        const question = { title: texts.removeTitle, text: texts.removeText(one.name || one.kind, one.displayName), action: texts.remove };
+        if (await change(status, question, () => ask("DELETE", path`/admin/authenticators/${one.id}`, wire.DoneSchema))) await reload(texts.removed);
+      };
+      return row(
+        [one.name || one.kind, " ", badge(one.kind)],
+        [about(texts.of, principalLink(one.principal, one.displayName)), about(texts.added, when(one.createdAt)), about(texts.used, when(one.lastUsedAt))],
+        [button(texts.remove, remove, "danger")],
+      );
+    },
+  });
+};
+
+export const authenticators = (): HTMLElement => pane(words.authenticators.window, words.sections.authenticators, authenticatorList());
+
+const sessionList = (of?: string): HTMLElement => {
+  const texts = strings.me.sessions;
+  return list({
+    path: "/admin/sessions",
+    schema: wire.SessionsSchema,
+    empty: empty(words.sessions.empty),
+    ...(of === undefined ? { canExport: true } : { query: { principal: of } }),
+    row: (one, reload, status) => {
+      const end = async () => {
+        const question = { title: texts.endTitle, text: words.sessions.endText(one.displayName), action: texts.end };
+        if (await change(status, question, () => ask("DELETE", path`/admin/sessions/${one.id}`, wire.DoneSchema))) await reload(texts.ended);
+      };
+      return row(
+        [principalLink(one.principal, one.displayName), " ", one.current && badge(texts.current, "good")],
+        [
+          about(strings.me.method, method(one.method)),
+          about(texts.from, code(one.source)),
+          about(texts.began, when(one.createdAt)),
+          about(texts.seen, when(one.seenAt)),
+          about(texts.expires, when(one.expiresAt)),
+        ],
+        [button(texts.end, end, "danger")],
+      );
+    },
+  });
+};
+
+export const sessions = (): HTMLElement => pane(words.sessions.window, words.sections.sessions, sessionList());
+
+export function credentials(): HTMLElement {
+  const texts = words.credentials;
+  return pane(
+    texts.window,
+    words.sections.credentials,
+    list({
+      path: "/admin/credentials",
+      schema: wire.CredentialsSchema,
+      empty: empty(texts.empty),
+      search: { hint: texts.hint, query: (text) => (/^[0-9a-f]{16,}$/i.test(text) ? { serial: text.toLowerCase() } : { subject: text }) },
+      states: texts.states,
+      canExport: true,
+      row: (one, reload, status) => {
+        const revoke = async () => {
+          const question = { title: texts.revokeTitle, text: texts.revokeText(one.subject), action: texts.revoke };
+          if (await change(status, question, () => ask("DELETE", path`/admin/credentials/${one.serial}`, wire.DoneSchema))) await reload(texts.revoked);
+        };
+        const kind = one.state === "active" ? "good" : one.state === "revoked" ? "bad" : "";
+        return row(
+          [code(one.identity), " ", badge(texts.states[one.state], kind), ...badges(one.scopes)],
+          [
+            one.subject !== one.identity && h("span", {}, one.subject),
+            about(texts.method, method(one.method)),
+            about(texts.issued, when(one.issuedAt)),
+            about(texts.expires, when(one.expiresAt)),
+            about(texts.epoch, String(one.epoch)),
+            about(texts.serial, code(one.serial)),
+          ],
+          [one.state === "active" && button(texts.revoke, revoke, "danger")],
+        );
+      },
+    }),
+  );
+}
+
+/** The members of a line's details; what is no object stands there as it is. */
+function details(text: string): HTMLElement[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // told as it is
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return text ? [h("code", { class: "wide" }, text)] : [];
+  const word = (member: unknown): string => (typeof member === "string" ? member : Array.isArray(member) ? member.map(word).join(", ") : JSON.stringify(member));
+  return Object.entries(value)
+    .filter(([, member]) => member !== null)
+    .map(([name, member]) => about(name.replaceAll("_", " "), /_at$/.test(name) && typeof member === "number" ? when(member) : code(word(member))));
+}
+
+export function audit(): HTMLElement {
+  const texts = words.audit;
+  return pane(
+    texts.window,
+    words.sections.audit,
+    list({
+      path: "/admin/audit",
+      schema: wire.AuditSchema,
+      empty: empty(texts.empty),
+      search: { hint: texts.hint, query: (text) => (ID.test(text) ? { actor: text } : { action: text }) },
+      canExport: true,
+      row: (one) =>
+        row(
+          [code(one.action), " ", one.actor === undefined ? texts.stranger : principalLink(one.actor, one.actorName ?? one.actor)],
+          [
+            when(one.at),
+            about(texts.from, code(one.source)),
+            one.target !== undefined && h("span", {}, "→ ", code(one.target)),
+            ...details(one.details),
+            about(texts.request, code(one.requestId)),
+          ],
+        ),
+    }),
+  );
+}
+
+export function keys(): HTMLElement {
+  const texts = words.keys;
+  const status = new Told();
+  const now = h("div", {});
+  const load = async (): Promise<void> => {
+    const found = await attempt(status, () => ask("GET", "/auth/passkey/status", wire.StatusSchema));
+    if (found) now.replaceChildren(facts([texts.current, code(found.authority.keyId)], [words.overview.epoch, String(found.authority.epoch)]));
+  };
+  const part = (title: string, text: string, open: string, phrase: string, where: string, said: (answer: wire.KeyChanged) => string, kind = "") => {
+    const reason = field(texts.reason, { hint: texts.reasonHint, maxlength: 200 });
+    const act = async () => {
+      let answer: wire.KeyChanged | undefined;
+      const body = { reason: reason.input.value.trim() || undefined };
+      const isDone = await change(status, { title, text, action: title, phrase }, async () => (answer = await ask("POST", where, wire.KeyChangedSchema, body)));
+      if (!isDone || !answer) return;
+      reason.input.value = "";
+      await load();
+      status.done(said(answer));
+    };
+    return h("section", { class: "part" }, h("h3", {}, title), h("p", {}, text), reason.element, h("p", { class: "actions" }, button(open, act, kind)));
+  };
+  void load();
+  return pane(
+    texts.window,
+    words.sections.keys,
+    now,
+    status.element,
+    part(texts.rolloverTitle, texts.rolloverText, texts.rolloverButton, texts.rolloverConfirm, "/admin/key/rollover", ({ keyId }) => texts.rolloverDone(keyId)),
+    part(texts.epochTitle, texts.epochText, texts.epochButton, texts.epochConfirm, "/admin/epoch", ({ epoch }) => texts.epochDone(String(epoch)), "danger"),
+  );
+}

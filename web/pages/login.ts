@@ -1,0 +1,145 @@
+/** Signing in; the first administrator; registration where it is open; recovery. */
+
+import { strings } from "../strings.ts";
+import { ask } from "../lib/api.ts";
+import { byId, h } from "../lib/dom.ts";
+import { canUsePasskeys, register, signIn } from "../lib/passkeys.ts";
+import { base, returnTo } from "../lib/place.ts";
+import { type Door, DoorSchema, MeSchema } from "../../gen/ts/api.ts";
+import { Status, attempt, button, empty, field, form, telling } from "../lib/ui.ts";
+
+const words = strings.login;
+const app = byId("app");
+const title = byId("title");
+const status = new Status();
+const destination = returnTo(new URLSearchParams(location.search).get("return_to"), location.origin, base);
+
+/** How long a challenge is waited with, shorter than it lives. */
+const REFRESH_MS = 4 * 60 * 1000;
+
+/** The request that waits in the browser's list of passkeys: only one may be made at a time. */
+let waiting = new AbortController();
+
+function leave(): void {
+  status.done(words.welcome);
+  location.assign(destination);
+}
+
+/** Offers passkeys in the field, for as long as nothing else asks for one. */
+async function waitForChoice(): Promise<void> {
+  const canWait = await PublicKeyCredential.isConditionalMediationAvailable?.();
+  while (canWait && !waiting.signal.aborted) {
+    const turn = new AbortController();
+    const timer = setTimeout(() => turn.abort(), REFRESH_MS);
+    const signal = AbortSignal.any ? AbortSignal.any([waiting.signal, turn.signal]) : waiting.signal;
+    try {
+      // Nobody has done anything yet: there is nothing to tell before there is an answer.
+      await signIn((at) => at === "checking" && status.busy(words.checking), { mediation: "conditional", signal });
+      waiting.abort();
+      return leave();
+    } catch (error) {
+      if (waiting.signal.aborted) return;
+      if (turn.signal.aborted) continue;
+      // The button is there: what the browser can't offer by itself is no failure.
+      if (error instanceof DOMException) return;
+      return status.failed(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** A ceremony that somebody asked for. */
+async function perform(ceremony: () => Promise<unknown>): Promise<void> {
+  waiting.abort();
+  // The browser lets go of one request before it takes the next.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  const done = await attempt(status, ceremony);
+  if (done) return leave();
+  waiting = new AbortController();
+  if (isOffering) void waitForChoice();
+}
+
+let isOffering = false;
+
+function signInForm(): HTMLElement {
+  const { element } = field(words.fieldLabel, { hint: words.fieldHint, autocomplete: "username webauthn", inputmode: "none", maxlength: 0 });
+  isOffering = true;
+  void waitForChoice();
+  return h("div", {}, element, h("p", { class: "actions" }, button(words.button, () => perform(() => signIn(telling(status))), "primary")));
+}
+
+const nameField = () => field(strings.login.nameLabel, { hint: words.nameHint, autocomplete: "name", maxlength: 64, required: true });
+
+const codeField = () => field(words.codeLabel, { hint: words.codeHint, type: "password", autocomplete: "one-time-code", required: true });
+
+function codeForm(submit: string, isRecovery: boolean): HTMLElement {
+  const [code, name] = [codeField(), nameField()];
+  const wish = () => ({ bootstrapCode: code.input.value.trim(), displayName: name.input.value.trim() });
+  return form(() => perform(() => register(wish(), telling(status, strings.ceremony.creating), { isRecovery })), submit, code.element, name.element);
+}
+
+function firstBoot(): HTMLElement[] {
+  title.textContent = words.firstHeadline;
+  return [h("p", {}, words.firstText), codeForm(words.firstButton, false)];
+}
+
+function openRegistration(): HTMLElement {
+  const name = nameField();
+  const wish = () => ({ displayName: name.input.value.trim() });
+  return h(
+    "section",
+    { class: "part" },
+    h("h2", {}, words.registerHeadline),
+    h("p", {}, words.registerText),
+    form(() => perform(() => register(wish(), telling(status, strings.ceremony.creating))), words.registerButton, name.element),
+  );
+}
+
+const recovery = () =>
+  h("details", { class: "part" }, h("summary", {}, words.recoverSummary), h("p", {}, words.recoverText), codeForm(words.recoverButton, true));
+
+/** Why nobody can use a passkey here, if so. */
+function obstacle({ rpId }: Door): HTMLElement | undefined {
+  if (rpId === undefined) return empty(words.noPasskeys, words.noPasskeysNext);
+  const host = location.hostname;
+  if (host !== rpId && !host.endsWith(`.${rpId}`)) return empty(words.wrongPlace(rpId), words.wrongPlaceNext);
+  return canUsePasskeys() ? undefined : empty(words.noWebAuthn, words.noWebAuthnNext);
+}
+
+function content(door: Door): (HTMLElement | undefined)[] {
+  const stopped = obstacle(door);
+  if (stopped) return [stopped];
+  if (door.firstBoot === "armed") return firstBoot();
+  if (door.firstBoot === "unconfigured") return [empty(words.unconfigured, words.unconfiguredNext)];
+  return [signInForm(), door.registration ? openRegistration() : undefined, recovery()];
+}
+
+/** Who is signed in in this browser already, if anybody. */
+async function whoIsHere(): Promise<string | undefined> {
+  try {
+    return (await ask("GET", "/me", MeSchema)).displayName;
+  } catch {
+    return undefined;
+  }
+}
+
+async function start(): Promise<void> {
+  app.replaceChildren(status.element);
+  status.busy(strings.common.loading);
+  const [door, name] = await Promise.all([attempt(status, () => ask("GET", "/auth/state", DoorSchema)), whoIsHere()]);
+  if (!door) {
+    app.append(button(strings.common.retry, start));
+    return;
+  }
+  status.clear();
+  if (name !== undefined) {
+    const go = h("a", { class: "button primary", href: destination }, words.continue);
+    app.append(h("p", {}, words.already(name)), h("p", { class: "actions" }, go));
+  }
+  // The status stands below what it is about.
+  app.append(...content(door).filter((part) => part !== undefined));
+  app.querySelector("form, .actions")?.after(status.element);
+}
+
+void start();
