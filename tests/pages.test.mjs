@@ -1,0 +1,423 @@
+// People in front of a real browser, through the real pages.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { after, afterEach, before, describe, test } from "node:test";
+import { build } from "esbuild";
+import jsqr from "jsqr";
+import { ROOT } from "../tools/lib/places.mjs";
+import { startAuthority } from "./support/authority.mjs";
+import { CODE } from "./support/browser.mjs";
+import { execute, missing } from "./support/foreign.mjs";
+import { Person, executablePath, openBrowser } from "./support/pages.mjs";
+
+const skip = executablePath ? false : "chromium is not installed";
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const HOSTILE = '<img src=x onerror="document.title=1">"\'&lt;';
+const SECOND_CODE = "another-horse-battery-staple";
+
+describe("return_to", () => {
+  /** @type {(wanted: string | null, origin: string, root: string) => string} */
+  let returnTo;
+  let folder;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "notme-pages-"));
+    const outfile = join(folder, "place.mjs");
+    await build({ entryPoints: [join(ROOT, "web/lib/place.ts")], bundle: true, format: "esm", outfile });
+    ({ returnTo } = await import(pathToFileURL(outfile).href));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  test("leads to paths of this authority alone", () => {
+    const origin = "https://id.example";
+    const hostile = [
+      null, "", "me", "//evil.example", "///evil.example", "/\\evil.example", "/\\/evil.example", "\\\\evil.example", "/ /evil.example", "/\t/evil.example",
+      "/\n/evil.example", "\t//evil.example", " //evil.example", "https://evil.example", "https:evil.example", "http:/evil.example", "javascript:alert(1)",
+      "data:text/html,x", "/x\\y", "/x y", "/é", "/.//evil.example", "/..//evil.example", "/a/..//evil.example", "/%09/evil.example/..//..//x", "//", "/\u0000", "@evil.example",
+      ".evil.example", "/x\u2028", "/\u200b/evil.example",
+    ];
+    for (const wanted of hostile) {
+      const got = returnTo(wanted, origin, "");
+      const { origin: at } = new URL(got, `${origin}/login`);
+      assert.equal(at, origin, String(wanted));
+      assert.doesNotMatch(got, /^\/[/\\]|evil\.example$/, String(wanted));
+    }
+    for (const wanted of ["/me", "/console#invites", "/console?x=1#a/b", "/"]) assert.equal(returnTo(wanted, origin, ""), wanted);
+    for (const wanted of ["/", "/me", "/identityx/me", "/identity/../me", "/identity/../../x", "/x/identity/me"]) {
+      assert.equal(returnTo(wanted, origin, "/identity"), "/identity/me", wanted);
+    }
+    assert.equal(returnTo("/identity/console", origin, "/identity"), "/identity/console");
+  });
+});
+
+describe("a person in front of the pages", { skip }, () => {
+  let authority;
+  let browser;
+  /** @type {Person} the first administrator */
+  let ana;
+  /** @type {Person[]} */
+  const people = [];
+  const meet = async (options) => {
+    const person = await Person.meet(browser, authority, options);
+    person.page.setDefaultTimeout(15_000);
+    people.push(person);
+    return person;
+  };
+  before(async () => {
+    authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE } });
+    browser = await openBrowser();
+    ana = await meet();
+  });
+  after(async () => {
+    await browser?.close();
+    await authority?.stop();
+  });
+  afterEach(() => {
+    // Neither a mistake of a page, nor anything that the policy had to stop.
+    assert.deepEqual(people.flatMap(({ complaints }) => complaints.splice(0)), []);
+  });
+
+  test("becomes the first administrator by the code, and is told what is wrong with another", async () => {
+    await ana.go("/login");
+    await ana.page.getByLabel("One-time code").fill("wrong-code-0123456789");
+    await ana.page.getByLabel("Your name").fill("Ana");
+    await ana.button("Make a passkey and begin").click();
+    await ana.page.getByRole("alert").getByText("The code is wrong, or was used.").waitFor();
+    assert.equal(await ana.page.getByLabel("Your name").inputValue(), "Ana", "what was typed stays");
+    await ana.becomeFirst(CODE, "Ana");
+    await ana.says("administer this authority");
+  });
+
+  test("gets a pair for keys that can't leave the browser", { skip: missing("openssl") }, async () => {
+    await ana.page.evaluate(() => {
+      globalThis.made = [];
+      const { subtle } = crypto;
+      const generate = subtle.generateKey.bind(subtle);
+      subtle.generateKey = async (...args) => {
+        const pair = await generate(...args);
+        globalThis.made.push([pair.privateKey.algorithm.name, pair.privateKey.extractable]);
+        return pair;
+      };
+    });
+    await ana.button("Make a pair").click();
+    await ana.says("Issued. The pair ends at");
+    assert.deepEqual(await ana.page.evaluate(() => globalThis.made), [["ECDSA", false], ["Ed25519", false]]);
+    const [mtls, signing] = await ana.page.locator("pre.pem").allTextContents();
+    const identity = await ana.page.locator("dd code").first().textContent();
+    const root = await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text();
+    const folder = await mkdtemp(join(tmpdir(), "notme-pair-"));
+    try {
+      for (const [name, pem] of Object.entries({ root, mtls, signing })) writeFileSync(join(folder, `${name}.pem`), pem);
+      const { code, stdout, stderr } = await execute("openssl", ["verify", "-x509_strict", "-CAfile", "root.pem", "mtls.pem", "signing.pem"], { cwd: folder });
+      assert.deepEqual([code, stdout], [0, "mtls.pem: OK\nsigning.pem: OK\n"], stderr);
+      const shown = await execute("openssl", ["x509", "-in", "mtls.pem", "-noout", "-ext", "subjectAltName"], { cwd: folder });
+      assert.ok(shown.stdout.includes(`URI:${identity}`), shown.stdout);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+    const download = ana.page.waitForEvent("download");
+    await ana.button("Download mtls.pem").click();
+    assert.equal(readFileSync(await (await download).path(), "utf8").trim(), mtls.trim());
+  });
+
+  test("adds a passkey, names it, and takes it away; a name is nothing but text", async () => {
+    // The first device isn't at hand: one that has a passkey already makes no other.
+    await ana.removeDevice();
+    await ana.addDevice();
+    await ana.button("Add a passkey").click();
+    await ana.page.getByRole("dialog").getByLabel("Name").fill("Spare");
+    await ana.page.getByRole("dialog").getByRole("button", { name: "Add a passkey" }).click();
+    await ana.says("The passkey was added.");
+    const own = ana.page.locator("section", { has: ana.page.getByRole("heading", { name: "Passkeys" }) });
+    await own.locator("li", { hasText: "Spare" }).getByRole("button", { name: "Rename" }).click();
+    await ana.page.getByRole("dialog").getByLabel("Name").fill(HOSTILE);
+    await ana.page.getByRole("dialog").getByRole("button", { name: "Rename" }).click();
+    await ana.says("The passkey has its new name.");
+    assert.ok((await own.textContent()).includes(HOSTILE));
+    const other = own.locator("li", { hasNotText: "this session" }).first();
+    await other.getByRole("button", { name: "Remove" }).click();
+    await ana.page.getByRole("dialog").getByText(`with “${HOSTILE}”`).waitFor();
+    await ana.page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+    assert.equal(await own.locator("li .row-title").count(), 2, "cancelled");
+    assert.equal(await ana.page.locator("img").count(), 0);
+    assert.equal(await ana.page.title(), "My page · notme");
+  });
+
+  test("invites a colleague, once, by a link and its picture", async () => {
+    await ana.go("/console#invites");
+    await ana.page.getByLabel("administer this authority").check();
+    await ana.button("Make the invite").click();
+    await ana.says("Here it is.");
+    const link = await ana.page.locator(".once pre").textContent();
+    assert.match(link, new RegExp(`^${authority.url}/join#t=[\\w-]+$`));
+    assert.equal(await readCode(ana.page), link);
+
+    const ben = await meet();
+    await ben.page.goto(link);
+    await ben.says("Ana invites you to this authority.");
+    await ben.says("administer this authority");
+    assert.equal(ben.page.url(), `${authority.url}/join`, "the token is gone from the address");
+    assert.equal(await ben.page.evaluate(() => JSON.stringify([location.hash, history.state, document.cookie])), '["",null,""]');
+    await ben.page.getByLabel("Your name").fill(HOSTILE);
+    await ben.button("Make a passkey and join").click();
+    await ben.at("/me");
+    await ben.page.getByRole("heading", { name: HOSTILE, exact: true }).waitFor();
+    assert.equal(await ben.page.locator("img").count(), 0);
+    await ben.says("administer this authority");
+
+    const late = await meet();
+    await late.page.goto(link);
+    await late.says("This invite can't be used.");
+    await late.go("/join");
+    await late.says("There is no invite in this address.");
+  });
+
+  test("signs out, and signs in by the list that the browser offers", async () => {
+    const [, ben] = people;
+    await ben.go("/me");
+    await ben.touch(false); // nobody chooses anything yet
+    await ben.button("Sign out").click();
+    await ben.at("/login");
+    await ben.go("/me");
+    await ben.at("/login");
+    await ben.touch(true);
+    await ben.go("/login");
+    await ben.at("/me");
+    await ben.page.getByRole("heading", { name: HOSTILE, exact: true }).waitFor();
+  });
+
+  test("signs in by the button, which the waiting request makes room for", async () => {
+    const [, ben] = people;
+    await ben.context.clearCookies();
+    await ben.touch(false);
+    await ben.page.addInitScript(() => {
+      globalThis.asked = [];
+      const get = navigator.credentials.get.bind(navigator.credentials);
+      navigator.credentials.get = (options) => {
+        globalThis.asked.push(options);
+        return get(options);
+      };
+    });
+    await ben.go("/login?return_to=/console%23audit");
+    await ben.page.waitForFunction(() => globalThis.asked.length === 1);
+    // From the keyboard alone.
+    await ben.button("Sign in with a passkey").focus();
+    await ben.page.keyboard.press("Enter");
+    await ben.page.waitForFunction(() => globalThis.asked.length === 2);
+    const asked = await ben.page.evaluate(() => globalThis.asked.map(({ mediation, signal }) => [mediation ?? null, signal?.aborted ?? null]));
+    assert.deepEqual(asked, [["conditional", true], [null, null]]);
+    await ben.says("Follow your browser: it asks for your passkey.");
+    // Somebody cancels: told so, and the list is offered again, from which they choose.
+    await ben.touch(true);
+    await ben.go("/login?return_to=/console%23audit");
+    await ben.at("/console#audit");
+  });
+
+  test("is led nowhere else after signing in", async () => {
+    const [, ben] = people;
+    for (const wanted of ["//evil.example", "/\\evil.example", "https://evil.example/", "javascript:document.title=1", "/%5Cevil.example"]) {
+      await ben.context.clearCookies();
+      await ben.go(`/login?return_to=${encodeURIComponent(wanted)}`);
+      await ben.page.waitForURL((url) => url.pathname !== "/login");
+      assert.equal(new URL(ben.page.url()).origin, authority.url, wanted);
+    }
+    // Who is signed in already is not asked again, nor led elsewhere.
+    await ben.touch(false);
+    await ben.go(`/login?return_to=${encodeURIComponent("//evil.example")}`);
+    assert.equal(await ben.page.getByRole("link", { name: "Continue" }).evaluate((link) => link.href), `${authority.url}/me`);
+    await ben.touch(true);
+  });
+
+  test("shows a passkey again for what is dangerous, and it is done then", async () => {
+    const [, ben] = people;
+    await ben.go("/console#invites");
+    const asked = [];
+    await ben.page.route("**/invites", async (route) => {
+      if (route.request().method() !== "POST") return route.continue();
+      asked.push("invite");
+      if (asked.length > 1) return route.continue();
+      return route.fulfill({ status: 403, json: { error: "show a passkey again", code: "step_up_required" } });
+    });
+    ben.page.on("request", (request) => void (request.url().endsWith("/step-up/verify") && asked.push("passkey")));
+    await ben.button("Make the invite").click();
+    await ben.page.getByRole("dialog").getByRole("heading", { name: "Show your passkey again" }).waitFor();
+    await ben.page.keyboard.press("Escape");
+    await ben.page.getByRole("dialog").waitFor({ state: "detached" });
+    assert.deepEqual(asked, ["invite"], "cancelled");
+    asked.length = 0;
+    await ben.button("Make the invite").click();
+    await ben.page.getByRole("dialog").getByRole("button", { name: "Use my passkey" }).click();
+    await ben.says("Here it is.");
+    assert.deepEqual(asked, ["invite", "passkey", "invite"]);
+    await ben.page.unroute("**/invites");
+  });
+
+  test("ends a session elsewhere, and there it is over", async () => {
+    const [, ben] = people;
+    const elsewhere = await meet();
+    await elsewhere.carry(ben);
+    await elsewhere.go("/login");
+    await elsewhere.at("/me");
+    await ben.go("/me");
+    const other = ben.page.locator("section", { has: ben.page.getByRole("heading", { name: "Sessions" }) }).locator("li", { hasNotText: "this one" });
+    await other.first().getByRole("button", { name: "End" }).click();
+    await ben.page.getByRole("dialog").getByRole("button", { name: "End" }).click();
+    await ben.says("The session has ended.");
+    await elsewhere.button("Make a pair").click();
+    await elsewhere.says("invalid session", "Your session has ended.");
+    await elsewhere.page.getByRole("link", { name: "Sign in again" }).first().waitFor();
+    await elsewhere.go("/me");
+    await elsewhere.page.waitForURL(/\/(login|me)$/);
+  });
+
+  test("believes no answer of another form", async () => {
+    const [, ben] = people;
+    for (const body of ['{"authenticated":true}', "<html>", '{"authenticated":true,"userId":1}', "null"]) {
+      await ben.page.route("**/me", (route) => (route.request().resourceType() === "fetch" ? route.fulfill({ status: 200, contentType: "application/json", body }) : route.continue()));
+      await ben.go("/me");
+      await ben.says("The authority's answer was not of the form that this page knows.");
+      await ben.page.unroute("**/me");
+    }
+    assert.equal(ben.complaints.splice(0).length, 4, "the operator's console has the reason");
+    await ben.page.route("**/me/sessions", (route) => route.abort());
+    await ben.go("/me");
+    await ben.says("The authority can't be reached.");
+    await ben.page.unroute("**/me/sessions");
+    ben.complaints.length = 0;
+  });
+
+  test("reads what the landing page says without a script", async () => {
+    const context = await browser.newContext({ javaScriptEnabled: false });
+    const page = await context.newPage();
+    await page.goto(`${authority.url}/`);
+    assert.ok(await page.getByText(`notme enroll --authority ${authority.url}`).isVisible());
+    await page.goto(`${authority.url}/login`);
+    assert.ok(await page.locator("noscript .notice").isVisible());
+    await context.close();
+  });
+
+  test("can't be led to click in a frame", async () => {
+    const server = createServer((_, response) => response.setHeader("content-type", "text/html").end(`<iframe src="${authority.url}/console"></iframe>`));
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const context = await browser.newContext();
+    try {
+      const page = await context.newPage();
+      await page.goto(`http://127.0.0.1:${server.address().port}/`);
+      await page.waitForTimeout(300);
+      const [, frame] = page.frames();
+      assert.equal(await frame.locator("h1#title").count(), 0);
+      assert.match(frame.url(), /^chrome-error:/);
+    } finally {
+      await context.close();
+      server.close();
+    }
+  });
+
+  test("can use every page whatever they see, hear, and hold in their hand", async () => {
+    const [, ben] = people;
+    const state = await ben.context.storageState();
+    const paths = ["/", "/login", "/join", "/me", "/console", "/console#principals", "/console#invites", "/console#credentials", "/console#audit", "/console#keys", "/nope"];
+    for (const colorScheme of ["light", "dark"]) {
+      for (const width of [360, 1280]) {
+        const options = { colorScheme, viewport: { width, height: 740 }, reducedMotion: "reduce", storageState: state };
+        const context = await browser.newContext(options);
+        const page = await context.newPage();
+        for (const path of paths) {
+          await page.goto("about:blank");
+          await page.goto(authority.url + path);
+          await page.waitForLoadState("networkidle");
+          await page.evaluate(AXE);
+          const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+          const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+          assert.deepEqual(told, [], `${path} ${colorScheme} ${width}`);
+          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          assert.ok(overflow <= 0, `${path} ${width}: scrolls sideways`);
+        }
+        await context.close();
+      }
+    }
+  });
+
+  test("recovers the authority by a new code, and removes nobody", async () => {
+    await authority.restart({ vars: { BOOTSTRAP_CODE: SECOND_CODE } });
+    const cleo = await meet();
+    await cleo.go("/login");
+    await cleo.touch(true);
+    await cleo.page.getByText("Every administrator lost their passkey?").click();
+    await cleo.page.getByLabel("One-time code").fill(SECOND_CODE);
+    await cleo.page.getByLabel("Your name").fill("Cleo");
+    await cleo.button("Make a passkey with the code").click();
+    await cleo.at("/me");
+    await cleo.says("administer this authority");
+    const [, ben] = people;
+    await ben.go("/me");
+    await ben.page.getByRole("heading", { name: HOSTILE, exact: true }).waitFor();
+  });
+});
+
+describe("an authority that isn't ready for people", { skip }, () => {
+  let browser;
+  before(async () => void (browser = await openBrowser()));
+  after(() => browser?.close());
+
+  test("says that no code is configured, and what to do", async () => {
+    const authority = await startAuthority();
+    try {
+      const person = await Person.meet(browser, authority);
+      await person.go("/login");
+      await person.says("no one-time code is configured");
+      await person.says("The operator sets BOOTSTRAP_CODE");
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("says where its passkeys belong", async () => {
+    const authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE } });
+    try {
+      const person = await Person.meet(browser, { url: `http://127.0.0.1:${authority.port}` });
+      await person.go("/login");
+      await person.says("Passkeys of this authority belong to localhost");
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("lets anybody register where that is open", async () => {
+    const authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE, REGISTRATION: "open" } });
+    try {
+      await (await Person.meet(browser, authority)).becomeFirst(CODE, "Ana");
+      const person = await Person.meet(browser, authority);
+      await person.touch(true);
+      await person.go("/login");
+      await person.page.getByLabel("Your name").first().fill("Dora");
+      await person.button("Make a passkey").click();
+      await person.at("/me");
+      await person.go("/console");
+      await person.says("You may not administer this authority.");
+    } finally {
+      await authority.stop();
+    }
+  });
+});
+
+/** What a scanner reads in the QR code on a page. */
+async function readCode(page) {
+  const { width, height, data } = await page.locator("svg.qr").evaluate(async (svg) => {
+    const image = new Image();
+    image.src = `data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(svg))}`;
+    image.width = image.height = 400;
+    await image.decode();
+    const canvas = new OffscreenCanvas(400, 400);
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0, 400, 400);
+    const { width, height, data } = context.getImageData(0, 0, 400, 400);
+    return { width, height, data: Array.from(data) };
+  });
+  return jsqr(Uint8ClampedArray.from(data), width, height)?.data;
+}

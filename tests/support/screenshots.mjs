@@ -1,0 +1,104 @@
+// Takes pictures of the pages, as somebody sees them who has used the authority for a while:
+//
+//   node tests/support/screenshots.mjs [folder]
+//
+// Without a folder, those of README.md go to docs/images; with one, all pages go there, in both themes
+// and both widths, to be looked at.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { ROOT } from "../../tools/lib/places.mjs";
+import { startAuthority } from "./authority.mjs";
+import { CODE } from "./browser.mjs";
+import { Person, openBrowser } from "./pages.mjs";
+
+const PAGES = {
+  landing: "/",
+  login: "/login",
+  join: "/join",
+  me: "/me",
+  overview: "/console",
+  principals: "/console#principals",
+  authenticators: "/console#authenticators",
+  sessions: "/console#sessions",
+  invites: "/console#invites",
+  issued: "/console#credentials",
+  audit: "/console#audit",
+  keys: "/console#keys",
+  "not-found": "/nope",
+};
+
+/** Pictures of the README: page, theme, width, height. */
+const KEPT = [
+  ["landing", "light", 1080, 640],
+  ["login", "dark", 1080, 640],
+  ["me", "light", 1080, 900],
+  ["principals", "dark", 1080, 640],
+  ["invite", "light", 1080, 900],
+  ["mint", "dark", 1080, 760],
+];
+
+const [folder] = process.argv.slice(2);
+const out = folder ? resolve(folder) : join(ROOT, "docs/images");
+mkdirSync(out, { recursive: true });
+
+// Comes with wrangler; a picture of few colours takes a quarter of the space.
+const sharp = createRequire(createRequire(join(ROOT, "package.json")).resolve("miniflare"))("sharp");
+
+const authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE } });
+const browser = await openBrowser();
+try {
+  const ana = await Person.meet(browser, authority);
+  await ana.becomeFirst(CODE, "Ana Almeida");
+  for (const name of ["Ben Okafor", "Chen Wei", "Dora Lindqvist"]) {
+    await ana.go("/console#invites");
+    await ana.page.reload();
+    if (name.startsWith("Ben")) await ana.page.getByLabel("administer this authority").check();
+    await ana.button("Make the invite").click();
+    await ana.says("Here it is.");
+    const link = await ana.page.locator(".once pre").textContent();
+    if (name.startsWith("Dora")) continue;
+    await (await Person.meet(browser, authority)).join(link, name);
+  }
+  await ana.go("/me");
+  await ana.button("Make a pair").click();
+  await ana.says("Issued.");
+
+  await ana.touch(false);
+  const signedOut = await Person.meet(browser, authority);
+  await signedOut.touch(false);
+  const shoot = async (name, colorScheme, width, height, fullPage) => {
+    const person = name === "login" ? signedOut : ana;
+    const { page } = person;
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await page.setViewportSize({ width, height });
+    await page.goto("about:blank");
+    const shown = name === "invite" ? "invites" : name === "mint" ? "me" : name;
+    await page.goto(authority.url + PAGES[shown]);
+    await page.waitForLoadState("networkidle");
+    if (name === "invite") {
+      await person.button("Make the invite").click();
+      await person.says("Here it is.");
+      await page.getByRole("heading", { name: "Make an invite" }).scrollIntoViewIfNeeded();
+    }
+    if (name === "mint") {
+      await person.button("Make a pair").click();
+      await person.says("Issued.");
+      await page.getByRole("heading", { name: "Certificate pairs" }).evaluate((heading) => scrollTo(0, heading.getBoundingClientRect().top + scrollY - 70));
+    }
+    await page.evaluate(() => document.activeElement?.blur());
+    const png = await page.screenshot({ fullPage });
+    const file = folder ? `${name}-${colorScheme}-${width}.png` : `${name}.png`;
+    const small = await sharp(png).png({ palette: true, colours: 64, effort: 10, compressionLevel: 9 }).toBuffer();
+    writeFileSync(join(out, file), small);
+    console.log(`${file}  ${small.length} bytes`);
+  };
+  if (folder) {
+    for (const name of [...Object.keys(PAGES), "invite", "mint"])
+      for (const theme of ["light", "dark"]) for (const width of [360, 1280]) await shoot(name, theme, width, 740, true);
+  } else for (const [name, theme, width, height] of KEPT) await shoot(name, theme, width, height, false);
+} finally {
+  await browser.close();
+  await authority.stop();
+}
