@@ -360,6 +360,163 @@ describe("a person in front of the pages", { skip }, () => {
   });
 });
 
+describe("an administrator in the console", { skip }, () => {
+  let authority;
+  let browser;
+  /** @type {Person} */
+  let ana;
+  /** @type {Person} */
+  let ben;
+  const dialog = () => ana.page.getByRole("dialog");
+  /** To a section of the console, as it is now. */
+  const section = async (name) => {
+    await ana.page.goto("about:blank");
+    await ana.go(`/console#${name}`);
+    await ana.page.locator(".panel .window-body").first().waitFor();
+  };
+  const invite = async () => {
+    await section("invites");
+    await ana.button("Make the invite").click();
+    await ana.says("Here it is.");
+    return ana.page.locator(".once pre").textContent();
+  };
+  const benId = async () => (await ben.page.locator("dd code").first().textContent()).split("/").pop();
+  before(async () => {
+    authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE } });
+    browser = await openBrowser();
+    ana = await Person.meet(browser, authority);
+    ben = await Person.meet(browser, authority);
+    for (const person of [ana, ben]) person.page.setDefaultTimeout(15_000);
+    await ana.becomeFirst(CODE, "Ana");
+    await ben.join(await invite(), HOSTILE);
+  });
+  after(async () => {
+    await browser?.close();
+    await authority?.stop();
+  });
+  afterEach(() => assert.deepEqual([ana, ben].flatMap(({ complaints }) => complaints.splice(0)), []));
+
+  test("finds a principal, grants, and takes back", async () => {
+    await section("principals");
+    await ana.page.getByLabel("Search").fill("<img");
+    await ana.button("Search").click();
+    await ana.says("1 entry");
+    assert.equal(await ana.page.locator("main img").count(), 0);
+    await ana.page.getByRole("link", { name: HOSTILE }).click();
+    await ana.page.getByLabel("Scope").selectOption("certMint");
+    await ana.button("Grant").click();
+    await ana.says("It was granted.");
+    await ben.go("/me");
+    await ben.says("mint certificates for workloads");
+    await ana.page.locator("li", { hasText: "certMint" }).getByRole("button", { name: "Take back" }).click();
+    await dialog().getByRole("button", { name: "Take back" }).click();
+    await ana.says("The grant was taken back.");
+    await ben.page.reload();
+    await ben.says("have certificates for themselves");
+    assert.equal(await ben.page.getByText("mint certificates for workloads").count(), 0, "at once");
+    await section("principals");
+    await ana.page.getByLabel("Search").fill("nobody of this name");
+    await ana.button("Search").click();
+    await ana.says("Nothing was found.");
+  });
+
+  test("revokes a pair and ends a session: there it is over at once", async () => {
+    await ben.go("/me");
+    await ben.button("Make a pair").click();
+    await ben.says("Issued.");
+    await section("credentials");
+    const issued = ana.page.locator("li", { hasText: await benId() });
+    await issued.getByRole("button", { name: "Revoke" }).click();
+    await dialog().getByRole("button", { name: "Revoke" }).click();
+    await ana.says("The pair was revoked.");
+    await issued.getByText("revoked").waitFor();
+    await section("sessions");
+    await ana.page.locator("li", { hasText: HOSTILE }).getByRole("button", { name: "End" }).click();
+    await dialog().getByRole("button", { name: "End" }).click();
+    await ana.says("The session has ended.");
+    await ben.button("Make a pair").click();
+    await ben.page.getByRole("link", { name: "Sign in again" }).first().waitFor();
+    await ben.touch(false);
+    await ben.go("/me");
+    await ben.at("/login");
+    await ben.touch(true);
+  });
+
+  test("turns somebody away and lets them in again; the last administrator stays", async () => {
+    await ben.go("/login");
+    await ben.at("/me");
+    const id = await benId();
+    await section(`principals/${id}`);
+    await ana.button("Turn away").click();
+    await dialog().getByRole("button", { name: "Turn away" }).click();
+    await ana.says("They were turned away.");
+    await ben.go("/login");
+    await ben.says("This authority doesn't know this passkey.");
+    await ana.button("Let in again").click();
+    await dialog().getByRole("button", { name: "Let in again" }).click();
+    await ana.says("They may sign in again.");
+    await ben.go("/login");
+    await ben.at("/me");
+    await ana.go("/me");
+    const own = (await ana.page.locator("dd code").first().textContent()).split("/").pop();
+    await section(`principals/${own}`);
+    await ana.button("Turn away").click();
+    await dialog().getByRole("button", { name: "Turn away" }).click();
+    await ana.says("Nobody else could administer this authority then.");
+  });
+
+  test("takes an invite back", async () => {
+    const link = await invite();
+    await ana.page.locator("li", { hasText: "open" }).getByRole("button", { name: "Take back" }).first().click();
+    await dialog().getByRole("button", { name: "Take back" }).click();
+    await ana.says("The invite was taken back.");
+    const late = await Person.meet(browser, authority);
+    await late.page.goto(link);
+    await late.says("This invite can't be used.");
+  });
+
+  test("rolls the key over and begins an epoch only where that was typed", async () => {
+    await section("keys");
+    const key = async () => (await ana.page.locator(".facts code").first().textContent()).trim();
+    const before = await key();
+    await ana.button("Roll the key over…").click();
+    const go = dialog().getByRole("button", { name: "Roll the key over" });
+    assert.ok(await go.isDisabled());
+    await dialog().getByRole("textbox").fill("roll under");
+    assert.ok(await go.isDisabled());
+    await ana.page.keyboard.press("Enter");
+    await dialog().getByRole("textbox").fill("Roll over");
+    await go.click();
+    await ana.says("signs from now on.");
+    const after = await key();
+    assert.notEqual(after, before);
+    await ana.button("Begin a new epoch…").click();
+    await dialog().getByRole("textbox").fill("revoke everything");
+    await dialog().getByRole("button", { name: "Begin a new epoch" }).click();
+    await ana.says("Epoch 2 has begun.");
+    const bundle = await (await fetch(`${authority.url}/internal/ca-bundle`)).json();
+    assert.equal(bundle.epoch, 2);
+  });
+
+  test("takes the whole audit trail away, as both kinds of file", async () => {
+    await section("audit");
+    await ana.says("key.");
+    const take = async (name) => {
+      const download = ana.page.waitForEvent("download");
+      await ana.button(name).click();
+      const file = await download;
+      return [file.suggestedFilename(), readFileSync(await file.path(), "utf8")];
+    };
+    const [csvName, csv] = await take("Export CSV");
+    const [jsonName, json] = await take("Export JSON");
+    assert.deepEqual([csvName, jsonName], ["notme-audit.csv", "notme-audit.json"]);
+    const { items } = JSON.parse(json);
+    assert.ok(items.length > 10);
+    assert.equal(csv.trimEnd().split("\r\n").length, items.length + 1);
+    assert.ok(items.some(({ action }) => action === "session.ended"));
+  });
+});
+
 describe("an authority that isn't ready for people", { skip }, () => {
   let browser;
   before(async () => void (browser = await openBrowser()));

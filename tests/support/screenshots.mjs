@@ -90,7 +90,7 @@ try {
     await page.evaluate(() => document.activeElement?.blur());
     const png = await page.screenshot({ fullPage });
     const file = folder ? `${name}-${colorScheme}-${width}.png` : `${name}.png`;
-    const small = await sharp(png).png({ palette: true, colours: 64, effort: 10, compressionLevel: 9 }).toBuffer();
+    const small = await sharp(png).png({ palette: true, colours: 128, effort: 10, compressionLevel: 9 }).toBuffer();
     writeFileSync(join(out, file), small);
     console.log(`${file}  ${small.length} bytes`);
   };
