@@ -513,7 +513,7 @@ describe("an administrator in the console", { skip }, () => {
     const { items } = JSON.parse(json);
     assert.ok(items.length > 10);
     assert.equal(csv.trimEnd().split("\r\n").length, items.length + 1);
-    assert.ok(items.some(({ action }) => action === "session.ended"));
+    assert.ok(items.some(({ action }) => action === "session.revoked"));
   });
 });
 
