@@ -1,5 +1,6 @@
 //! HTTP manners: routes, errors, headers; as decisions about values, without a server.
 
+mod openapi;
 mod pages;
 mod problem;
 mod route;
@@ -7,6 +8,7 @@ mod route;
 use crate::Error;
 use crate::config::Config;
 
+pub use openapi::document as openapi;
 pub use pages::{MANIFEST, Manifest, Page, page, problem_page, redirect};
 pub use problem::{Problem, errors_markdown, problem};
 pub use route::{

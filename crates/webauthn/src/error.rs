@@ -86,6 +86,84 @@ pub enum Error {
 }
 
 impl Error {
+    /// All of them.
+    pub const ALL: [Self; 38] = [
+        Self::ResponseTooLarge,
+        Self::ResponseMalformed,
+        Self::DuplicateMember,
+        Self::CredentialTypeUnsupported,
+        Self::CredentialIdInvalid,
+        Self::CredentialIdMismatch,
+        Self::ClientDataMalformed,
+        Self::CeremonyMismatch,
+        Self::ChallengeMismatch,
+        Self::OriginMismatch,
+        Self::CrossOrigin,
+        Self::TopOrigin,
+        Self::AttestationObjectMalformed,
+        Self::AuthenticatorDataMalformed,
+        Self::RpIdMismatch,
+        Self::UserNotPresent,
+        Self::UserNotVerified,
+        Self::BackupStateInvalid,
+        Self::AttestedDataMissing,
+        Self::AttestedDataUnexpected,
+        Self::ExtensionsMalformed,
+        Self::KeyMalformed,
+        Self::KeyWeak,
+        Self::AlgorithmNotOffered,
+        Self::AttestationFormatUnsupported,
+        Self::AttestationStatementMalformed,
+        Self::AttestationAlgorithmMismatch,
+        Self::AttestationAlgorithmUnsupported,
+        Self::AttestationCertificateMalformed,
+        Self::AttestationCertificateUnfit,
+        Self::AttestationModelMismatch,
+        Self::AttestationSignatureInvalid,
+        Self::CredentialUnknown,
+        Self::UserHandleMissing,
+        Self::UserHandleInvalid,
+        Self::UserHandleMismatch,
+        Self::BackupEligibilityChanged,
+        Self::SignatureInvalid,
+    ];
+
+    /// Whether a registration response can have it.
+    #[must_use]
+    pub const fn is_of_registration(self) -> bool {
+        !matches!(
+            self,
+            Self::AttestedDataUnexpected
+                | Self::CredentialUnknown
+                | Self::UserHandleMissing
+                | Self::UserHandleInvalid
+                | Self::UserHandleMismatch
+                | Self::BackupEligibilityChanged
+                | Self::SignatureInvalid
+        )
+    }
+
+    /// Whether an authentication response can have it.
+    #[must_use]
+    pub const fn is_of_authentication(self) -> bool {
+        !matches!(
+            self,
+            Self::AttestationObjectMalformed
+                | Self::AttestedDataMissing
+                | Self::KeyMalformed
+                | Self::KeyWeak
+                | Self::AlgorithmNotOffered
+                | Self::AttestationFormatUnsupported
+                | Self::AttestationStatementMalformed
+                | Self::AttestationAlgorithmMismatch
+                | Self::AttestationAlgorithmUnsupported
+                | Self::AttestationCertificateMalformed
+                | Self::AttestationCertificateUnfit
+                | Self::AttestationModelMismatch
+                | Self::AttestationSignatureInvalid
+        )
+    }
+
     /// The name that clients and logs know it by. It never changes.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -224,3 +302,24 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn all_are_all_of_them() {
+        let codes: BTreeSet<&str> = Error::ALL.iter().map(|error| error.code()).collect();
+        assert_eq!(codes.len(), Error::ALL.len());
+        // The compiler sees to it that `code` knows every variant, and each has one line there.
+        let source = include_str!("error.rs");
+        let code = source.split("fn code(self)").nth(1).unwrap_or_default();
+        let code = code.split("\n    }\n").next().unwrap_or_default();
+        assert_eq!(code.matches(" => \"").count(), Error::ALL.len());
+        for error in Error::ALL {
+            assert!(error.is_of_registration() || error.is_of_authentication());
+        }
+    }
+}

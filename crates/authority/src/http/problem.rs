@@ -397,7 +397,7 @@ const fn title(status: u16) -> &'static str {
 }
 
 /// One error of each kind, for documents and tests.
-fn examples() -> Vec<Error> {
+pub(super) fn examples() -> Vec<Error> {
     let echo = || Echo::new("…");
     let token = [
         TokenError::Malformed,

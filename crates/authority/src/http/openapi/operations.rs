@@ -1,0 +1,818 @@
+//! What each operation takes and gives: the one place to describe one in.
+
+use notme_webauthn::Error as Response;
+use serde_json::{Value, json};
+
+use super::super::{Method, Operation, Route};
+use crate::error::{PolicyRule, TokenError};
+use crate::people::Scope;
+use crate::people::bootstrap::FirstBoot;
+use crate::{CeremonyError, Echo, Error, Fault, Possession};
+
+/// A chapter of the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    Documents,
+    Certificates,
+    Passkeys,
+    Own,
+    Invites,
+    Administration,
+    Pages,
+    Service,
+    Later,
+}
+
+impl Tag {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Certificates,
+        Self::Documents,
+        Self::Passkeys,
+        Self::Own,
+        Self::Invites,
+        Self::Administration,
+        Self::Pages,
+        Self::Service,
+        Self::Later,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Documents => "Documents",
+            Self::Certificates => "Certificates",
+            Self::Passkeys => "Passkeys",
+            Self::Own => "Session and account",
+            Self::Invites => "Invites",
+            Self::Administration => "Administration",
+            Self::Pages => "Pages",
+            Self::Service => "Service",
+            Self::Later => "Not served yet",
+        }
+    }
+
+    pub(super) const fn description(self) -> &'static str {
+        match self {
+            Self::Documents => {
+                "What verifiers and clients fetch: where everything is, keys, roots, the revocation bundle."
+            }
+            Self::Certificates => {
+                "A proof and two public keys in, an enrolment pair out: two certificates of five minutes."
+            }
+            Self::Passkeys => "The WebAuthn ceremonies: registration, sign-in, step-up, recovery.",
+            Self::Own => "The session that asks, and what belongs to its principal.",
+            Self::Invites => "How a colleague comes in.",
+            Self::Administration => {
+                "Lists of all there is, and taking it back. For administrators."
+            }
+            Self::Pages => "For people, with a browser.",
+            Self::Service => "Whether it runs, and what.",
+            Self::Later => "Routes of the protocol that this version answers with 501.",
+        }
+    }
+}
+
+/// Whose request is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    Anybody,
+    /// Anybody's, and it means something else with a session.
+    AnybodyOrSession,
+    Session,
+    /// A job of GitHub Actions, by its token.
+    Job,
+}
+
+/// What one operation takes and gives.
+pub(super) struct Description {
+    pub(super) tag: Tag,
+    pub(super) caller: Caller,
+    /// What the summary doesn't say.
+    pub(super) details: &'static str,
+    pub(super) query: Vec<Parameter>,
+    /// The schema of the body.
+    pub(super) request: Option<Value>,
+    pub(super) answers: Vec<Answer>,
+    /// What can go wrong beside what can always go wrong.
+    pub(super) errors: Vec<Error>,
+}
+
+/// A parameter in the query.
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    pub(super) schema: Value,
+}
+
+/// What is answered if all is well.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) what: &'static str,
+    pub(super) formats: Vec<Format>,
+    /// Name and component.
+    pub(super) headers: Vec<(&'static str, &'static str)>,
+}
+
+/// What an answer's body is.
+pub(super) enum Format {
+    Json(Value),
+    /// Text of another media type.
+    Other(&'static str),
+}
+
+/// What a route takes and gives.
+pub(super) fn describe(route: &Route) -> Description {
+    match route.operation {
+        Operation::BeginPossession => begin_possession(),
+        Operation::BeginRegistration => begin_registration(),
+        Operation::BeginSignIn => begin_sign_in(),
+        Operation::Bundle => of(Tag::Documents)
+            .details("Signed by the current key over canonical CBOR. A bundle that is older than five minutes is stale, one with a lower `seqno` than was seen before a rollback.")
+            .json("RevocationBundle", "The bundle."),
+        Operation::Cert => cert(),
+        Operation::CertGha => cert_gha(),
+        Operation::Discovery => of(Tag::Documents).json("Discovery", "The discovery document."),
+        Operation::Epochs => of(Tag::Documents)
+            .details("For verifiers of what was signed long ago.")
+            .json("Epochs", "The archive, the current key last."),
+        Operation::Health => of(Tag::Service).text("text/plain", "`ok`."),
+        Operation::Jwks => of(Tag::Documents).json("JwkSet", "The keys (RFC 7517, RFC 8037)."),
+        Operation::Me => me(),
+        Operation::Metadata => of(Tag::Documents).json("AuthorizationServer", "The metadata."),
+        Operation::NotAnHttpEndpoint => of(Tag::Service).errors([Error::NotAnHttpEndpoint]),
+        Operation::NotImplemented => planned(route).errors([Error::NotImplemented]),
+        Operation::Register => register(),
+        Operation::Roots => of(Tag::Documents)
+            .text("application/x-pem-file", "PEM certificates, without a newline at the end."),
+        Operation::Service => of(Tag::Service)
+            .json("Service", "What this is: JSON if `Accept` names it, else a page.")
+            .or("text/html"),
+        Operation::SignIn => sign_in(),
+        Operation::SignOut => sign_out(),
+        Operation::Version => of(Tag::Service).json("Version", "The commit."),
+    }
+}
+
+/// What is described, and not served yet. Who serves it moves its line up.
+fn planned(route: &Route) -> Description {
+    use Method::{Delete, Get, Post};
+    match (route.method, route.path) {
+        (Post, "/cert/passkey") => cert_passkey(),
+        (Post, "/join") => join(),
+        (Get, "/me/passkeys") => own_passkeys(),
+        (Post, "/me/passkeys/{id}") => rename_passkey(),
+        (Delete, "/me/passkeys/{id}") => remove_passkey(),
+        (Get, "/me/sessions") => own_sessions(),
+        (Delete, "/me/sessions/{id}") => end_own_session(),
+        (Get, "/me/credentials") => own_credentials(),
+        (Get, "/invites") => list_invites(),
+        (Post, "/invites") => make_invite(),
+        (Delete, "/invites/{id}") => revoke_invite(),
+        (Post, "/invites/lookup") => invitation(),
+        (Post, "/auth/passkey/step-up/options") => begin_step_up(),
+        (Post, "/auth/passkey/step-up/verify") => step_up(),
+        (Post, "/auth/passkey/reset") => begin_recovery(),
+        (Get, "/auth/passkey/status") => status(),
+        (Get, "/auth/state") => door(),
+        (Get, "/admin/principals") => list_principals(),
+        (Get, "/admin/principals/{id}") => show_principal(),
+        (Post, "/admin/principals/{id}/disable") => disable_principal(),
+        (Post, "/admin/principals/{id}/enable") => enable_principal(),
+        (Post, "/admin/principals/{id}/grants") => grant_scope(),
+        (Delete, "/admin/principals/{id}/grants/{scope}") => revoke_grant(),
+        (Get, "/admin/authenticators") => list_authenticators(),
+        (Delete, "/admin/authenticators/{id}") => remove_authenticator(),
+        (Get, "/admin/grants") => list_grants(),
+        (Get, "/admin/sessions") => list_sessions(),
+        (Delete, "/admin/sessions/{id}") => end_session(),
+        (Get, "/admin/credentials") => list_credentials(),
+        (Delete, "/admin/credentials/{serial}") => revoke_credential(),
+        (Get, "/admin/audit") => list_audit(),
+        (Post, "/admin/epoch") => bump_epoch(),
+        (Post, "/admin/key/rollover") => roll_key(),
+        (Get, "/.well-known/webauthn") => related_origins(),
+        (Get, "/.well-known/passkey-endpoints") => passkey_endpoints(),
+        (Get, "/login" | "/join" | "/console" | "/api/docs") => page(),
+        (Get, "/assets/{file}") => asset(),
+        (Get, "/openapi.json") => open_api(),
+        _ => of(Tag::Later),
+    }
+}
+
+// ---- Certificates -------------------------------------------------------------------------------
+
+fn cert_gha() -> Description {
+    let token = [
+        TokenError::Malformed,
+        TokenError::UnsupportedAlgorithm(Echo::new("…")),
+        TokenError::WrongIssuer(Echo::new("…")),
+        TokenError::Expired,
+        TokenError::IssuedInFuture,
+        TokenError::NotYetValid,
+        TokenError::WrongAudience(Echo::new("…")),
+        TokenError::UnknownKey(Echo::new("…")),
+        TokenError::InvalidSignature,
+        TokenError::InvalidClaim("…"),
+    ];
+    let rules = [
+        PolicyRule::Owner,
+        PolicyRule::Repository,
+        PolicyRule::Ref,
+        PolicyRule::Workflow,
+        PolicyRule::Environment,
+        PolicyRule::Event,
+    ];
+    of(Tag::Certificates)
+        .details("Both keys sign `mtlsSPKI ‖ signingSPKI ‖ SHA-256(token)`.")
+        .by(Caller::Job)
+        .takes("PairRequest")
+        .json("JobPair", "The pair.")
+        .errors([
+            Error::MissingBearer,
+            Error::MissingTokenId,
+            Error::ProofUsed,
+        ])
+        .errors(token.map(Error::InvalidToken))
+        .errors(rules.map(Error::NotPermitted))
+        .errors(pair_errors())
+        .errors([Error::Fault(Fault::IssuerUnavailable(String::new()))])
+}
+
+fn cert() -> Description {
+    of(Tag::Certificates)
+        .details("With a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`.")
+        .by(Caller::Session)
+        .takes("SessionPairRequest")
+        .json("PrincipalPair", "The pair.")
+        .errors(pair_errors())
+        .errors([
+            Error::MissingProofType,
+            Error::UnknownProofType(Echo::new("…")),
+            Error::NotImplemented,
+            Error::InvalidMember("…"),
+            Error::BadChallenge,
+            Error::NoSessionCookie,
+            Error::InvalidSession,
+            Error::ScopesNotGranted,
+            Error::ScopesNotEligible,
+        ])
+}
+
+fn cert_passkey() -> Description {
+    of(Tag::Certificates)
+        .details("For programs that hold the cookie: both keys sign `mtlsSPKI ‖ signingSPKI ‖ SHA-256(the cookie's value)`. A page can't; it uses `/cert`.")
+        .by(Caller::Session)
+        .takes("PairRequest")
+        .json("PrincipalPair", "The pair.")
+        .errors(pair_errors())
+}
+
+fn begin_possession() -> Description {
+    of(Tag::Certificates)
+        .by(Caller::Session)
+        .takes_anything()
+        .json(
+            "PossessionChallenge",
+            "The challenge: good once, for this session.",
+        )
+        .errors([Error::NoSessionCookie, Error::InvalidSession])
+}
+
+fn pair_errors() -> [Error; 6] {
+    [
+        Error::InvalidJson,
+        Error::MissingKeys,
+        Error::MissingProofs,
+        Error::InvalidKey(notme_keys::Error::BadSpki),
+        Error::PossessionFailed(Possession::P256),
+        Error::PossessionFailed(Possession::Ed25519),
+    ]
+}
+
+// ---- Passkeys -----------------------------------------------------------------------------------
+
+fn door() -> Description {
+    of(Tag::Passkeys).json("Door", "What is known.")
+}
+
+fn begin_registration() -> Description {
+    of(Tag::Passkeys)
+        .details("With the operator's code for the first administrator, with an invite's token for whoever was invited, with a session for a further passkey of its principal.")
+        .by(Caller::AnybodyOrSession)
+        .takes("BeginRegistration")
+        .json("RegistrationBegun", "What the browser makes a passkey with.")
+        .errors(first_boot_errors())
+        .errors([Error::InvalidJson, Error::InvalidMember("…")])
+}
+
+fn register() -> Description {
+    of(Tag::Passkeys)
+        .details("The challenge is used up, whether this succeeds or fails.")
+        .by(Caller::AnybodyOrSession)
+        .takes("RegistrationAnswer")
+        .json(
+            "Registered",
+            "The passkey is registered, and a session has begun.",
+        )
+        .with("Set-Cookie", "SetCookie")
+        .errors(first_boot_errors())
+        .errors(registration_errors())
+        .errors([Error::MissingUserId])
+}
+
+fn begin_sign_in() -> Description {
+    of(Tag::Passkeys).takes_anything().json(
+        "RequestOptions",
+        "What the browser asks an authenticator with.",
+    )
+}
+
+fn sign_in() -> Description {
+    of(Tag::Passkeys)
+        .details("The challenge is used up, whether this succeeds or fails.")
+        .by(Caller::AnybodyOrSession)
+        .takes("AssertionAnswer")
+        .json("SignedIn", "A session has begun.")
+        .with("Set-Cookie", "SetCookie")
+        .errors(assertion_errors())
+}
+
+fn begin_step_up() -> Description {
+    of(Tag::Passkeys)
+        .by(Caller::Session)
+        .takes_anything()
+        .json(
+            "RequestOptions",
+            "What the browser asks an authenticator with.",
+        )
+        .errors([Error::NoSession])
+}
+
+fn step_up() -> Description {
+    of(Tag::Passkeys)
+        .details("The challenge is used up, whether this succeeds or fails. The session's secret changes.")
+        .by(Caller::Session)
+        .takes("AssertionAnswer")
+        .json("SteppedUp", "The session is fresh.")
+        .with("Set-Cookie", "SetCookie")
+        .errors(assertion_errors())
+        .errors([Error::NoSession])
+}
+
+fn begin_recovery() -> Description {
+    of(Tag::Passkeys)
+        .details("Ends with `/auth/passkey/register/verify`. Nobody is removed.")
+        .takes("Recover")
+        .json(
+            "RegistrationBegun",
+            "What the browser makes a passkey with.",
+        )
+        .errors([
+            Error::InvalidJson,
+            Error::InvalidMember("…"),
+            Error::BadBootstrapCode,
+            Error::TooManyTries(1),
+        ])
+}
+
+fn status() -> Description {
+    of(Tag::Administration).json("Status", "The counts.")
+}
+
+fn first_boot_errors() -> [Error; 5] {
+    [
+        Error::FirstBoot(FirstBoot::Armed),
+        Error::FirstBoot(FirstBoot::Unconfigured),
+        Error::FirstBoot(FirstBoot::Closed),
+        Error::BadBootstrapCode,
+        Error::TooManyTries(1),
+    ]
+}
+
+fn registration_errors() -> Vec<Error> {
+    let of_ceremony = |why| Error::Ceremony(CeremonyError::Registration(why));
+    let responses = Response::ALL
+        .into_iter()
+        .filter(|why| why.is_of_registration());
+    let mut errors: Vec<Error> = responses.map(of_ceremony).collect();
+    errors.extend([
+        Error::InvalidJson,
+        Error::InvalidMember("…"),
+        Error::BadChallenge,
+        Error::CredentialKnown,
+    ]);
+    errors
+}
+
+fn assertion_errors() -> Vec<Error> {
+    let of_ceremony = |why| Error::Ceremony(CeremonyError::SignIn(why));
+    let responses = Response::ALL
+        .into_iter()
+        .filter(|why| why.is_of_authentication());
+    let mut errors: Vec<Error> = responses.map(of_ceremony).collect();
+    errors.extend([
+        Error::InvalidJson,
+        Error::BadChallenge,
+        Error::UnknownPasskey,
+    ]);
+    errors
+}
+
+// ---- One's own ----------------------------------------------------------------------------------
+
+fn me() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .json("Me", "Whose session it is.")
+        .errors([Error::NoSession])
+}
+
+fn sign_out() -> Description {
+    of(Tag::Own)
+        .by(Caller::AnybodyOrSession)
+        .takes_anything()
+        .json("SignedOut", "There is no session any more.")
+        .with("Set-Cookie", "SetCookie")
+}
+
+fn own_passkeys() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .json("Passkeys", "All of them.")
+        .errors([Error::NoSession])
+}
+
+fn rename_passkey() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .takes("Rename")
+        .json("Done", "It has that name.")
+        .errors([
+            Error::NoSession,
+            Error::NoSuchItem,
+            Error::InvalidJson,
+            Error::InvalidMember("…"),
+        ])
+}
+
+fn remove_passkey() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .json("Done", "It opens nothing any more.")
+        .errors([Error::NoSession, Error::NoSuchItem, Error::StepUpRequired])
+}
+
+fn own_sessions() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .json("Sessions", "All of them.")
+        .errors([Error::NoSession])
+}
+
+fn end_own_session() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .json("Done", "It has ended.")
+        .errors([Error::NoSession, Error::NoSuchItem])
+}
+
+fn own_credentials() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .errors([Error::NoSession])
+        .page_of("Credentials")
+}
+
+// ---- Invites ------------------------------------------------------------------------------------
+
+fn list_invites() -> Description {
+    of(Tag::Invites)
+        .query(principal())
+        .query(choice(
+            "state",
+            "What became of it.",
+            &["open", "redeemed", "expired", "void"],
+        ))
+        .page_of("Invites")
+}
+
+fn make_invite() -> Description {
+    of(Tag::Invites)
+        .takes("MakeInvite")
+        .json(
+            "Invited",
+            "The invite, with its token, which is told only here.",
+        )
+        .errors([
+            Error::InvalidJson,
+            Error::InvalidMember("…"),
+            Error::StepUpRequired,
+        ])
+}
+
+fn revoke_invite() -> Description {
+    of(Tag::Invites)
+        .json("Done", "It can't be redeemed any more.")
+        .errors([Error::NoSuchItem])
+}
+
+fn invitation() -> Description {
+    of(Tag::Invites)
+        .takes("Token")
+        .json("Invitation", "What it offers.")
+        .errors([
+            Error::InvalidJson,
+            Error::InvalidMember("…"),
+            Error::TooManyTries(1),
+        ])
+}
+
+fn join() -> Description {
+    of(Tag::Invites)
+        .details("Begin with `/auth/passkey/register/options` and the invite's token. The invite stays usable if this fails.")
+        .takes("JoinAnswer")
+        .json("Joined", "The invite is redeemed, the passkey registered, and a session has begun.")
+        .with("Set-Cookie", "SetCookie")
+        .errors(registration_errors())
+        .errors([
+            Error::MissingUserId,
+            Error::MissingProofType,
+            Error::UnknownProofType(Echo::new("…")),
+            Error::NotImplemented,
+        ])
+}
+
+// ---- Administration -----------------------------------------------------------------------------
+
+fn list_principals() -> Description {
+    of(Tag::Administration)
+        .query(text("q", "How the name begins, or the id."))
+        .query(choice(
+            "state",
+            "Whether it may come in.",
+            &["active", "disabled"],
+        ))
+        .page_of("Principals")
+}
+
+fn show_principal() -> Description {
+    of(Tag::Administration)
+        .json("Principal", "The principal.")
+        .errors([Error::NoSuchItem])
+}
+
+fn disable_principal() -> Description {
+    of(Tag::Administration)
+        .takes_anything()
+        .json("Done", "It is turned away.")
+        .errors([Error::NoSuchItem])
+}
+
+fn enable_principal() -> Description {
+    of(Tag::Administration)
+        .takes_anything()
+        .json("Done", "It may come in.")
+        .errors([Error::NoSuchItem])
+}
+
+fn grant_scope() -> Description {
+    of(Tag::Administration)
+        .takes("Grant")
+        .json("Done", "It is granted.")
+        .errors([
+            Error::NoSuchItem,
+            Error::InvalidJson,
+            Error::InvalidMember("…"),
+        ])
+}
+
+fn revoke_grant() -> Description {
+    of(Tag::Administration)
+        .json("Done", "It is taken back, with effect on the next request.")
+        .errors([Error::NoSuchItem])
+}
+
+fn list_authenticators() -> Description {
+    of(Tag::Administration)
+        .query(principal())
+        .page_of("Authenticators")
+}
+
+fn remove_authenticator() -> Description {
+    of(Tag::Administration)
+        .json("Done", "It opens nothing any more.")
+        .errors([Error::NoSuchItem])
+}
+
+fn list_grants() -> Description {
+    of(Tag::Administration)
+        .query(principal())
+        .query(choice("scope", "Of what.", &Scope::ALL.map(Scope::as_str)))
+        .page_of("Grants")
+}
+
+fn list_sessions() -> Description {
+    of(Tag::Administration)
+        .query(principal())
+        .query(text("method", "How it began."))
+        .page_of("Sessions")
+}
+
+fn end_session() -> Description {
+    of(Tag::Administration)
+        .json("Done", "It has ended.")
+        .errors([Error::NoSuchItem])
+}
+
+fn list_credentials() -> Description {
+    of(Tag::Administration)
+        .query(principal())
+        .query(text("subject", "How the subject begins."))
+        .query(text(
+            "serial",
+            "The serial number of one of the two certificates.",
+        ))
+        .query(choice(
+            "state",
+            "Whether it is good.",
+            &["active", "expired", "revoked"],
+        ))
+        .query(text("method", "What proof it was issued for."))
+        .page_of("Credentials")
+}
+
+fn revoke_credential() -> Description {
+    of(Tag::Administration)
+        .json("Done", "It is in the list of what is revoked.")
+        .errors([Error::NoSuchItem])
+}
+
+fn list_audit() -> Description {
+    of(Tag::Administration)
+        .query(text("actor", "Who."))
+        .query(text("target", "What it was done to."))
+        .query(text("action", "What was done."))
+        .page_of("Audit")
+}
+
+fn bump_epoch() -> Description {
+    of(Tag::Administration)
+        .takes_anything()
+        .json("KeyChanged", "The new epoch.")
+}
+
+fn roll_key() -> Description {
+    of(Tag::Administration)
+        .takes_anything()
+        .json("KeyChanged", "The new key.")
+}
+
+// ---- Documents and pages ------------------------------------------------------------------------
+
+fn related_origins() -> Description {
+    of(Tag::Documents).json("RelatedOrigins", "The origins (WebAuthn Level 3, 5.11).")
+}
+
+fn passkey_endpoints() -> Description {
+    of(Tag::Documents).json("PasskeyEndpoints", "The pages.")
+}
+
+fn page() -> Description {
+    of(Tag::Pages).text("text/html", "The page.")
+}
+
+fn asset() -> Description {
+    let mut asset = of(Tag::Pages).text("text/css", "The file.");
+    for media_type in [
+        "text/javascript",
+        "image/svg+xml",
+        "application/json",
+        "text/plain",
+    ] {
+        asset = asset.or(media_type);
+    }
+    asset
+}
+
+fn open_api() -> Description {
+    of(Tag::Service).answer(Format::Json(json!({ "type": "object" })), "This document.")
+}
+
+// ---- How it is written down ---------------------------------------------------------------------
+
+fn of(tag: Tag) -> Description {
+    Description {
+        tag,
+        caller: Caller::Anybody,
+        details: "",
+        query: Vec::new(),
+        request: None,
+        answers: Vec::new(),
+        errors: Vec::new(),
+    }
+}
+
+fn schema(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn text(name: &'static str, what: &'static str) -> Parameter {
+    let schema = json!({ "type": "string", "maxLength": 300 });
+    Parameter { name, what, schema }
+}
+
+fn principal() -> Parameter {
+    text("principal", "Whose: a principal's id.")
+}
+
+fn choice(name: &'static str, what: &'static str, values: &[&str]) -> Parameter {
+    let schema = json!({ "type": "string", "enum": values });
+    Parameter { name, what, schema }
+}
+
+impl Description {
+    fn details(self, details: &'static str) -> Self {
+        Self { details, ..self }
+    }
+
+    fn by(self, caller: Caller) -> Self {
+        Self { caller, ..self }
+    }
+
+    fn takes(self, name: &str) -> Self {
+        let request = Some(schema(name));
+        Self { request, ..self }
+    }
+
+    /// A body that nothing is looked for in, but that has to be declared as JSON: a form of another
+    /// site's page can't do that.
+    fn takes_anything(self) -> Self {
+        let request = Some(json!({ "description": "Nothing is looked for in it." }));
+        Self { request, ..self }
+    }
+
+    fn query(mut self, parameter: Parameter) -> Self {
+        self.query.push(parameter);
+        self
+    }
+
+    fn json(self, name: &str, what: &'static str) -> Self {
+        self.answer(Format::Json(schema(name)), what)
+    }
+
+    fn text(self, media_type: &'static str, what: &'static str) -> Self {
+        self.answer(Format::Other(media_type), what)
+    }
+
+    fn answer(mut self, format: Format, what: &'static str) -> Self {
+        self.answers.push(Answer {
+            status: 200,
+            what,
+            formats: vec![format],
+            headers: Vec::new(),
+        });
+        self
+    }
+
+    /// Another form of the last answer.
+    fn or(mut self, media_type: &'static str) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.formats.push(Format::Other(media_type));
+        }
+        self
+    }
+
+    /// A header of the last answer.
+    fn with(mut self, name: &'static str, component: &'static str) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.headers.push((name, component));
+        }
+        self
+    }
+
+    fn errors(mut self, errors: impl IntoIterator<Item = Error>) -> Self {
+        self.errors.extend(errors);
+        self
+    }
+
+    /// A list, by pages, as JSON or CSV.
+    fn page_of(self, name: &str) -> Self {
+        let limit = Parameter {
+            name: "limit",
+            what: "How many items a page has.",
+            schema: json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 50 }),
+        };
+        self.query(text(
+            "cursor",
+            "Where the page begins: `next` of the page before.",
+        ))
+        .query(limit)
+        .query(choice(
+            "format",
+            "JSON, if nothing is said.",
+            &["json", "csv"],
+        ))
+        .json(name, "A page.")
+        .or("text/csv")
+        .with("Link", "NextPage")
+    }
+}
