@@ -124,23 +124,37 @@ pub(super) fn describe(route: &Route) -> Description {
     match route.operation {
         Operation::BeginPossession => begin_possession(),
         Operation::BeginRegistration => begin_registration(),
+        Operation::BeginRecovery => begin_recovery(),
         Operation::BeginSignIn => begin_sign_in(),
+        Operation::BeginStepUp => begin_step_up(),
         Operation::Bundle => of(Tag::Documents)
             .details("Signed by the current key over canonical CBOR. A bundle that is older than five minutes is stale, one with a lower `seqno` than was seen before a rollback.")
             .json("RevocationBundle", "The bundle."),
         Operation::Cert => cert(),
         Operation::CertGha => cert_gha(),
+        Operation::CertPasskey => cert_passkey(),
         Operation::Discovery => of(Tag::Documents).json("Discovery", "The discovery document."),
+        Operation::Door => door(),
+        Operation::EndOwnSession => end_own_session(),
         Operation::Epochs => of(Tag::Documents)
             .details("For verifiers of what was signed long ago.")
             .json("Epochs", "The archive, the current key last."),
         Operation::Health => of(Tag::Service).text("text/plain", "`ok`."),
+        Operation::Invitation => invitation(),
+        Operation::Join => join(),
         Operation::Jwks => of(Tag::Documents).json("JwkSet", "The keys (RFC 7517, RFC 8037)."),
+        Operation::MakeInvite => make_invite(),
         Operation::Me => me(),
         Operation::Metadata => of(Tag::Documents).json("AuthorizationServer", "The metadata."),
         Operation::NotAnHttpEndpoint => of(Tag::Service).errors([Error::NotAnHttpEndpoint]),
         Operation::NotImplemented => planned(route).errors([Error::NotImplemented]),
+        Operation::OwnPasskeys => own_passkeys(),
+        Operation::OwnSessions => own_sessions(),
+        Operation::PasskeyEndpoints => passkey_endpoints(),
         Operation::Register => register(),
+        Operation::RelatedOrigins => related_origins(),
+        Operation::RemovePasskey => remove_passkey(),
+        Operation::RenamePasskey => rename_passkey(),
         Operation::Roots => of(Tag::Documents)
             .text("application/x-pem-file", "PEM certificates, without a newline at the end."),
         Operation::Service => of(Tag::Service)
@@ -148,6 +162,8 @@ pub(super) fn describe(route: &Route) -> Description {
             .or("text/html"),
         Operation::SignIn => sign_in(),
         Operation::SignOut => sign_out(),
+        Operation::Status => status(),
+        Operation::StepUp => step_up(),
         Operation::Version => of(Tag::Service).json("Version", "The commit."),
     }
 }
@@ -156,23 +172,9 @@ pub(super) fn describe(route: &Route) -> Description {
 fn planned(route: &Route) -> Description {
     use Method::{Delete, Get, Post};
     match (route.method, route.path) {
-        (Post, "/cert/passkey") => cert_passkey(),
-        (Post, "/join") => join(),
-        (Get, "/me/passkeys") => own_passkeys(),
-        (Post, "/me/passkeys/{id}") => rename_passkey(),
-        (Delete, "/me/passkeys/{id}") => remove_passkey(),
-        (Get, "/me/sessions") => own_sessions(),
-        (Delete, "/me/sessions/{id}") => end_own_session(),
         (Get, "/me/credentials") => own_credentials(),
         (Get, "/invites") => list_invites(),
-        (Post, "/invites") => make_invite(),
         (Delete, "/invites/{id}") => revoke_invite(),
-        (Post, "/invites/lookup") => invitation(),
-        (Post, "/auth/passkey/step-up/options") => begin_step_up(),
-        (Post, "/auth/passkey/step-up/verify") => step_up(),
-        (Post, "/auth/passkey/reset") => begin_recovery(),
-        (Get, "/auth/passkey/status") => status(),
-        (Get, "/auth/state") => door(),
         (Get, "/admin/principals") => list_principals(),
         (Get, "/admin/principals/{id}") => show_principal(),
         (Post, "/admin/principals/{id}/disable") => disable_principal(),
@@ -189,8 +191,6 @@ fn planned(route: &Route) -> Description {
         (Get, "/admin/audit") => list_audit(),
         (Post, "/admin/epoch") => bump_epoch(),
         (Post, "/admin/key/rollover") => roll_key(),
-        (Get, "/.well-known/webauthn") => related_origins(),
-        (Get, "/.well-known/passkey-endpoints") => passkey_endpoints(),
         (Get, "/login" | "/join" | "/console" | "/api/docs") => page(),
         (Get, "/assets/{file}") => asset(),
         (Get, "/openapi.json") => open_api(),
@@ -261,9 +261,15 @@ fn cert_passkey() -> Description {
     of(Tag::Certificates)
         .details("For programs that hold the cookie: both keys sign `mtlsSPKI ‖ signingSPKI ‖ SHA-256(the cookie's value)`. A page can't; it uses `/cert`.")
         .by(Caller::Session)
-        .takes("PairRequest")
+        .takes("CookiePairRequest")
         .json("PrincipalPair", "The pair.")
         .errors(pair_errors())
+        .errors([
+            Error::InvalidMember("…"),
+            Error::SessionRequired,
+            Error::SessionRefused,
+            Error::NoCertScopes,
+        ])
 }
 
 fn begin_possession() -> Description {
@@ -300,8 +306,12 @@ fn begin_registration() -> Description {
         .by(Caller::AnybodyOrSession)
         .takes("BeginRegistration")
         .json("RegistrationBegun", "What the browser makes a passkey with.")
-        .errors(first_boot_errors())
-        .errors([Error::InvalidJson, Error::InvalidMember("…")])
+        .errors(admission_errors())
+        .errors([
+            Error::InvalidJson,
+            Error::InvalidMember("…"),
+            Error::StepUpRequired,
+        ])
 }
 
 fn register() -> Description {
@@ -314,7 +324,7 @@ fn register() -> Description {
             "The passkey is registered, and a session has begun.",
         )
         .with("Set-Cookie", "SetCookie")
-        .errors(first_boot_errors())
+        .errors(admission_errors())
         .errors(registration_errors())
         .errors([Error::MissingUserId])
 }
@@ -378,12 +388,15 @@ fn status() -> Description {
     of(Tag::Administration).json("Status", "The counts.")
 }
 
-fn first_boot_errors() -> [Error; 5] {
+/// Why somebody isn't let in, or not any more: it is decided at both ends of a registration.
+fn admission_errors() -> [Error; 7] {
     [
         Error::FirstBoot(FirstBoot::Armed),
         Error::FirstBoot(FirstBoot::Unconfigured),
         Error::FirstBoot(FirstBoot::Closed),
         Error::BadBootstrapCode,
+        Error::BadInvite,
+        Error::NoSession,
         Error::TooManyTries(1),
     ]
 }
@@ -458,7 +471,12 @@ fn remove_passkey() -> Description {
     of(Tag::Own)
         .by(Caller::Session)
         .json("Done", "It opens nothing any more.")
-        .errors([Error::NoSession, Error::NoSuchItem, Error::StepUpRequired])
+        .errors([
+            Error::NoSession,
+            Error::NoSuchItem,
+            Error::StepUpRequired,
+            Error::LastAdministrator,
+        ])
 }
 
 fn own_sessions() -> Description {
@@ -505,6 +523,7 @@ fn make_invite() -> Description {
         .errors([
             Error::InvalidJson,
             Error::InvalidMember("…"),
+            Error::ScopeNotHeld(Scope::BridgeCert),
             Error::StepUpRequired,
         ])
 }
@@ -522,7 +541,8 @@ fn invitation() -> Description {
         .errors([
             Error::InvalidJson,
             Error::InvalidMember("…"),
-            Error::TooManyTries(1),
+            Error::MissingInviteToken,
+            Error::BadInvite,
         ])
 }
 
@@ -532,8 +552,10 @@ fn join() -> Description {
         .takes("JoinAnswer")
         .json("Joined", "The invite is redeemed, the passkey registered, and a session has begun.")
         .with("Set-Cookie", "SetCookie")
+        .errors(admission_errors())
         .errors(registration_errors())
         .errors([
+            Error::MissingInviteToken,
             Error::MissingUserId,
             Error::MissingProofType,
             Error::UnknownProofType(Echo::new("…")),
