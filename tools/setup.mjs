@@ -9,8 +9,8 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import process from "node:process";
 import { Plain, install, isMain, main, run, say, stopOnSignals } from "./lib/console.mjs";
-import { ensurePkilint } from "./lib/pkilint.mjs";
 import { CACHE, ROOT, TOOLS, isExecutable } from "./lib/places.mjs";
+import { pkilint, schemathesis } from "./lib/python.mjs";
 import { ensureToolchain } from "./lib/toolchain.mjs";
 
 const WORKER_BUILD = "0.8.7";
@@ -52,7 +52,8 @@ export async function setup({ test = false } = {}) {
       optimise: 0,
       env,
     });
-    await ensurePkilint();
+    await pkilint.ensure();
+    await schemathesis.ensure();
   }
   return toolEnvironment(env);
 }

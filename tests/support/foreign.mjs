@@ -9,7 +9,7 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { ROOT, onPath } from "../../tools/lib/places.mjs";
-import { pkilintPython } from "../../tools/lib/pkilint.mjs";
+import { pkilint } from "../../tools/lib/python.mjs";
 
 /**
  * @typedef {object} Root
@@ -268,7 +268,7 @@ export const VERIFIERS = {
 
 /** @typedef {{ file: string, severity: string, code: string, message: string, where: string }} Finding */
 
-export const lintNeeds = () => (pkilintPython() ? undefined : "pkilint is not installed (npm run setup -- --test)");
+export const lintNeeds = () => (pkilint.program("python") ? undefined : "pkilint is not installed (npm run setup -- --test)");
 
 /**
  * @param {Batch} batch
@@ -277,7 +277,7 @@ export const lintNeeds = () => (pkilintPython() ? undefined : "pkilint is not in
 export async function lint({ folder, roots, leaves }) {
   const files = (list) => list.map(({ file }) => file);
   const args = [join(ROOT, "tests/verify/lint.py"), ...files(roots), "--", ...files(leaves)];
-  const { code, stdout, stderr } = await execute(pkilintPython(), args, { cwd: folder });
+  const { code, stdout, stderr } = await execute(pkilint.program("python"), args, { cwd: folder });
   if (code !== 0) throw new Error(`pkilint ended with ${code}:\n${stderr}`);
   return JSON.parse(stdout);
 }
