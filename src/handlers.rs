@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use notme_authority::config::LogLevel;
 use notme_authority::gha::Exchange;
-use notme_authority::http::{Operation, Page, Reply, Route};
+use notme_authority::http::{OPENAPI, Operation, Page, Reply, Route};
 use notme_authority::issue::IssueRequest;
 use notme_authority::people::command::OwnAct;
 use notme_authority::protocol::{self, Command};
@@ -69,6 +69,7 @@ pub(crate) fn run<'a>(
         Operation::Metadata => done(Ok(json(&documents::authorization_server(config)))),
         Operation::NotAnHttpEndpoint => done(Err(Error::NotAnHttpEndpoint)),
         Operation::NotImplemented => done(Err(Error::NotImplemented)),
+        Operation::OpenApi => done(Ok(Reply::of_file("application/json", OPENAPI))),
         Operation::Page(page) => Box::pin(pages::page(call, page)),
         Operation::Register => Box::pin(people::register(call, body)),
         Operation::RollKey => Box::pin(keys::rotate(call, body, Act::RollOver)),

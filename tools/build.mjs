@@ -27,7 +27,7 @@ const NOTICE_PARTS = { worker: "build/notices/worker.txt", web: "build/notices/w
 const INPUTS = ["src", "durable", "crates", "gen/rust", "schema", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "tools/build.mjs"];
 
 /** What the web pages depend on. */
-const WEB_INPUTS = ["web", "gen/ts", "package-lock.json", "tools/lib/web.mjs"];
+const WEB_INPUTS = ["web", "gen/openapi", "gen/ts", "package-lock.json", "tools/lib/web.mjs"];
 
 /** Folders of a crate that its library is not made of. */
 const NOT_INPUTS = new Set(["tests", "benches", "examples", "target"]);

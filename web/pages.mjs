@@ -7,6 +7,7 @@ export const pages = [
   { name: "join", title: "join.title", script: "pages/join.ts", style: "styles/main.css" },
   { name: "me", title: "me.title", script: "pages/me.ts", style: "styles/main.css" },
   { name: "console", title: "console.title", script: "pages/console.ts", style: "styles/main.css" },
+  { name: "reference", title: "reference.title", script: "reference/viewer.ts", style: "reference/viewer.css" },
   { name: "404", title: "notFound.title", style: "styles/main.css" },
   { name: "problem", title: "problem.title", style: "styles/main.css" },
 ];

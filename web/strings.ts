@@ -29,6 +29,15 @@ export const strings = {
     nobody: "nobody",
     today: (time: string) => `${time} UTC`,
   },
+  reference: {
+    title: "API reference · notme",
+    headline: "API reference",
+    lead: "Every route of this authority, generated from its own table.",
+    document: "For machines: OpenAPI 3.1.",
+    routes: "Routes",
+    schema: "Schema",
+    noScript: "This page needs JavaScript to show the document for machines.",
+  },
   landing: {
     title: "notme: identity authority",
     headline: "Agents with an identity of their own",

@@ -3,8 +3,9 @@
 //   build/web/manifest.json   which files may be asked for by name, with type and hash
 //   build/web/pages/*.html    templates: the worker puts the authority's URL in
 //   build/web/assets/*        files whose names have their hash
+//   build/web/openapi.json    the API reference, for machines
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Plain } from "./console.mjs";
@@ -115,6 +116,7 @@ export async function buildWeb() {
     const body = fill(read(`web/pages/${page.name}.html`), values, strings);
     writeFileSync(join(ROOT, WEB, "pages", `${page.name}.html`), fill(read("web/layout.html"), { ...values, body }, strings));
   }
+  copyFileSync(join(ROOT, "gen/openapi/openapi.json"), join(ROOT, WEB, "openapi.json"));
   writeFileSync(join(ROOT, WEB, "manifest.json"), JSON.stringify(manifest));
   return notices;
 }
@@ -153,7 +155,10 @@ function licences(inputs) {
     const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     const files = existsSync(folder) ? readdirSync(folder).filter((file) => NOTICE.test(file)) : [];
     if (!files.length) throw new Plain(`${name} has no licence text, and what has none can't go into the pages`);
-    const text = files.map((file) => readFileSync(join(folder, file), "utf8").trim()).join("\n\n");
+    // What was bundled before has the licences of what is in it beside it.
+    const bundled = inputs.map((path) => `${path}.LICENSE.txt`).filter((path) => path.includes(`node_modules/${name}/`) && existsSync(join(ROOT, path)));
+    const paths = [...files.map((file) => join(folder, file)), ...bundled.map((path) => join(ROOT, path))];
+    const text = paths.map((path) => readFileSync(path, "utf8").trim()).join("\n\n");
     return `${"-".repeat(80)}\n${name} ${version}: ${license}\n\n${text}\n`;
   });
   return `The pages of notme are made with the work of other people.\n\n${texts.join("\n")}`;

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::config::Config;
 
 pub use openapi::document as openapi;
-pub use pages::{MANIFEST, Manifest, Page, page, problem_page, redirect};
+pub use pages::{MANIFEST, Manifest, OPENAPI, Page, page, problem_page, redirect};
 pub use problem::{Problem, errors_markdown, problem};
 pub use route::{
     Body, Cache, Cors, Dispatch, Method, Operation, ROUTES, Route, Session, dispatch, markdown,
@@ -55,6 +55,15 @@ impl Reply {
             headers: Vec::new(),
             body: Vec::new(),
             file: None,
+        }
+    }
+
+    /// An answer whose body is a file of the build.
+    #[must_use]
+    pub fn of_file(content_type: &str, file: &str) -> Self {
+        Self {
+            file: Some(file.into()),
+            ..Self::new(200, content_type, Vec::new())
         }
     }
 

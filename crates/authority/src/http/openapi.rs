@@ -79,6 +79,11 @@ pub fn document() -> Result<Value, serde_json::Error> {
                     "required": true,
                     "schema": { "type": "string", "pattern": "^notme_session=" },
                 },
+                "Location": {
+                    "description": "Where to.",
+                    "required": true,
+                    "schema": { "type": "string", "format": "uri" },
+                },
                 "NextPage": {
                     "description": "Of a CSV answer: the next page, `rel=\"next\"`; absent on the last.",
                     "schema": { "type": "string" },
@@ -217,10 +222,17 @@ fn operation_id(route: &Route) -> String {
 fn notes(route: &Route, description: &Description) -> String {
     let mut notes: Vec<String> = Vec::new();
     notes.extend((!description.details.is_empty()).then(|| description.details.to_owned()));
+    match description.caller {
+        Caller::Session => notes.push("Needs a session.".into()),
+        Caller::Job => notes.push(
+            "Needs `Authorization: Bearer` with the OIDC token of a GitHub Actions job.".into(),
+        ),
+        Caller::Anybody | Caller::AnybodyOrSession => {}
+    }
     match route.session {
-        Session::Manage => notes.push("Needs the scope `authorityManage`.".into()),
+        Session::Manage => notes.push("Needs a session with the scope `authorityManage`.".into()),
         Session::ManageFresh => notes.push(
-            "Needs the scope `authorityManage`, and a passkey that was shown in the last five minutes: see `/auth/passkey/step-up/options`.".into(),
+            "Needs a session with the scope `authorityManage`, and a passkey that was shown in the last five minutes: see `/auth/passkey/step-up/options`.".into(),
         ),
         Session::Unused | Session::Used => {}
     }
@@ -346,6 +358,7 @@ fn failure(problems: &BTreeMap<&str, Problem>) -> Value {
         "content": {
             "application/json": {
                 "schema": {
+                    "title": "Problem",
                     "allOf": [{ "$ref": "#/components/schemas/Problem" }],
                     "properties": { "code": { "enum": codes } },
                 },

@@ -13,12 +13,21 @@ use crate::Fault;
 use crate::config::Config;
 use crate::documents::escape;
 
+/// Where the API reference for machines is, in the folder of the build.
+pub const OPENAPI: &str = "openapi.json";
+
 /// Where the manifest is, in the folder of the build.
 pub const MANIFEST: &str = "manifest.json";
 
 /// What a page may do: nothing but what comes from here, no script in the page itself, no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      font-src 'self'; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'";
+
+/// What the API reference may do. Its viewer is much code of other people's: it has all that it shows
+/// in its own files, so it needs to connect to nothing, and a session that is there is no use to it.
+const REFERENCE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     font-src 'self'; connect-src 'none'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'";
 
 /// Which features of the browser a page may use: passkeys, and what it offers to copy.
@@ -41,6 +50,8 @@ pub enum Page {
     Me,
     /// The operators' page.
     Console,
+    /// The API reference.
+    Reference,
     /// That there is nothing.
     NotFound,
     /// That something isn't answered with what it asked for.
@@ -57,6 +68,7 @@ impl Page {
             Self::Join => "pages/join.html",
             Self::Me => "pages/me.html",
             Self::Console => "pages/console.html",
+            Self::Reference => "pages/reference.html",
             Self::NotFound => "pages/404.html",
             Self::Problem => "pages/problem.html",
         }
@@ -74,7 +86,10 @@ impl Page {
 
     /// Its content security policy.
     const fn policy(self) -> &'static str {
-        POLICY
+        match self {
+            Self::Reference => REFERENCE_POLICY,
+            _ => POLICY,
+        }
     }
 }
 

@@ -70,6 +70,8 @@ pub enum Operation {
     Join,
     /// Makes an invite.
     MakeInvite,
+    /// The API reference, for machines.
+    OpenApi,
     /// One's own passkeys.
     OwnPasskeys,
     /// One's own sessions.
@@ -696,11 +698,12 @@ pub const ROUTES: &[Route] = &[
         "/authorize/redeem",
         "An access token for a code.",
     ),
-    later(Method::Get, "/api/docs", "The API reference."),
-    later(
-        Method::Get,
+    page("/api/docs", Page::Reference, "The API reference."),
+    document(
         "/openapi.json",
-        "The API reference, for machines.",
+        Operation::OpenApi,
+        Cache::Public(3600),
+        "The API reference, for machines (OpenAPI 3.1).",
     ),
     document(
         "/.well-known/webauthn",

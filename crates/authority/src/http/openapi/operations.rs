@@ -122,6 +122,7 @@ pub(super) enum Format {
 /// What a route takes and gives.
 pub(super) fn describe(route: &Route) -> Description {
     match route.operation {
+        Operation::Asset => asset(),
         Operation::BeginPossession => begin_possession(),
         Operation::BeginRegistration => begin_registration(),
         Operation::BeginRecovery => begin_recovery(),
@@ -148,8 +149,10 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::Metadata => of(Tag::Documents).json("AuthorizationServer", "The metadata."),
         Operation::NotAnHttpEndpoint => of(Tag::Service).errors([Error::NotAnHttpEndpoint]),
         Operation::NotImplemented => planned(route).errors([Error::NotImplemented]),
+        Operation::OpenApi => open_api(),
         Operation::OwnPasskeys => own_passkeys(),
         Operation::OwnSessions => own_sessions(),
+        Operation::Page(_) => page(),
         Operation::PasskeyEndpoints => passkey_endpoints(),
         Operation::Register => register(),
         Operation::RelatedOrigins => related_origins(),
@@ -159,7 +162,8 @@ pub(super) fn describe(route: &Route) -> Description {
             .text("application/x-pem-file", "PEM certificates, without a newline at the end."),
         Operation::Service => of(Tag::Service)
             .json("Service", "What this is: JSON if `Accept` names it, else a page.")
-            .or("text/html"),
+            .or("text/html")
+            .or_known(),
         Operation::SignIn => sign_in(),
         Operation::SignOut => sign_out(),
         Operation::Status => status(),
@@ -191,9 +195,6 @@ fn planned(route: &Route) -> Description {
         (Get, "/admin/audit") => list_audit(),
         (Post, "/admin/epoch") => bump_epoch(),
         (Post, "/admin/key/rollover") => roll_key(),
-        (Get, "/login" | "/join" | "/console" | "/api/docs") => page(),
-        (Get, "/assets/{file}") => asset(),
-        (Get, "/openapi.json") => open_api(),
         _ => of(Tag::Later),
     }
 }
@@ -435,7 +436,17 @@ fn assertion_errors() -> Vec<Error> {
 fn me() -> Description {
     of(Tag::Own)
         .by(Caller::Session)
-        .json("Me", "Whose session it is.")
+        .json(
+            "Me",
+            "Whose session it is; a page, if `Accept` asks for one.",
+        )
+        .or("text/html")
+        .or_known()
+        .elsewhere(
+            302,
+            "To the page to sign in, if a page was asked for and there is no session.",
+        )
+        .with("Location", "Location")
         .errors([Error::NoSession])
 }
 
@@ -699,7 +710,7 @@ fn passkey_endpoints() -> Description {
 }
 
 fn page() -> Description {
-    of(Tag::Pages).text("text/html", "The page.")
+    of(Tag::Pages).text("text/html", "The page.").or_known()
 }
 
 fn asset() -> Description {
@@ -793,6 +804,22 @@ impl Description {
             headers: Vec::new(),
         });
         self
+    }
+
+    /// An answer without a body.
+    fn elsewhere(mut self, status: u16, what: &'static str) -> Self {
+        self.answers.push(Answer {
+            status,
+            what,
+            formats: Vec::new(),
+            headers: Vec::new(),
+        });
+        self
+    }
+
+    /// Nothing, for who has it already.
+    fn or_known(self) -> Self {
+        self.elsewhere(304, "What `If-None-Match` names is still so.")
     }
 
     /// Another form of the last answer.
