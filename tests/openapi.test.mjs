@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -13,7 +14,9 @@ import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { execute } from "./support/foreign.mjs";
+import { Person, executablePath, openBrowser } from "./support/pages.mjs";
 
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const DOCUMENT = join(ROOT, "gen/openapi/openapi.json");
 const document = JSON.parse(readFileSync(DOCUMENT, "utf8"));
 const METHODS = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
@@ -46,6 +49,21 @@ describe("the document", () => {
     assert.match((await validate(broken)).stdout, /objekt/);
   });
 
+  test("is served as it is, to pages of any origin", async () => {
+    const authority = await startAuthority();
+    try {
+      const answer = await fetch(`${authority.url}/openapi.json`);
+      assert.equal(answer.headers.get("content-type"), "application/json");
+      assert.equal(answer.headers.get("access-control-allow-origin"), "*");
+      assert.match(answer.headers.get("cache-control"), /^public, max-age=\d+$/);
+      assert.deepEqual(await answer.json(), document);
+      const head = await fetch(`${authority.url}/openapi.json`, { method: "HEAD" });
+      assert.deepEqual([head.status, await head.text()], [200, ""]);
+    } finally {
+      await authority.stop();
+    }
+  });
+
   test("fits any domain", () => {
     for (const { url } of document.servers) assert.doesNotMatch(url, /^([a-z]+:)?\/\//i);
   });
@@ -56,6 +74,83 @@ describe("the document", () => {
       assert.ok(operation.summary && operation.operationId && operation.tags.length === 1, what);
       assert.ok(Array.isArray(operation.security), what);
       assert.ok(Object.keys(operation.responses).length > 1, what);
+    }
+  });
+});
+
+describe("the viewer", { skip: executablePath ? false : "chromium is not installed" }, () => {
+  let authority;
+  let browser;
+  before(async () => {
+    authority = await startAuthority();
+    browser = await openBrowser();
+  });
+  after(async () => {
+    await browser?.close();
+    await authority?.stop();
+  });
+
+  const shown = async (options) => {
+    const reader = await Person.meet(browser, authority, options);
+    reader.requests = [];
+    reader.page.on("request", (request) => reader.requests.push(request.url()));
+    await reader.go("/api/docs");
+    await reader.page.locator(".opblock").first().waitFor();
+    return reader;
+  };
+
+  test("shows every operation, and asks nobody for anything", async () => {
+    const reader = await shown();
+    assert.equal(await reader.page.locator(".opblock").count(), operations.length);
+    for (const address of reader.requests) assert.ok(address.startsWith(`${authority.url}/`), address);
+    // What it needs is in its files; it couldn't ask for more, or use the session of who reads it.
+    const { headers } = await fetch(`${authority.url}/api/docs`);
+    const policy = headers.get("content-security-policy");
+    for (const part of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'none'", "require-trusted-types-for 'script'"]) {
+      assert.ok(policy.split("; ").includes(part), part);
+    }
+    const refused = await reader.page.evaluate(() => fetch("/me").then(() => "answered", (error) => error.name));
+    assert.equal(refused, "TypeError");
+    // That is all that was stopped.
+    for (const complaint of reader.complaints) assert.match(complaint, /connect-src|violates the document's Content Security Policy/);
+    await reader.context.close();
+  });
+
+  test("leads to an operation by its address", async () => {
+    const reader = await Person.meet(browser, authority);
+    await reader.go("/api/docs#/Administration/getAdminCredentials");
+    const operation = reader.page.locator("#operations-Administration-getAdminCredentials");
+    await operation.getByText("How the subject begins.").waitFor();
+    await operation.getByText("Needs a session with the scope").waitFor();
+    assert.deepEqual(reader.complaints, []);
+    await reader.context.close();
+  });
+
+  test("can be used whatever one sees, hears, and holds in one's hand", async () => {
+    for (const colorScheme of ["light", "dark"]) {
+      for (const width of [360, 1280]) {
+        const reader = await shown({ colorScheme, viewport: { width, height: 740 } });
+        const { page } = reader;
+        const check = async (what) => {
+          await page.evaluate(AXE);
+          const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+          const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+          assert.deepEqual(told, [], `${what} ${colorScheme} ${width}`);
+          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          assert.ok(overflow <= 0, `${what} ${width}: scrolls sideways`);
+        };
+        await check("closed");
+        // By the keyboard alone: an operation, and the schemas of its body and its answer.
+        for (const path of ["/cert", "/admin/credentials"]) {
+          const operation = page.locator(".opblock", { has: page.locator(".opblock-summary-path", { hasText: new RegExp(`^${path}$`) }) }).first();
+          await operation.locator(".opblock-summary-control").press("Enter");
+          await operation.getByRole("tab", { name: "Schema" }).first().press("Enter");
+          await operation.getByRole("button", { name: "Expand all" }).first().press("Enter");
+        }
+        await check("open");
+        assert.deepEqual(reader.complaints, []);
+        await reader.context.close();
+      }
     }
   });
 });

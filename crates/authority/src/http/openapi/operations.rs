@@ -128,6 +128,7 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::BeginRecovery => begin_recovery(),
         Operation::BeginSignIn => begin_sign_in(),
         Operation::BeginStepUp => begin_step_up(),
+        Operation::BumpEpoch => bump_epoch(),
         Operation::Bundle => of(Tag::Documents)
             .details("Signed by the current key over canonical CBOR. A bundle that is older than five minutes is stale, one with a lower `seqno` than was seen before a rollback.")
             .json("RevocationBundle", "The bundle."),
@@ -158,6 +159,7 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::RelatedOrigins => related_origins(),
         Operation::RemovePasskey => remove_passkey(),
         Operation::RenamePasskey => rename_passkey(),
+        Operation::RollKey => roll_key(),
         Operation::Roots => of(Tag::Documents)
             .text("application/x-pem-file", "PEM certificates, without a newline at the end."),
         Operation::Service => of(Tag::Service)
@@ -193,8 +195,6 @@ fn planned(route: &Route) -> Description {
         (Get, "/admin/credentials") => list_credentials(),
         (Delete, "/admin/credentials/{serial}") => revoke_credential(),
         (Get, "/admin/audit") => list_audit(),
-        (Post, "/admin/epoch") => bump_epoch(),
-        (Post, "/admin/key/rollover") => roll_key(),
         _ => of(Tag::Later),
     }
 }
@@ -689,14 +689,21 @@ fn list_audit() -> Description {
 
 fn bump_epoch() -> Description {
     of(Tag::Administration)
-        .takes_anything()
-        .json("KeyChanged", "The new epoch.")
+        .takes("KeyChange")
+        .json("KeyChanged", "The new epoch, and its key.")
+        .errors([Error::InvalidJson, Error::InvalidMember("…")])
 }
 
 fn roll_key() -> Description {
     of(Tag::Administration)
-        .takes_anything()
+        .details("The former key endorses the new one, and verifiers trust both for the overlap that discovery names in `key_overlap_seconds`.")
+        .takes("KeyChange")
         .json("KeyChanged", "The new key.")
+        .errors([
+            Error::InvalidJson,
+            Error::InvalidMember("…"),
+            Error::TooManyKeys(1),
+        ])
 }
 
 // ---- Documents and pages ------------------------------------------------------------------------
@@ -714,16 +721,14 @@ fn page() -> Description {
 }
 
 fn asset() -> Description {
-    let mut asset = of(Tag::Pages).text("text/css", "The file.");
-    for media_type in [
-        "text/javascript",
-        "image/svg+xml",
-        "application/json",
-        "text/plain",
-    ] {
-        asset = asset.or(media_type);
-    }
-    asset
+    of(Tag::Pages)
+        .text("text/css", "The file.")
+        .or("text/javascript")
+        .or("image/svg+xml")
+        .or("font/woff2")
+        .or("text/plain")
+        .or_known()
+        .errors([Error::NotFound])
 }
 
 fn open_api() -> Description {
