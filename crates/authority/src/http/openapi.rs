@@ -84,6 +84,10 @@ pub fn document() -> Result<Value, serde_json::Error> {
                     "required": true,
                     "schema": { "type": "string", "format": "uri" },
                 },
+                "FileName": {
+                    "description": "Of a CSV answer: under which name to keep it.",
+                    "schema": { "type": "string" },
+                },
                 "NextPage": {
                     "description": "Of a CSV answer: the next page, `rel=\"next\"`; absent on the last.",
                     "schema": { "type": "string" },

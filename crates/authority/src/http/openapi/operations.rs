@@ -3,7 +3,7 @@
 use notme_webauthn::Error as Response;
 use serde_json::{Value, json};
 
-use super::super::{Method, Operation, Route};
+use super::super::{Operation, Route};
 use crate::error::{PolicyRule, TokenError};
 use crate::people::Scope;
 use crate::people::bootstrap::FirstBoot;
@@ -124,8 +124,8 @@ pub(super) fn describe(route: &Route) -> Description {
     match route.operation {
         Operation::Asset => asset(),
         Operation::BeginPossession => begin_possession(),
-        Operation::BeginRegistration => begin_registration(),
         Operation::BeginRecovery => begin_recovery(),
+        Operation::BeginRegistration => begin_registration(),
         Operation::BeginSignIn => begin_sign_in(),
         Operation::BeginStepUp => begin_step_up(),
         Operation::BumpEpoch => bump_epoch(),
@@ -135,30 +135,46 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::Cert => cert(),
         Operation::CertGha => cert_gha(),
         Operation::CertPasskey => cert_passkey(),
+        Operation::DisablePrincipal => disable_principal(),
         Operation::Discovery => of(Tag::Documents).json("Discovery", "The discovery document."),
         Operation::Door => door(),
+        Operation::EnablePrincipal => enable_principal(),
         Operation::EndOwnSession => end_own_session(),
+        Operation::EndSession => end_session(),
         Operation::Epochs => of(Tag::Documents)
             .details("For verifiers of what was signed long ago.")
             .json("Epochs", "The archive, the current key last."),
+        Operation::GrantScope => grant_scope(),
         Operation::Health => of(Tag::Service).text("text/plain", "`ok`."),
         Operation::Invitation => invitation(),
         Operation::Join => join(),
         Operation::Jwks => of(Tag::Documents).json("JwkSet", "The keys (RFC 7517, RFC 8037)."),
+        Operation::ListAudit => list_audit(),
+        Operation::ListAuthenticators => list_authenticators(),
+        Operation::ListCredentials => list_credentials(),
+        Operation::ListGrants => list_grants(),
+        Operation::ListInvites => list_invites(),
+        Operation::ListPrincipals => list_principals(),
+        Operation::ListSessions => list_sessions(),
         Operation::MakeInvite => make_invite(),
         Operation::Me => me(),
         Operation::Metadata => of(Tag::Documents).json("AuthorizationServer", "The metadata."),
         Operation::NotAnHttpEndpoint => of(Tag::Service).errors([Error::NotAnHttpEndpoint]),
-        Operation::NotImplemented => planned(route).errors([Error::NotImplemented]),
+        Operation::NotImplemented => of(Tag::Later).errors([Error::NotImplemented]),
         Operation::OpenApi => open_api(),
+        Operation::OwnCredentials => own_credentials(),
         Operation::OwnPasskeys => own_passkeys(),
         Operation::OwnSessions => own_sessions(),
         Operation::Page(_) => page(),
         Operation::PasskeyEndpoints => passkey_endpoints(),
         Operation::Register => register(),
         Operation::RelatedOrigins => related_origins(),
+        Operation::RemoveAuthenticator => remove_authenticator(),
         Operation::RemovePasskey => remove_passkey(),
         Operation::RenamePasskey => rename_passkey(),
+        Operation::RevokeCredential => revoke_credential(),
+        Operation::RevokeGrant => revoke_grant(),
+        Operation::RevokeInvite => revoke_invite(),
         Operation::RollKey => roll_key(),
         Operation::Roots => of(Tag::Documents)
             .text("application/x-pem-file", "PEM certificates, without a newline at the end."),
@@ -166,36 +182,12 @@ pub(super) fn describe(route: &Route) -> Description {
             .json("Service", "What this is: JSON if `Accept` names it, else a page.")
             .or("text/html")
             .or_known(),
+        Operation::ShowPrincipal => show_principal(),
         Operation::SignIn => sign_in(),
         Operation::SignOut => sign_out(),
         Operation::Status => status(),
         Operation::StepUp => step_up(),
         Operation::Version => of(Tag::Service).json("Version", "The commit."),
-    }
-}
-
-/// What is described, and not served yet. Who serves it moves its line up.
-fn planned(route: &Route) -> Description {
-    use Method::{Delete, Get, Post};
-    match (route.method, route.path) {
-        (Get, "/me/credentials") => own_credentials(),
-        (Get, "/invites") => list_invites(),
-        (Delete, "/invites/{id}") => revoke_invite(),
-        (Get, "/admin/principals") => list_principals(),
-        (Get, "/admin/principals/{id}") => show_principal(),
-        (Post, "/admin/principals/{id}/disable") => disable_principal(),
-        (Post, "/admin/principals/{id}/enable") => enable_principal(),
-        (Post, "/admin/principals/{id}/grants") => grant_scope(),
-        (Delete, "/admin/principals/{id}/grants/{scope}") => revoke_grant(),
-        (Get, "/admin/authenticators") => list_authenticators(),
-        (Delete, "/admin/authenticators/{id}") => remove_authenticator(),
-        (Get, "/admin/grants") => list_grants(),
-        (Get, "/admin/sessions") => list_sessions(),
-        (Delete, "/admin/sessions/{id}") => end_session(),
-        (Get, "/admin/credentials") => list_credentials(),
-        (Delete, "/admin/credentials/{serial}") => revoke_credential(),
-        (Get, "/admin/audit") => list_audit(),
-        _ => of(Tag::Later),
     }
 }
 
@@ -508,6 +500,7 @@ fn own_credentials() -> Description {
     of(Tag::Own)
         .by(Caller::Session)
         .errors([Error::NoSession])
+        .query(credential_state())
         .page_of("Credentials")
 }
 
@@ -541,6 +534,7 @@ fn make_invite() -> Description {
 
 fn revoke_invite() -> Description {
     of(Tag::Invites)
+        .errors([Error::InvalidQuery("…")])
         .json("Done", "It can't be redeemed any more.")
         .errors([Error::NoSuchItem])
 }
@@ -576,6 +570,19 @@ fn join() -> Description {
 
 // ---- Administration -----------------------------------------------------------------------------
 
+/// An administrator's change, or look at one thing. A query would mean nothing, and is refused.
+fn change() -> Description {
+    of(Tag::Administration).errors([Error::NoSuchItem, Error::InvalidQuery("…")])
+}
+
+fn credential_state() -> Parameter {
+    choice(
+        "state",
+        "Whether it is good.",
+        &["active", "expired", "revoked"],
+    )
+}
+
 fn list_principals() -> Description {
     of(Tag::Administration)
         .query(text("q", "How the name begins, or the id."))
@@ -588,40 +595,37 @@ fn list_principals() -> Description {
 }
 
 fn show_principal() -> Description {
-    of(Tag::Administration)
-        .json("Principal", "The principal.")
-        .errors([Error::NoSuchItem])
+    change().json("Principal", "The principal.")
 }
 
 fn disable_principal() -> Description {
-    of(Tag::Administration)
+    change()
         .takes_anything()
         .json("Done", "It is turned away.")
-        .errors([Error::NoSuchItem])
+        .errors([Error::LastAdministrator])
 }
 
 fn enable_principal() -> Description {
-    of(Tag::Administration)
-        .takes_anything()
-        .json("Done", "It may come in.")
-        .errors([Error::NoSuchItem])
+    change().takes_anything().json("Done", "It may come in.")
 }
 
 fn grant_scope() -> Description {
-    of(Tag::Administration)
+    change()
         .takes("Grant")
         .json("Done", "It is granted.")
         .errors([
-            Error::NoSuchItem,
             Error::InvalidJson,
             Error::InvalidMember("…"),
+            Error::ScopeNotHeld(Scope::BridgeCert),
+            Error::GrantTooLong,
+            Error::LastAdministrator,
         ])
 }
 
 fn revoke_grant() -> Description {
-    of(Tag::Administration)
+    change()
         .json("Done", "It is taken back, with effect on the next request.")
-        .errors([Error::NoSuchItem])
+        .errors([Error::LastAdministrator])
 }
 
 fn list_authenticators() -> Description {
@@ -631,9 +635,9 @@ fn list_authenticators() -> Description {
 }
 
 fn remove_authenticator() -> Description {
-    of(Tag::Administration)
+    change()
         .json("Done", "It opens nothing any more.")
-        .errors([Error::NoSuchItem])
+        .errors([Error::LastAdministrator])
 }
 
 fn list_grants() -> Description {
@@ -651,9 +655,7 @@ fn list_sessions() -> Description {
 }
 
 fn end_session() -> Description {
-    of(Tag::Administration)
-        .json("Done", "It has ended.")
-        .errors([Error::NoSuchItem])
+    change().json("Done", "It has ended.")
 }
 
 fn list_credentials() -> Description {
@@ -664,19 +666,13 @@ fn list_credentials() -> Description {
             "serial",
             "The serial number of one of the two certificates.",
         ))
-        .query(choice(
-            "state",
-            "Whether it is good.",
-            &["active", "expired", "revoked"],
-        ))
+        .query(credential_state())
         .query(text("method", "What proof it was issued for."))
         .page_of("Credentials")
 }
 
 fn revoke_credential() -> Description {
-    of(Tag::Administration)
-        .json("Done", "It is in the list of what is revoked.")
-        .errors([Error::NoSuchItem])
+    change().json("Done", "It is in the list of what is revoked.")
 }
 
 fn list_audit() -> Description {
@@ -848,7 +844,7 @@ impl Description {
         self
     }
 
-    /// A list, by pages, as JSON or CSV.
+    /// A list, by pages, as JSON or CSV. A parameter that means nothing there is refused.
     fn page_of(self, name: &str) -> Self {
         let limit = Parameter {
             name: "limit",
@@ -868,5 +864,7 @@ impl Description {
         .json(name, "A page.")
         .or("text/csv")
         .with("Link", "NextPage")
+        .with("Content-Disposition", "FileName")
+        .errors([Error::InvalidQuery("…")])
     }
 }
