@@ -338,6 +338,20 @@ describe("a person in front of the pages", { skip }, () => {
           const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
           assert.ok(overflow <= 0, `${path} ${width}: scrolls sideways`);
         }
+        // A dialog is in the middle, has the focus, and gives it back.
+        await page.goto(`${authority.url}/console#keys`);
+        const opens = page.getByRole("button", { name: "Begin a new epoch…" });
+        await opens.click();
+        await page.evaluate(AXE);
+        const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+        assert.deepEqual(violations.map(({ id }) => id), [], `dialog ${colorScheme} ${width}`);
+        const box = await page.getByRole("dialog").boundingBox();
+        const room = await page.evaluate(() => document.documentElement.clientWidth);
+        assert.ok(Math.abs(box.x + box.width / 2 - room / 2) <= 10, JSON.stringify(box));
+        assert.equal(await page.evaluate(() => document.activeElement.tagName), "INPUT");
+        await page.keyboard.press("Escape");
+        await page.getByRole("dialog").waitFor({ state: "detached" });
+        assert.ok(await opens.evaluate((button) => button === document.activeElement));
         await context.close();
       }
     }

@@ -39,11 +39,40 @@ const KEPT = [
   ["mint", "dark", 1080, 760],
 ];
 
+/** What isn't there until somebody does something: from which page, and what. */
+const STATES = {
+  invite: ["invites", async (person) => {
+    await person.button("Make the invite").click();
+    await person.says("Here it is.");
+    await person.page.getByRole("heading", { name: "Make an invite" }).scrollIntoViewIfNeeded();
+  }],
+  mint: ["me", async (person) => {
+    await person.button("Make a pair").click();
+    await person.says("Issued.");
+    await person.page.getByRole("heading", { name: "Certificate pairs" }).evaluate((heading) => scrollTo(0, heading.getBoundingClientRect().top + scrollY - 70));
+  }],
+  principal: ["principals", async (person) => {
+    await person.page.getByRole("link", { name: "Ben Okafor" }).click();
+    await person.page.getByRole("heading", { name: "Grants" }).waitFor();
+    await person.page.waitForLoadState("networkidle");
+  }],
+  confirm: ["keys", async (person) => {
+    await person.button("Begin a new epoch…").click();
+    await person.page.getByRole("dialog").getByRole("textbox").fill("revoke");
+  }],
+  recovery: ["login", async (person) => {
+    await person.page.getByText("Every administrator lost their passkey?").click();
+  }],
+};
+
 const [folder] = process.argv.slice(2);
 const out = folder ? resolve(folder) : join(ROOT, "docs/images");
 mkdirSync(out, { recursive: true });
 
-// Comes with wrangler; a picture of few colours takes a quarter of the space.
+/** What a picture may take, in bytes, before its colours become fewer. */
+const MOST = 60_000;
+
+// Comes with wrangler.
 const sharp = createRequire(createRequire(join(ROOT, "package.json")).resolve("miniflare"))("sharp");
 
 const authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE } });
@@ -69,33 +98,25 @@ try {
   const signedOut = await Person.meet(browser, authority);
   await signedOut.touch(false);
   const shoot = async (name, colorScheme, width, height, fullPage) => {
-    const person = name === "login" ? signedOut : ana;
+    const [shown, act] = STATES[name] ?? [name];
+    const person = shown === "login" ? signedOut : ana;
     const { page } = person;
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await page.setViewportSize({ width, height });
     await page.goto("about:blank");
-    const shown = name === "invite" ? "invites" : name === "mint" ? "me" : name;
     await page.goto(authority.url + PAGES[shown]);
     await page.waitForLoadState("networkidle");
-    if (name === "invite") {
-      await person.button("Make the invite").click();
-      await person.says("Here it is.");
-      await page.getByRole("heading", { name: "Make an invite" }).scrollIntoViewIfNeeded();
-    }
-    if (name === "mint") {
-      await person.button("Make a pair").click();
-      await person.says("Issued.");
-      await page.getByRole("heading", { name: "Certificate pairs" }).evaluate((heading) => scrollTo(0, heading.getBoundingClientRect().top + scrollY - 70));
-    }
+    await act?.(person);
     await page.evaluate(() => document.activeElement?.blur());
     const png = await page.screenshot({ fullPage });
     const file = folder ? `${name}-${colorScheme}-${width}.png` : `${name}.png`;
-    const small = await sharp(png).png({ palette: true, colours: 128, effort: 10, compressionLevel: 9 }).toBuffer();
+    const exact = await sharp(png).png({ effort: 10, compressionLevel: 9 }).toBuffer();
+    const small = exact.length <= MOST ? exact : await sharp(png).png({ palette: true, colours: 256, effort: 10 }).toBuffer();
     writeFileSync(join(out, file), small);
     console.log(`${file}  ${small.length} bytes`);
   };
   if (folder) {
-    for (const name of [...Object.keys(PAGES), "invite", "mint"])
+    for (const name of [...Object.keys(PAGES), ...Object.keys(STATES)])
       for (const theme of ["light", "dark"]) for (const width of [360, 1280]) await shoot(name, theme, width, 740, true);
   } else for (const [name, theme, width, height] of KEPT) await shoot(name, theme, width, height, false);
 } finally {
