@@ -1,4 +1,4 @@
-// Which pages there are. `page.rs` of the authority says at which paths, and what each may do.
+// Which pages there are. `http/pages.rs` of the authority says at which paths, and what each may do.
 
 /** @type {import("../tools/lib/web.mjs").PageSource[]} */
 export const pages = [
