@@ -197,7 +197,7 @@ describe("the fuzzer", { skip }, () => {
       "allow_header_conformance",
       ...(session ? ["ignored_auth"] : []),
     ];
-    const args = ["--no-color", "--config-file", config, "run", against, `--url=${authority.url}`, "--phases=coverage,fuzzing"];
+    const args = ["--no-color", "--config-file", config, "run", against, `--url=${authority.url}`, `--phases=coverage,fuzzing${SECONDS ? ",stateful" : ""}`];
     args.push(`--checks=${checks.join(",")}`, "--continue-on-failure", "--request-timeout=10", "--warnings=off");
     args.push(`--max-time=${SECONDS || seconds}`, ...(SECONDS ? [] : ["--max-examples=5", "--seed=1"]));
     const { code, stdout, stderr } = await execute(schemathesis.program("schemathesis"), args, { cwd: folder });

@@ -114,7 +114,8 @@ pub fn document() -> Result<Value, serde_json::Error> {
 const INTRODUCTION: &str = "\
 `HEAD` is answered wherever `GET` is, and `OPTIONS` everywhere. Any other method of a path that exists is a 405 with `Allow`, \
 any other path a 404 with code `not_found`. A slash at the end of a path doesn't count.\n\n\
-Bodies are JSON of at most 64 KiB. Members that aren't known are ignored, both ways: a later version may add some.\n\n\
+Bodies are JSON of at most 64 KiB. Members that aren't known are ignored, both ways: a later version may add some. \
+A member that may be left out may be `null` in a request, and a parameter of a query empty: that is as if it weren't there.\n\n\
 Every error is `{\"error\": text, \"code\": code}`. Codes don't change, texts may. With `Accept: application/problem+json` it is \
 a problem document (RFC 9457), with `Accept: text/html` a page. Every answer has `X-Request-Id`.\n\n\
 Routes that have to do with sessions refuse requests that another site's page made (`cross_site`), by `Sec-Fetch-Site` and `Origin`.";
@@ -167,6 +168,7 @@ fn operation(
         json!({
             "name": parameter.name,
             "in": "query",
+            "allowEmptyValue": true,
             "description": parameter.what,
             "schema": parameter.schema,
         })
