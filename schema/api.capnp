@@ -73,6 +73,8 @@ struct Me {
   # Until when what is dangerous may be done without showing a passkey again.
   identity @9 :Text;
   # The URI that certificates carry.
+  pending @10 :List(Text);
+  # What they were granted since they last showed a passkey, and may do once they show one again.
 }
 
 struct SignedIn {
@@ -132,7 +134,7 @@ struct Done {
 # ---- Requests -----------------------------------------------------------------------------------
 
 struct BeginRegistration {
-  # A wish to register a passkey. With a session, and without an invite and a code, it is a further
+  # A wish to register a passkey. With a session, and without an invite, a code and a name, it is a further
   # passkey of the principal that asks.
 
   bootstrapCode @0 :Text $Notme.optional;
@@ -140,7 +142,9 @@ struct BeginRegistration {
   invite @1 :Text $Notme.optional;
   # The token of an invite.
   displayName @2 :Text $Notme.optional;
-  # What the principal is to be called; at most 64 characters.
+  # What the principal is to be called; at most 64 characters. Whoever gives a name is somebody new.
+  further @3 :Bool $Notme.optional;
+  # That it is a further passkey: refused without a session.
 }
 
 struct Recover {

@@ -113,16 +113,19 @@ async fn handle(call: &Call, method: &str, path: &str) -> Reply {
         Dispatch::NotFound => (path, dispatch(method, path)), // a proxy stripped what looks like our prefix
         found => (within, found),
     };
-    let (answer, cors) = match route {
-        Dispatch::Route(route) => (run(call, route, within).await, route.cors),
+    let (answer, route) = match route {
+        Dispatch::Route(route) => (run(call, route, within).await, Some(route)),
         Dispatch::Preflight => return preflight(&call.config, &call.head),
-        Dispatch::MethodNotAllowed(allow) => (Err(Error::MethodNotAllowed(allow)), Cors::Nobody),
-        Dispatch::NotFound => (Err(Error::NotFound), Cors::Nobody),
+        Dispatch::MethodNotAllowed(allow) => (Err(Error::MethodNotAllowed(allow)), None),
+        Dispatch::NotFound => (Err(Error::NotFound), None),
     };
     let mut reply = match answer {
         Ok(reply) => reply,
         Err(error) => {
-            let problem = refuse(&error, &call.id, path);
+            let mut problem = refuse(&error, &call.id, path);
+            if let Some(route) = route {
+                problem = problem.in_words_of(route.operation, call.head.has_session_cookie());
+            }
             let page = if problem.is_page(&call.head) {
                 Box::pin(pages::problem(call, &problem)).await
             } else {
@@ -131,7 +134,10 @@ async fn handle(call: &Call, method: &str, path: &str) -> Reply {
             page.unwrap_or_else(|| problem.reply(&call.head))
         }
     };
-    if cors != Cors::Nobody {
+    if let Some(cors) = route
+        .map(|route| route.cors)
+        .filter(|cors| *cors != Cors::Nobody)
+    {
         share(&mut reply, cors, &call.config, &call.head);
     }
     reply

@@ -12,8 +12,9 @@ use notme_authority::people::command::{
     Command, Origin, OwnAct, Register, RegistrationBegun, SessionFacts, Shown, Wish,
 };
 use notme_authority::people::invite::{self, Draft, InviteToken};
+use notme_authority::people::mint::{Holder, Proof};
 use notme_authority::people::session::{Presented, SessionToken, clear_cookie};
-use notme_authority::people::{mint, own};
+use notme_authority::people::{PrincipalId, mint, own};
 use notme_authority::protocol;
 use notme_authority::{CeremonyError, Error, Fault};
 use notme_durable::{log, now_millis, random, settle_all};
@@ -31,28 +32,17 @@ pub(crate) async fn door(call: &Call) -> Result<Reply, Error> {
 }
 
 pub(crate) async fn begin_registration(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let BeginRegistration {
-        code,
-        invite,
-        display_name,
-    } = BeginRegistration::parse(body)?;
-    let wish = match (code, invite, current(call)) {
-        (Some(code), _, _) => Wish::Code(code),
-        (None, Some(token), _) => Wish::Invite(token),
-        (None, None, Some(session)) => Wish::Session(session),
-        (None, None, None) => Wish::Nothing,
-    };
-    let begun = begin(call, wish, display_name).await?;
+    let registration = BeginRegistration::parse(body)?;
+    let wish = registration.wish(current(call))?;
+    let begun = begin(call, wish, registration.name()).await?;
     Ok(json(&ceremony::registration_options(party(call)?, begun)?))
 }
 
 /// Begins recovery: where the administrators are lost, the operator's code lets a new one in.
 pub(crate) async fn begin_recovery(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let BeginRegistration {
-        code, display_name, ..
-    } = BeginRegistration::parse(body)?;
-    let code = code.ok_or(Error::BadBootstrapCode)?;
-    let begun = begin(call, Wish::Recovery(code), display_name).await?;
+    let registration = BeginRegistration::parse(body)?;
+    let code = registration.code.ok_or(Error::BadBootstrapCode)?;
+    let begun = begin(call, Wish::Recovery(code), registration.name()).await?;
     let fields = [("request_id", call.id.as_str().into())];
     log(LogLevel::Warn, "recovery_began", fields);
     Ok(json(&ceremony::recovery_options(party(call)?, begun)?))
@@ -72,18 +62,17 @@ async fn begin(call: &Call, wish: Wish, display_name: String) -> Result<Registra
 }
 
 pub(crate) async fn register(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let registration = match Registration::parse(body) {
-        Ok(registration) => registration,
-        Err(error) => {
-            // What can't be taken apart has answered its challenge too.
-            if let Some((context, challenge)) = ceremony::answered(body) {
-                let _ = spend(call, Ceremony::Registration, context, challenge).await; // used before, or now
-            }
-            return Err(error);
-        }
-    };
+    let registration = taken_apart(call, body, Registration::parse(body)).await?;
     let (session, token) = registered(call, registration, None).await?;
     Ok(begun(&ceremony::registered(&session), &token, &session))
+}
+
+/// What can't be taken apart has answered its challenge too.
+async fn taken_apart<T>(call: &Call, body: &[u8], parsed: Result<T, Error>) -> Result<T, Error> {
+    if let (Err(_), Some((context, challenge))) = (&parsed, ceremony::answered(body)) {
+        let _ = spend(call, Ceremony::Registration, context, challenge).await; // used before, or now
+    }
+    parsed
 }
 
 /// Redeems an invite: what [`register`] does for whoever began with one, in the words of `/join`.
@@ -91,7 +80,7 @@ pub(crate) async fn join(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let Join {
         invite,
         registration,
-    } = Join::parse(body)?;
+    } = taken_apart(call, body, Join::parse(body)).await?;
     let (session, token) = registered(call, registration, Some(invite)).await?;
     Ok(begun(&ceremony::joined(&session), &token, &session))
 }
@@ -262,16 +251,27 @@ pub(crate) async fn invitation(call: &Call, body: &[u8]) -> Result<Reply, Error>
 }
 
 pub(crate) async fn status(call: &Call) -> Result<Reply, Error> {
-    let session = presented(call)?.hash();
-    document(ask(call, Command::Status(session)).await?)
+    let status = match presented(call) {
+        Ok(session) => ask(call, Command::Status(session.hash())).await,
+        Err(_) if call.head.has_session_cookie() => Err(Error::ManageRequired),
+        Err(error) => Err(error),
+    };
+    // Whose cookie is no good session's is told as much as who may not look (§4.4).
+    document(status.map_err(|error| match error {
+        Error::NoSession if call.head.has_session_cookie() => Error::ManageRequired,
+        error => error,
+    })?)
 }
 
 pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
-    let session = session_of_cert(call)?.hash();
-    match ask(call, Command::BeginPossession(session))
-        .await
-        .map_err(of_cert)?
-    {
+    // For a session, if there is one; for whatever else is shown there is one without.
+    let session = match session_of_cert(call) {
+        Ok(session) => Some(session.hash()),
+        Err(Error::NoSessionCookie) => None,
+        Err(error) => return Err(error),
+    };
+    let begun = ask(call, Command::BeginPossession(session)).await;
+    match begun.map_err(of_cert)? {
         people::Reply::Challenge(challenge) => {
             let challenge = encode_base64url(&challenge);
             Ok(json(&serde_json::json!({
@@ -283,32 +283,69 @@ pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
     }
 }
 
-/// A pair for whoever has a session (notme protocol §8.1).
+/// A pair for whoever has a session, or the operator's code (notme protocol §8.1).
 pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let request = mint::Request::parse(body)?;
-    let session = session_of_cert(call)?.hash();
-    minted(call, request, session).await.map_err(of_cert)
+    let holder = match request.proof.clone() {
+        Proof::Session => Holder::Session(session_of_cert(call)?.hash()),
+        Proof::Code(code, display_name) => Holder::First {
+            code,
+            principal: PrincipalId::from_random(random()?),
+            display_name,
+            origin: origin(call),
+        },
+    };
+    minted(call, request, holder).await
 }
 
 /// The same for whoever holds the cookie, and not only sends it (§8.2).
 pub(crate) async fn cert_passkey(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let session = session_of_cert(call).map_err(of_cert_passkey)?;
-    let request = mint::Request::parse_bound_to_cookie(body, &session.to_text())?;
-    let minted = minted(call, request, session.hash()).await;
-    minted.map_err(of_cert_passkey)
+    let session = match session_of_cert(call) {
+        Err(Error::InvalidSession) => {
+            // What lacks keys or proofs is told so first.
+            let parsed = mint::Request::parse_bound_to_cookie(body, "").err();
+            let first = parsed.filter(|error| !matches!(error, Error::InvalidKey(_)));
+            return Err(first.unwrap_or(Error::InvalidSession));
+        }
+        session => session?,
+    };
+    let request = mint::Request::parse_bound_to_cookie(body, &session.to_text());
+    let holder = Holder::Session(session.hash());
+    match request {
+        Ok(request) => minted(call, request, holder).await,
+        Err(error @ Error::InvalidKey(_)) => Err(told_after_session(call, &holder, error).await),
+        Err(error) => Err(error),
+    }
 }
 
-async fn minted(call: &Call, request: mint::Request, session: [u8; 32]) -> Result<Reply, Error> {
+async fn minted(call: &Call, request: mint::Request, holder: Holder) -> Result<Reply, Error> {
+    let (asked, challenge) = (request.asked.clone(), request.challenge);
+    let context = holder.context().to_vec();
+    let issued = issued(call, request, holder).await;
+    // A challenge is used by whatever is wrong, unless that is our fault.
+    let is_refused = matches!(&issued, Err(error) if !matches!(error, Error::Fault(_)));
+    if let (true, Some(challenge)) = (is_refused, challenge) {
+        spend(call, Ceremony::Possession, context, challenge).await?;
+    }
+    issued.map_err(|error| of_cert(error).asked_for(&asked))
+}
+
+/// An error in keys or proofs, unless the session isn't good: that is told first (§8).
+async fn told_after_session(call: &Call, holder: &Holder, error: Error) -> Error {
+    match holder {
+        Holder::Session(hash) => match ask(call, Command::Session(*hash)).await {
+            Ok(_) => error,
+            Err(session) => of_cert(session),
+        },
+        Holder::First { .. } => error,
+    }
+}
+
+async fn issued(call: &Call, request: mint::Request, holder: Holder) -> Result<Reply, Error> {
     let outcomes = settle_all(&request.checks()).await?;
-    let challenge = request.challenge;
-    let mint = match request.settle(session, &outcomes) {
+    let mint = match request.settle(holder.clone(), &outcomes) {
         Ok(mint) => mint,
-        Err(error) => {
-            if let Some(challenge) = challenge {
-                spend(call, Ceremony::Possession, session.to_vec(), challenge).await?;
-            }
-            return Err(error);
-        }
+        Err(error) => return Err(told_after_session(call, &holder, error).await),
     };
     let command = protocol::Command::Mint(Box::new(mint));
     match signing_authority(&call.env, &command).await? {
@@ -329,7 +366,7 @@ fn session_of_cert(call: &Call) -> Result<SessionToken, Error> {
     }
 }
 
-/// The route has words of its own (§8.1).
+/// A session that is over is told as what its cookie is (§8.1).
 fn of_cert(error: Error) -> Error {
     match error {
         Error::NoSession => Error::InvalidSession,
@@ -337,19 +374,10 @@ fn of_cert(error: Error) -> Error {
     }
 }
 
-/// And so has this one (§8.2).
-fn of_cert_passkey(error: Error) -> Error {
-    match error {
-        Error::NoSessionCookie => Error::SessionRequired,
-        Error::NoSession | Error::InvalidSession => Error::SessionRefused,
-        Error::ScopesNotEligible | Error::ScopesNotGranted => Error::NoCertScopes,
-        error => error,
-    }
-}
-
 pub(crate) async fn sign_out(call: &Call) -> Result<Reply, Error> {
-    // Whoever has no session, or none that is good, is signed out already.
-    if let Ok(token) = presented(call) {
+    // Whoever has no session, or none that is good, is signed out already. If somebody put another cookie
+    // beside the good one, both end.
+    for token in Presented::all(call.head.cookie.as_deref()) {
         let command = Command::SignOut {
             session: token.hash(),
             origin: origin(call),

@@ -8,7 +8,7 @@ import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { startIssuer } from "./support/issuer.mjs";
-import { databaseOf, noSqlite, query, sqlite } from "./support/state.mjs";
+import { databaseOf, longAgo, noSqlite, query, sqlite } from "./support/state.mjs";
 
 const noKnife = noSqlite || (THROUGH_WRANGLER && "its state is elsewhere");
 const start = (vars = {}) => startAuthority({ vars: { BOOTSTRAP_CODE: CODE, ...vars } });
@@ -196,7 +196,7 @@ describe("the routes of administrators", () => {
   });
 
   test("show dangerous ones a passkey that was shown a short while ago", { skip: noKnife }, async () => {
-    await knife(authority, "UPDATE sessions SET verified_at = verified_at - 301");
+    await knife(authority, longAgo(301));
     const fresh = [];
     for (const [method, path, body] of routes()) {
       const answer = await admin.browser.call(method, path, body ?? (method === "POST" ? {} : undefined));
@@ -228,6 +228,7 @@ describe("what is taken back", () => {
     const ben = await guest(authority, admin, "Ben");
     assert.equal((await mint(ben.browser)).status, 200);
     done(await admin.post(`/admin/principals/${ben.id}/grants`, { scope: "authorityManage" }));
+    assert.equal((await ben.browser.stepUp(ben.passkey)).status, 200);
     assert.equal((await ben.get("/admin/audit")).status, 200);
     done(await admin.remove(`/admin/principals/${ben.id}/grants/authorityManage`));
     refused(await ben.get("/admin/audit"), 403, "manage_required");
@@ -241,6 +242,45 @@ describe("what is taken back", () => {
       ["grant.revoked", admin.id, "Ana", { scope: "authorityManage" }],
       ["grant.added", admin.id, "Ana", { scope: "authorityManage", expires_at: null }],
     ]);
+  });
+
+  test("what is granted to a session waits for a passkey, which changes its secret", { skip: noKnife }, async () => {
+    const ben = await guest(authority, admin, "Ben");
+    done(await admin.remove(`/admin/principals/${ben.id}/grants/bridgeCert`));
+    await knife(authority, longAgo(10));
+    for (const scope of ["authorityManage", "bridgeCert"]) done(await admin.post(`/admin/principals/${ben.id}/grants`, { scope }));
+    const { json: before } = await ben.browser.me();
+    assert.deepEqual([before.scopes, before.pending, before.isAdmin], [[], ["bridgeCert", "authorityManage"], false]);
+    refused(await ben.get("/admin/audit"), 403, "step_up_required");
+    refused(await mint(ben.browser), 403, "step_up_required");
+    const { cookie } = ben.browser;
+    assert.equal((await ben.browser.stepUp(ben.passkey)).status, 200);
+    refused(await new Browser(authority).me({ cookie }), 401, "no_session");
+    const { json: after } = await ben.browser.me();
+    assert.deepEqual([after.scopes, after.pending, after.isAdmin], [["bridgeCert", "authorityManage"], [], true]);
+    assert.equal((await ben.get("/admin/audit")).status, 200);
+    assert.equal((await mint(ben.browser)).status, 200);
+    // Another end for what is granted already is nothing to wait for.
+    await knife(authority, longAgo(10));
+    done(await admin.post(`/admin/principals/${ben.id}/grants`, { scope: "bridgeCert", expiresAt: Math.floor(Date.now() / 1000) + 3600 }));
+    assert.deepEqual((await ben.browser.me()).json.pending, []);
+  });
+
+  test("what nobody else could grant is not taken from the last who can", async () => {
+    for (const scope of ["bridgeCert", "certMint"]) {
+      refused(await admin.remove(`/admin/principals/${admin.id}/grants/${scope}`), 409, "last_holder");
+      const expiresAt = Math.floor(Date.now() / 1000) + 3600;
+      refused(await admin.post(`/admin/principals/${admin.id}/grants`, { scope, expiresAt }), 409, "last_holder");
+    }
+    // Another administrator's will do, and nobody else's.
+    const ben = await guest(authority, admin, "Ben", ["bridgeCert", "certMint"]);
+    refused(await admin.remove(`/admin/principals/${admin.id}/grants/certMint`), 409, "last_holder");
+    done(await admin.post(`/admin/principals/${ben.id}/grants`, { scope: "authorityManage" }));
+    done(await admin.remove(`/admin/principals/${admin.id}/grants/certMint`));
+    assert.equal((await ben.browser.stepUp(ben.passkey)).status, 200);
+    done(await ben.post(`/admin/principals/${admin.id}/grants`, { scope: "certMint" }));
+    assert.equal((await admin.browser.stepUp(admin.passkey)).status, 200);
+    done(await admin.post(`/admin/principals/${ben.id}/disable`));
   });
 
   test("nobody grants what they lack, nor for longer than they have it", async () => {

@@ -6,7 +6,7 @@ import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { EDDSA, ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys } from "./support/client.mjs";
-import { databaseOf, noSqlite, query, sqlite } from "./support/state.mjs";
+import { databaseOf, longAgo, noSqlite, query, sqlite } from "./support/state.mjs";
 
 const start = (vars = {}) => startAuthority({ vars: { BOOTSTRAP_CODE: CODE, ...vars } });
 const elsewhere = noSqlite || (THROUGH_WRANGLER && "its state is elsewhere");
@@ -192,7 +192,7 @@ describe("an invite", () => {
   });
 
   test("that promises more than an ordinary right needs a passkey shown a short while ago", { skip: elsewhere }, async () => {
-    await meanwhile(authority, "UPDATE sessions SET verified_at = verified_at - 300;");
+    await meanwhile(authority, longAgo(300));
     refused(await admin.browser.post("/invites", { scopes: ["bridgeCert", "authorityManage"] }), 403, "step_up_required");
     await invited(admin.browser);
     assert.equal((await admin.browser.stepUp(admin.passkey)).status, 200);
@@ -287,7 +287,7 @@ describe("one's own passkeys and sessions", () => {
   });
 
   test("a session that was proven long ago adds and removes nothing", { skip: elsewhere }, async () => {
-    await meanwhile(authority, "UPDATE sessions SET verified_at = verified_at - 300;");
+    await meanwhile(authority, longAgo(300));
     refused(await admin.browser.post("/auth/passkey/register/options", {}), 403, "step_up_required");
     const [first] = await passkeysOf(admin.browser);
     refused(await admin.browser.call("DELETE", `/me/passkeys/${first.id}`), 403, "step_up_required");
@@ -441,6 +441,19 @@ describe("an authority that is open to all", () => {
       const registered = await stranger.register(new Passkey(ES256), { wanted: { displayName: "Stranger" } });
       assert.deepEqual(registered.json, { verified: true, scopes: ["bridgeCert"] });
       assert.equal((await stranger.me()).json.isAdmin, false);
+      // Whoever gives a name is somebody new, also in a browser that is signed in.
+      const { json: before } = await stranger.me();
+      const newcomer = new Passkey(ES256);
+      const { json: begun } = await stranger.post("/auth/passkey/register/options", { displayName: "Newcomer" });
+      assert.notEqual(begun.userId, before.userId);
+      assert.equal((await stranger.answer(newcomer, begun)).status, 200);
+      assert.equal((await stranger.me()).json.displayName, "Newcomer");
+      // A further passkey is somebody's: without a session there is nobody to have it.
+      const further = new Browser(authority);
+      refused(await further.post("/auth/passkey/register/options", { further: true }), 401, "no_session");
+      further.cookie = stranger.cookie;
+      await stranger.post("/logout");
+      for (const wanted of [{}, { further: true }]) refused(await further.post("/auth/passkey/register/options", wanted), 401, "no_session");
     } finally {
       await authority.stop();
     }
@@ -488,13 +501,29 @@ describe("POST /cert/passkey", () => {
     };
     refused(await admin.browser.post("/cert/passkey", { public_keys: keys.publicKeys, proofs }), 401, "p256_possession_failed");
     refused(await admin.browser.post("/cert/passkey", keys.body("another cookie")), 401, "p256_possession_failed");
-    refused(await new Browser(authority).post("/cert/passkey", keys.body("x")), 401, "session_required");
+    refused(await new Browser(authority).post("/cert/passkey", keys.body("x")), 401, "no_session_cookie");
     const stranger = new Browser(authority);
     stranger.cookie = `notme_session=${NO_SUCH_TOKEN}`;
-    refused(await stranger.post("/cert/passkey", keys.body(NO_SUCH_TOKEN)), 401, "session_refused");
+    refused(await stranger.post("/cert/passkey", keys.body(NO_SUCH_TOKEN)), 401, "invalid_session");
     refused(await admin.browser.post("/cert/passkey", {}), 400, "missing_public_keys");
     refused(await admin.browser.post("/cert/passkey", { public_keys: keys.publicKeys }), 400, "missing_proofs");
-    refused(await admin.browser.post("/cert/passkey", { ...keys.body(valueOf(admin.browser)), scopes: ["certMint"] }), 403, "no_cert_scopes");
+    const ineligible = await admin.browser.post("/cert/passkey", { ...keys.body(valueOf(admin.browser)), scopes: ["certMint"] });
+    refused(ineligible, 403, "scopes_not_eligible");
+    assert.equal(ineligible.json.error, "session holds no cert-eligible scopes (need bridgeCert)");
+    // The order of §8.2: no cookie, no keys, no good cookie, no good keys.
+    for (const [cookie, request, status, error] of [
+      [undefined, {}, 401, "session_required"],
+      ["x", {}, 400, "public_keys.mtls and public_keys.signing required (SPKI PEM)"],
+      ["x", { public_keys: keys.publicKeys }, 400, "proofs.mtls and proofs.signing required (signatures over the binding payload)"],
+      ["x", keys.body("x"), 401, "invalid_session"],
+      [NO_SUCH_TOKEN, keys.body("x"), 401, "invalid_session"],
+      [NO_SUCH_TOKEN, { ...keys.body("x"), public_keys: { mtls: "x", signing: "y" } }, 401, "invalid_session"],
+    ]) {
+      const browser = new Browser(authority);
+      browser.cookie = cookie && `notme_session=${cookie}`;
+      const answer = await browser.post("/cert/passkey", request);
+      assert.deepEqual([answer.status, answer.json.error], [status, error], `${cookie} ${Object.keys(request)}`);
+    }
     assert.equal((await admin.browser.call("GET", "/cert/passkey")).status, 405);
   });
 

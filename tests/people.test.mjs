@@ -398,7 +398,11 @@ describe("a pair for a signed-in person", () => {
     const none = await stranger.post("/cert", body(new Keys()));
     refused(none, 401, "no_session_cookie");
     assert.equal(none.json.error, "no session cookie");
-    refused(await stranger.post("/cert/challenge"), 401, "no_session_cookie");
+    // What isn't good enough as a session is told before what is wrong with keys.
+    refused(await stranger.post("/cert", { proof: { type: "session" } }), 401, "no_session_cookie");
+    const old = { cookie: `notme_session=${"A".repeat(43)}` };
+    refused(await stranger.post("/cert", { proof: { type: "session" } }, old), 401, "invalid_session");
+    refused(await stranger.post("/cert/challenge", {}, old), 401, "invalid_session");
     const other = new Browser(authority);
     await other.signIn(passkey);
     const { cookie } = other;
@@ -441,10 +445,106 @@ describe("a pair for a signed-in person", () => {
     refused(await browser.post("/cert", body(keys, { over: Buffer.from(signIn.challenge, "base64url"), challenge: signIn.challenge })), 400, "bad_challenge");
   });
 
+  test("says what may be had instead of what was asked for", async () => {
+    const asked = await browser.post("/cert", body(new Keys(), { scopes: ["sign:git", "<b>"] }));
+    refused(asked, 403, "scopes_not_granted");
+    assert.deepEqual(asked.json, {
+      error: "none of the requested scopes are granted",
+      code: "scopes_not_granted",
+      requested: ["sign:git", "<b>"],
+      granted: ["bridgeCert", "authorityManage", "certMint"],
+    });
+    const request = await challenged(new Keys());
+    const carried = await browser.post("/cert", { ...request, scopes: ["authorityManage"] });
+    refused(carried, 403, "scopes_not_eligible");
+    assert.deepEqual(carried.json, {
+      error: "none of the requested scopes may be carried by a certificate",
+      code: "scopes_not_eligible",
+      requested: ["authorityManage"],
+      eligible: ["bridgeCert"],
+    });
+    // Whatever is wrong, a challenge is answered once.
+    refused(await browser.post("/cert", request), 400, "bad_challenge");
+    const unreadable = await challenged(new Keys());
+    refused(await browser.post("/cert", { ...unreadable, public_keys: { mtls: "x", signing: "y" } }), 400, "invalid_public_key");
+    refused(await browser.post("/cert", unreadable), 400, "bad_challenge");
+  });
+
   test("other kinds of proof are told apart", async () => {
     refused(await browser.post("/cert", {}), 400, "missing_proof_type");
     refused(await browser.post("/cert", { proof: { type: "x" } }), 400, "unknown_proof_type");
     refused(await browser.post("/cert", { proof: { type: "oidc", token: "x" } }), 501, "not_implemented");
     refused(await browser.post("/cert", body(new Keys()), { "sec-fetch-site": "cross-site" }), 403, "cross_site");
+  });
+});
+
+describe("a pair for whoever has the operator's code", () => {
+  const LABEL = Buffer.from("notme-proof-of-possession-v1\0");
+  const spki = (key) => key.export({ type: "spki", format: "der" });
+
+  function body(keys, { code = CODE, over, ...more } = {}) {
+    const parts = [spki(keys.mtls.publicKey), spki(keys.signing.publicKey)];
+    const message = Buffer.concat(over ? [LABEL, over, ...parts] : parts);
+    const proofs = {
+      mtls: sign("sha256", message, { key: keys.mtls.privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url"),
+      signing: sign(null, message, keys.signing.privateKey).toString("base64url"),
+    };
+    return { proof: { type: "bootstrap", code, displayName: "Rack 7" }, public_keys: keys.publicKeys, proofs, ...more };
+  }
+
+  const consumed = (answer) => {
+    refused(answer, 403, "bad_bootstrap_code");
+    assert.equal(answer.json.error, "invalid or consumed bootstrap code");
+  };
+
+  test("makes the first administrator, once, and costs the code nothing if anything is wrong", async () => {
+    const authority = await start();
+    try {
+      const operator = new Browser(authority);
+      const keys = new Keys();
+      consumed(await operator.post("/cert", body(keys, { code: "incorrect-horse-battery" })));
+      consumed(await operator.post("/cert", body(keys, { code: null })));
+      refused(await operator.post("/cert", { ...body(keys), proofs: body(new Keys()).proofs }), 401, "p256_possession_failed");
+      refused(await operator.post("/cert", { ...body(keys), public_keys: undefined }), 400, "missing_public_keys");
+      refused(await operator.post("/cert", body(keys, { scopes: ["sign:git"] })), 403, "scopes_not_granted");
+      refused(await operator.post("/cert", body(keys, { scopes: ["authorityManage"] })), 403, "scopes_not_eligible");
+      refused(await operator.post("/cert", body(keys, { over: Buffer.alloc(32), challenge: Buffer.alloc(32).toString("base64url") })), 400, "bad_challenge");
+      const { json: begun } = await operator.post("/cert/challenge");
+      const request = body(keys, { over: Buffer.from(begun.challenge, "base64url"), challenge: begun.challenge });
+      const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => operator.post("/cert", i % 2 ? request : body(new Keys()))));
+      const [{ json: pair }, ...rest] = answers.filter(({ status }) => status === 200);
+      assert.deepEqual(rest, [], "one of 50");
+      for (const answer of answers.filter(({ status }) => status !== 200)) {
+        assert.ok(["bad_bootstrap_code", "bad_challenge"].includes(answer.json.code), answer.text);
+        assert.ok(!answer.set);
+      }
+      assert.equal(pair.identity, `wimse://localhost:${authority.port}/principal/${pair.principal_id}`);
+      assert.deepEqual([pair.auth_method, pair.scopes], ["bootstrap", ["bridgeCert"]]);
+      assert.ok(new X509Certificate(pair.certificates.mtls).verify(new X509Certificate(await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text()).publicKey));
+      consumed(await operator.post("/cert", body(keys)));
+      refused(await operator.register(new Passkey(ES256)), 401, "no_bootstrap_code");
+      assert.equal((await operator.call("GET", "/auth/state")).json.firstBoot, "unconfigured");
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("is for an authority without people, and guessing is slowed down", async () => {
+    const authority = await start();
+    try {
+      const ana = new Browser(authority);
+      assert.equal((await ana.register(new Passkey(ES256))).status, 200);
+      consumed(await new Browser(authority).post("/cert", body(new Keys())));
+      await authority.kill9();
+      await authority.restart({ vars: { BOOTSTRAP_CODE: "another-horse-battery-staple" } });
+      // Recovery is another ceremony.
+      consumed(await new Browser(authority).post("/cert", body(new Keys(), { code: "another-horse-battery-staple" })));
+      const guesses = [];
+      for (let i = 0; i < 7; i++) guesses.push(await new Browser(authority).post("/cert", body(new Keys(), { code: "incorrect-horse-battery" })));
+      assert.equal(guesses.at(-1).status, 429);
+      assert.ok(Number(guesses.at(-1).headers.get("retry-after")) > 0);
+    } finally {
+      await authority.stop();
+    }
   });
 });

@@ -13,7 +13,7 @@ import { Browser, CODE } from "./support/browser.mjs";
 import { verified } from "./support/bundle.mjs";
 import { Keys } from "./support/client.mjs";
 import { execute, goProgram, missing } from "./support/foreign.mjs";
-import { databaseOf, noSqlite, query, sqlite } from "./support/state.mjs";
+import { databaseOf, longAgo, noSqlite, query, sqlite } from "./support/state.mjs";
 
 const EPOCH = "/admin/epoch";
 const ROLLOVER = "/admin/key/rollover";
@@ -357,7 +357,7 @@ describe("both", () => {
       await authority.restart();
     };
     await unchanged(async () => {
-      await edit("UPDATE sessions SET verified_at = verified_at - 301");
+      await edit(longAgo(301));
       for (const path of [EPOCH, ROLLOVER]) refused(await browser.post(path), 403, "step_up_required");
       await browser.signIn(passkey);
       await edit("UPDATE grants SET expires_at = unixepoch() - 1 WHERE scope = 'authorityManage'");

@@ -6,6 +6,7 @@ import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { ROOT } from "../tools/lib/places.mjs";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser } from "./support/browser.mjs";
@@ -55,7 +56,14 @@ describe("a state that was changed", { skip: noSqlite }, () => {
       sqlite(databaseOf(authority.stateDir), "UPDATE authority SET forgotten_before = unixepoch() + 86400");
       await authority.restart();
       const answer = await enroll(authority.url, token, body);
-      assert.equal(answer.json.code, "token_used", answer.text);
+      assert.deepEqual([answer.status, answer.json.code], [503, "clock_went_back"], answer.text);
+      assert.match(authority.logs(), /the clock was ahead once/);
+      // As docs/storage.md says.
+      await authority.kill9();
+      const remedy = /"(DELETE FROM secrets[^"]*)"/.exec(readFileSync(join(ROOT, "docs/storage.md"), "utf8"))[1].replace("\\\n", "");
+      sqlite(databaseOf(authority.stateDir), remedy);
+      await authority.restart();
+      assert.equal((await enroll(authority.url, token, body)).status, 200);
     } finally {
       await authority.stop();
     }

@@ -22,7 +22,7 @@ use js_sys::Uint8Array;
 use notme_authority::bundle;
 use notme_authority::issue::{Authority, IssueRequest, Issued, Prepared};
 use notme_authority::people::command;
-use notme_authority::people::mint::Mint;
+use notme_authority::people::mint::{Holder, Mint};
 use notme_authority::protocol::{self, Command, Reply};
 use notme_authority::rotation::KeyChanged;
 use notme_authority::state::{Archive, EpochKey};
@@ -53,6 +53,8 @@ const SWEEP_SECS: u64 = 60;
 const REMEMBERED_SECS: u64 = 30 * 86_400;
 /// How many issued credentials one sweep forgets at most: everybody waits for it.
 const FORGOTTEN_AT_ONCE: usize = 1000;
+/// How many used proofs one sweep forgets at most: more than can be used between two.
+const USED_AT_ONCE: usize = 100_000;
 /// By how much an issued credential's id moves with a second.
 const IDS_PER_SEC: u64 = 1 << 20;
 
@@ -188,10 +190,13 @@ impl SigningAuthority {
         Ok(body)
     }
 
-    /// Issues to the holder of a session. What they may do is read twice: it may change while the
-    /// signatures are made.
+    /// Issues to the holder of a session, or of the operator's code. What they may do is read twice: it may
+    /// change while the signatures are made.
     async fn mint(&self, loaded: Rc<Loaded>, mint: &Mint) -> Result<Vec<u8>, Error> {
         let people = Rc::clone(&loaded.people);
+        if let Holder::First { code, origin, .. } = &mint.holder {
+            people.check_code(&self.db, code, origin, now_millis() / 1000)?;
+        }
         let decide = |db: &Database| people.mint(db, mint, now_millis() / 1000);
         let request = self.db.transact(decide)?;
         let (body, issued) = self.sign_in_epoch(loaded, &request).await?;
@@ -200,8 +205,9 @@ impl SigningAuthority {
             if decide(db)? != request {
                 return Err(Error::NoSession);
             }
+            people.register_first(db, &mint.holder, now_millis() / 1000)?;
             match &request.evidence.burns[..] {
-                [] => {} // a session is no single-use value, and these proofs are over none
+                [] => {} // a session is no single-use value, a code is used up, and these proofs are over none
                 burns => burn(db, burns).map_err(|error| match error {
                     Error::ProofUsed => Error::BadChallenge,
                     error => error,
@@ -250,7 +256,9 @@ impl SigningAuthority {
     /// Deletes used proofs that have expired and credentials that expired long ago, once in a while. In
     /// a transaction of its own, or a stranger's replays would undo it each time.
     fn sweep(&self, now: u64) -> Result<(), Error> {
-        if now >= self.swept_at.get().saturating_add(SWEEP_SECS) {
+        let swept_at = self.swept_at.get();
+        // A clock that was ahead is no reason to wait for it.
+        if now >= swept_at.saturating_add(SWEEP_SECS) || now < swept_at {
             let is_done = self.db.transact(|db| {
                 people::forget(db, now)?;
                 forget(db, now)
@@ -352,10 +360,29 @@ fn burn(db: &Database, burns: &[Burn]) -> Result<(), Error> {
         let expires_at = integer(burn.expires_at)?;
         let arguments = vec![SqlStorageValue::Blob(burn.digest.to_vec()), expires_at];
         if db.execute(statement, arguments)? == 0 {
-            return Err(Error::ProofUsed);
+            return Err(refused(db, burn)?);
         }
     }
     Ok(())
+}
+
+/// Why a proof can't be burned: it was used, or nobody can tell.
+#[cold]
+fn refused(db: &Database, burn: &Burn) -> Result<Error, Error> {
+    let query = "SELECT forgotten_before FROM authority WHERE forgotten_before > ?";
+    let row = db
+        .rows(query, vec![integer(burn.expires_at)?])?
+        .into_iter()
+        .next();
+    let Some(mut row) = row else {
+        return Ok(Error::ProofUsed);
+    };
+    let until = row.integer()?;
+    let reason = format!(
+        "the clock was ahead once: what was used before Unix time {until} is forgotten, so no proof is taken \
+         that expires before then; docs/storage.md says what to do"
+    );
+    Ok(Fault::Clock(reason).into())
 }
 
 /// Records what is issued, in the transaction that issues it.
@@ -394,10 +421,11 @@ fn first_id_at(time: u64) -> u64 {
 /// Deletes used proofs that have expired, and some of the credentials that expired long ago; whether
 /// those were all.
 fn forget(db: &Database, now: u64) -> Result<bool, Error> {
-    db.execute(
-        "DELETE FROM burned WHERE expires_at < ?",
-        vec![integer(now)?],
-    )?;
+    // Some at once, like the rest. Those that stay do no harm.
+    let statement = format!(
+        "DELETE FROM burned WHERE digest IN (SELECT digest FROM burned WHERE expires_at < ? LIMIT {USED_AT_ONCE})"
+    );
+    db.execute(&statement, vec![integer(now)?])?;
     let statement = "UPDATE authority SET forgotten_before = MAX(forgotten_before, ?)";
     db.execute(statement, vec![integer(now)?])?;
     let oldest = now.saturating_sub(REMEMBERED_SECS + MAX_LEAF_SECS);

@@ -11,8 +11,8 @@ const BODY_TIMEOUT = 10_000;
  */
 export async function readBody(request, maxBytes) {
   // HTTP holds a sender to the length that it announced, and the caller has looked at that; a body
-  // of unknown length is counted while it comes.
-  const announced = request.headers.has("content-length");
+  // of unknown length is counted while it comes. With both headers the announced one means nothing.
+  const announced = request.headers.has("content-length") && !request.headers.has("transfer-encoding");
   const arriving = announced ? request.arrayBuffer().then((buffer) => new Uint8Array(buffer)) : readAll(request.body ?? [], maxBytes);
   let timer;
   const tooSlow = new Promise((resolve) => {

@@ -72,6 +72,8 @@ export interface Me {
   freshUntil: number;
   /** The URI that certificates carry. */
   identity: string;
+  /** What they were granted since they last showed a passkey, and may do once they show one again. */
+  pending: string[];
 }
 
 /** Validates {@link Me}. */
@@ -86,6 +88,7 @@ export const MeSchema: z.ZodMiniType<Me> = /* @__PURE__ */ z.object({
   session: plain.text,
   freshUntil: plain.uint64,
   identity: plain.text,
+  pending: /* @__PURE__ */ z.array(plain.text),
 });
 
 /** A sign-in that succeeded. */
@@ -173,7 +176,7 @@ export const DoneSchema: z.ZodMiniType<Done> = /* @__PURE__ */ z.object({
 });
 
 /**
- * A wish to register a passkey. With a session, and without an invite and a code, it is a further
+ * A wish to register a passkey. With a session, and without an invite, a code and a name, it is a further
  * passkey of the principal that asks.
  */
 export interface BeginRegistration {
@@ -181,8 +184,10 @@ export interface BeginRegistration {
   bootstrapCode?: string | undefined;
   /** The token of an invite. */
   invite?: string | undefined;
-  /** What the principal is to be called; at most 64 characters. */
+  /** What the principal is to be called; at most 64 characters. Whoever gives a name is somebody new. */
   displayName?: string | undefined;
+  /** That it is a further passkey: refused without a session. */
+  further?: boolean | undefined;
 }
 
 /** Validates {@link BeginRegistration}. */
@@ -190,6 +195,7 @@ export const BeginRegistrationSchema: z.ZodMiniType<BeginRegistration> = /* @__P
   bootstrapCode: /* @__PURE__ */ z.optional(plain.text),
   invite: /* @__PURE__ */ z.optional(plain.text),
   displayName: /* @__PURE__ */ z.optional(plain.text),
+  further: /* @__PURE__ */ z.optional(/* @__PURE__ */ z.boolean()),
 });
 
 /** A wish to register an administrator where the last one is lost. */

@@ -38,3 +38,7 @@ export function sqlite(file, statements) {
   const program = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit(); c.close()";
   execFileSync("python3", ["-c", program, file, statements]);
 }
+
+/** Statements that put the last ceremony of every session, and what was granted by then, so many seconds back. */
+export const longAgo = (secs) =>
+  `UPDATE sessions SET verified_at = verified_at - ${secs}; UPDATE grants SET granted_at = granted_at - ${secs};`;

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::people::Scope;
 use crate::people::bootstrap::FirstBoot;
+use crate::people::{Scope, Scopes};
 
 /// Input echoed in an answer: control characters escaped, and cut to 100 characters.
 #[derive(Clone, PartialEq, Eq)]
@@ -117,6 +117,8 @@ pub enum Error {
     MissingInviteToken,
     /// Without this the authority would have no administrator who can come in.
     LastAdministrator,
+    /// Without this nobody could grant the scope any more.
+    LastHolder(Scope),
     /// Nobody grants what they don't have.
     ScopeNotHeld(Scope),
     /// There is no such item in a list.
@@ -131,16 +133,18 @@ pub enum Error {
     InvalidSession,
     /// There is no session's cookie.
     NoSessionCookie,
-    /// There is none, on the route that has words of its own for it.
-    SessionRequired,
-    /// The cookie is no good session's, on the same route.
-    SessionRefused,
-    /// None of the session's scopes may stand in a certificate, on the same route.
-    NoCertScopes,
     /// None of the scopes asked for may stand in a certificate.
-    ScopesNotEligible,
+    ScopesNotEligible {
+        /// What was asked for.
+        requested: Vec<Echo>,
+    },
     /// None of the scopes asked for is granted.
-    ScopesNotGranted,
+    ScopesNotGranted {
+        /// What was asked for.
+        requested: Vec<Echo>,
+        /// What is granted.
+        granted: Scopes,
+    },
     /// There is no such kind of proof.
     UnknownProofType(Echo),
     /// Too many keys are trusted at once; when one of them leaves, in seconds.
@@ -215,6 +219,8 @@ pub enum Fault {
     IssuerUnavailable(String),
     /// The CA key can't be used, because of the key storage that is configured.
     KeyStorage(String),
+    /// The clock was ahead once, and what was used since then can't be told from what wasn't.
+    Clock(String),
     /// Something that can't happen happened.
     Internal(String),
 }
@@ -225,8 +231,22 @@ impl fmt::Display for Fault {
             Self::Configuration(reason)
             | Self::IssuerUnavailable(reason)
             | Self::KeyStorage(reason)
+            | Self::Clock(reason)
             | Self::Internal(reason) => f.write_str(reason),
         }
+    }
+}
+
+impl Error {
+    /// With what the caller asked for, where the refusal is about that.
+    #[must_use]
+    pub fn asked_for(mut self, scopes: &[Echo]) -> Self {
+        if let Self::ScopesNotGranted { requested, .. } | Self::ScopesNotEligible { requested } =
+            &mut self
+        {
+            *requested = scopes.to_vec();
+        }
+        self
     }
 }
 

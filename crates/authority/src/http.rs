@@ -4,9 +4,11 @@ mod openapi;
 mod pages;
 mod problem;
 mod route;
+mod words;
 
 use crate::Error;
 use crate::config::Config;
+use crate::people::session::Presented;
 
 pub use openapi::document as openapi;
 pub use pages::{MANIFEST, Manifest, OPENAPI, Page, page, problem_page, redirect};
@@ -124,6 +126,12 @@ impl RequestHead {
     #[must_use]
     pub fn wants_page(&self) -> bool {
         self.accepts("text/html") && !self.wants_json()
+    }
+
+    /// Whether it has what may be a session's cookie.
+    #[must_use]
+    pub fn has_session_cookie(&self) -> bool {
+        !matches!(Presented::read(self.cookie.as_deref()), Presented::Nothing)
     }
 
     /// Whether the request may use a session, or begin one: not if another site's page made it. What

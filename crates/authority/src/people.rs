@@ -20,8 +20,11 @@ pub mod throttle;
 
 use std::fmt;
 
-pub use scope::{Scope, Scopes};
+pub use scope::{Grant, Scope, Scopes};
 use serde::{Deserialize, Serialize};
+
+/// What a principal is called that gave no name.
+const DEFAULT_NAME: &str = "user";
 
 /// Who: a random UUID that says nothing and never changes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

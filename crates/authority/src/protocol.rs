@@ -11,13 +11,13 @@ use crate::issuer_keys::KeySetAnswer;
 use crate::people::bootstrap::FirstBoot;
 use crate::people::command as people;
 use crate::people::mint::Mint;
-use crate::people::{Scope, admin};
+use crate::people::{Scope, Scopes, admin};
 use crate::rotation::{KeyChanged, Rotation};
 use crate::state::Archive;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +86,8 @@ pub enum Refusal {
     IssuerUnavailable(String),
     /// [`Fault::KeyStorage`].
     KeyStorage(String),
+    /// [`Fault::Clock`].
+    Clock(String),
     /// Anything else.
     Internal(String),
     /// [`Error::BadBootstrapCode`].
@@ -103,7 +105,7 @@ pub enum Refusal {
     /// [`Error::ScopesNotEligible`].
     ScopesNotEligible,
     /// [`Error::ScopesNotGranted`].
-    ScopesNotGranted,
+    ScopesNotGranted(Scopes),
     /// [`Error::TooManyTries`].
     TooManyTries(u32),
     /// [`Error::UnknownPasskey`].
@@ -116,6 +118,8 @@ pub enum Refusal {
     BadInvite,
     /// [`Error::LastAdministrator`].
     LastAdministrator,
+    /// [`Error::LastHolder`].
+    LastHolder(Scope),
     /// [`Error::ScopeNotHeld`].
     ScopeNotHeld(Scope),
     /// [`Error::NoSuchItem`].
@@ -139,6 +143,7 @@ impl From<Error> for Refusal {
             Error::Fault(Fault::Configuration(reason)) => Self::Configuration(reason),
             Error::Fault(Fault::IssuerUnavailable(reason)) => Self::IssuerUnavailable(reason),
             Error::Fault(Fault::KeyStorage(reason)) => Self::KeyStorage(reason),
+            Error::Fault(Fault::Clock(reason)) => Self::Clock(reason),
             Error::Fault(Fault::Internal(reason)) => Self::Internal(reason),
             Error::BadBootstrapCode => Self::BadBootstrapCode,
             Error::BadChallenge => Self::BadChallenge,
@@ -146,14 +151,16 @@ impl From<Error> for Refusal {
             Error::FirstBoot(state) => Self::FirstBoot(state),
             Error::InvalidSession => Self::InvalidSession,
             Error::NoSession => Self::NoSession,
-            Error::ScopesNotEligible => Self::ScopesNotEligible,
-            Error::ScopesNotGranted => Self::ScopesNotGranted,
+            // The worker knows what was asked for.
+            Error::ScopesNotEligible { .. } => Self::ScopesNotEligible,
+            Error::ScopesNotGranted { granted, .. } => Self::ScopesNotGranted(granted),
             Error::TooManyTries(secs) => Self::TooManyTries(secs),
             Error::UnknownPasskey => Self::UnknownPasskey,
             Error::Ceremony(why) => Self::Ceremony(why),
             Error::InvalidJson => Self::InvalidJson,
             Error::BadInvite => Self::BadInvite,
             Error::LastAdministrator => Self::LastAdministrator,
+            Error::LastHolder(scope) => Self::LastHolder(scope),
             Error::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Error::NoSuchItem => Self::NoSuchItem,
             Error::ManageRequired => Self::ManageRequired,
@@ -174,6 +181,7 @@ impl From<Refusal> for Error {
             Refusal::Configuration(reason) => Fault::Configuration(reason).into(),
             Refusal::IssuerUnavailable(reason) => Fault::IssuerUnavailable(reason).into(),
             Refusal::KeyStorage(reason) => Fault::KeyStorage(reason).into(),
+            Refusal::Clock(reason) => Fault::Clock(reason).into(),
             Refusal::Internal(reason) => Fault::Internal(reason).into(),
             Refusal::BadBootstrapCode => Self::BadBootstrapCode,
             Refusal::BadChallenge => Self::BadChallenge,
@@ -181,14 +189,20 @@ impl From<Refusal> for Error {
             Refusal::FirstBoot(state) => Self::FirstBoot(state),
             Refusal::InvalidSession => Self::InvalidSession,
             Refusal::NoSession => Self::NoSession,
-            Refusal::ScopesNotEligible => Self::ScopesNotEligible,
-            Refusal::ScopesNotGranted => Self::ScopesNotGranted,
+            Refusal::ScopesNotEligible => Self::ScopesNotEligible {
+                requested: Vec::new(),
+            },
+            Refusal::ScopesNotGranted(granted) => Self::ScopesNotGranted {
+                requested: Vec::new(),
+                granted,
+            },
             Refusal::TooManyTries(secs) => Self::TooManyTries(secs),
             Refusal::UnknownPasskey => Self::UnknownPasskey,
             Refusal::Ceremony(why) => Self::Ceremony(why),
             Refusal::InvalidJson => Self::InvalidJson,
             Refusal::BadInvite => Self::BadInvite,
             Refusal::LastAdministrator => Self::LastAdministrator,
+            Refusal::LastHolder(scope) => Self::LastHolder(scope),
             Refusal::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Refusal::NoSuchItem => Self::NoSuchItem,
             Refusal::ManageRequired => Self::ManageRequired,
@@ -230,10 +244,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [3, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [4, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [3, 3, 0]
+            [4, 3, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -241,15 +255,15 @@ mod tests {
                 kid: "k".into()
             })
             .unwrap(),
-            b"\x03\x01i\x01k"
+            b"\x04\x01i\x01k"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[4, 1], &[3], &[3, 99], &[3, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[3, 1], &[4], &[4, 99], &[4, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[3, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[4, 1]), Ok(Command::Archive));
     }
 }

@@ -141,8 +141,10 @@ impl Desk<'_> {
         }
         self.permit_hold(principal, scope, after)?;
         let until = expires_at.map_or(Null, Number);
+        // Another end is nothing that a session would have to wait for.
         self.db.ask(
-            "INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO grants VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET granted_by = ?3, \
+             granted_at = iif(IFNULL(expires_at, ?4 + 1) > ?4, granted_at, ?4), expires_at = ?5",
             &[
                 Text(principal.as_str()),
                 Text(scope.as_str()),
@@ -170,16 +172,44 @@ impl Desk<'_> {
 
     /// Whether somebody is left who can administer, if what a principal may do becomes this.
     fn permit_hold(&self, principal: &PrincipalId, scope: Scope, hold: Hold) -> Result<(), Error> {
-        if scope != Scope::AuthorityManage {
-            return Ok(());
-        }
         let now = self.moment.now;
+        if scope != Scope::AuthorityManage {
+            return self.permit_loss(principal, scope, hold);
+        }
         let before = administrator(self.db, self.party, principal, now)?;
         let after = Administrator {
             manages: hold,
             ..before
         };
         permit(self.db, self.party, principal, before, after, now)
+    }
+
+    /// Whether an administrator is left who could grant a scope for good, if what a principal may do
+    /// becomes this: nobody grants what they don't have, so what the last one gave away would be gone.
+    fn permit_loss(&self, principal: &PrincipalId, scope: Scope, hold: Hold) -> Result<(), Error> {
+        let now = self.moment.now;
+        let has = self::hold(self.db, principal, scope, now)?;
+        let administers = administrator(self.db, self.party, principal, now)?.standing();
+        if hold == Hold::ForGood || has != Hold::ForGood || administers == Standing::None {
+            return Ok(());
+        }
+        let query = format!(
+            "SELECT 1 FROM grants h CROSS JOIN grants g ON g.principal = h.principal AND g.scope = ?1 \
+             CROSS JOIN principals p ON p.id = h.principal \
+             WHERE h.scope = ?2 AND h.principal <> ?3 AND h.expires_at IS NULL \
+             AND IFNULL(g.expires_at, ?4 + 1) > ?4 AND {CAN_COME_IN} LIMIT 1"
+        );
+        let other = self.one(
+            &query,
+            &[
+                Text(Scope::AuthorityManage.as_str()),
+                Text(scope.as_str()),
+                Text(principal.as_str()),
+                Number(now),
+                Text(self.party),
+            ],
+        )?;
+        other.map(|_| ()).ok_or(Error::LastHolder(scope))
     }
 
     /// With the sessions that began with it: whoever has it may have begun them.
@@ -190,7 +220,7 @@ impl Desk<'_> {
         };
         let owner = super::people::principal(&mut row)?;
         let (kind, name) = (row.text()?, row.text()?);
-        permit_removal(self.db, self.party, &owner, self.moment.now)?;
+        permit_removal(self.db, self.party, &owner, id.as_str(), self.moment.now)?;
         let of_id = [Text(id.as_str())];
         let statement = "DELETE FROM sessions WHERE authenticator = ? RETURNING 1";
         let sessions = self.count(statement, &of_id)?;
@@ -338,20 +368,48 @@ impl Desk<'_> {
     }
 }
 
-/// Whether a principal may lose one of its authenticators: the last administrator's last one stays.
+/// Whether a principal may lose an authenticator: the last administrator's last one stays.
 pub(super) fn permit_removal(
     db: &Database,
     party: &str,
     principal: &PrincipalId,
+    authenticator: &str,
     now: u64,
 ) -> Result<(), Error> {
     let before = administrator(db, party, principal, now)?;
+    let query = "SELECT COUNT(*) FROM authenticators \
+                 WHERE id = ? AND kind = 'passkey' AND (issuer = ? OR '' = ?)";
+    let row = db.ask(query, &[Text(authenticator), Text(party), Text(party)])?;
+    // One that lets nobody in is none to lose.
+    let lost = row
+        .into_iter()
+        .next()
+        .map_or(Ok(0), |mut row| row.integer())?;
     let after = Administrator {
-        authenticators: before.authenticators.saturating_sub(1),
+        authenticators: before.authenticators.saturating_sub(lost),
         ..before
     };
     permit(db, party, principal, before, after, now)
 }
+
+/// How many can administer the authority at this moment.
+pub(super) fn administrators(db: &Database, party: &str, now: u64) -> Result<u64, Error> {
+    let query = format!(
+        "SELECT COUNT(*) FROM grants g CROSS JOIN principals p ON p.id = g.principal \
+         WHERE g.scope = ?1 AND IFNULL(g.expires_at, ?4 + 1) > ?4 AND {CAN_COME_IN}"
+    );
+    let scope = Text(Scope::AuthorityManage.as_str());
+    let row = db.ask(&query, &[scope, Null, Null, Number(now), Text(party)])?;
+    Ok(row
+        .into_iter()
+        .next()
+        .map_or(Ok(0), |mut row| row.integer())?)
+}
+
+/// That a principal `p` may come in, and has something to come in with: a passkey of the party `?5`; while
+/// there is none, any.
+const CAN_COME_IN: &str = "p.disabled_at IS NULL AND EXISTS (SELECT 1 FROM authenticators a \
+     WHERE a.principal = p.id AND a.kind = 'passkey' AND (a.issuer = ?5 OR '' = ?5))";
 
 /// Whether a change to a principal leaves somebody who can administer.
 fn permit(
@@ -411,19 +469,19 @@ fn others(
         (MAX_NUMBER - 1, Standing::ForGood),
         (now, Standing::ForATime),
     ] {
-        let query = "SELECT 1 FROM grants g CROSS JOIN principals p ON p.id = g.principal \
-                     WHERE g.scope = ? AND g.principal <> ? AND IFNULL(g.expires_at, ?) > ? \
-                     AND p.disabled_at IS NULL AND EXISTS (SELECT 1 FROM authenticators a \
-                     WHERE a.principal = p.id AND a.kind = 'passkey' AND (a.issuer = ? OR '' = ?)) LIMIT 1";
+        let query = format!(
+            "SELECT 1 FROM grants g CROSS JOIN principals p ON p.id = g.principal \
+             WHERE g.scope = ?1 AND g.principal <> ?2 AND IFNULL(g.expires_at, ?3) > ?4 \
+             AND {CAN_COME_IN} LIMIT 1"
+        );
         let arguments = [
             Text(Scope::AuthorityManage.as_str()),
             Text(principal.as_str()),
             Number(MAX_NUMBER),
             Number(after),
             Text(party),
-            Text(party),
         ];
-        if !db.ask(query, &arguments)?.is_empty() {
+        if !db.ask(&query, &arguments)?.is_empty() {
             return Ok(standing);
         }
     }

@@ -19,10 +19,10 @@ use notme_authority::people::challenge::{Ceremony, ChallengeKey};
 use notme_authority::people::command::{
     Command, KnownPasskey, Origin, Passkey, PasskeyState, Reply, SessionFacts, Shown,
 };
-use notme_authority::people::mint::Mint;
+use notme_authority::people::mint::{BY_CODE, Holder, Mint, Subject};
 use notme_authority::people::session::{self, Times};
 use notme_authority::people::throttle::Throttle;
-use notme_authority::people::{PrincipalId, Scope, Scopes, own as documents, uuid};
+use notme_authority::people::{Grant, PrincipalId, Scope, Scopes, own as documents, uuid};
 use notme_authority::{Burn, CeremonyError, Error, Fault};
 use notme_keys::encode_base64url;
 use notme_webauthn::{Counter, RelyingParty};
@@ -150,10 +150,13 @@ impl People {
                 .transact(|db| self.session(db, hash, now))
                 .map(Reply::Session),
             Command::BeginPossession(session) => {
-                db.transact(|db| self.session(db, session, now))?;
-                let challenge =
-                    self.challenges
-                        .make(Ceremony::Possession, &session, random()?, now);
+                if let Some(session) = session {
+                    db.transact(|db| self.session(db, session, now))?;
+                }
+                let context = session.as_ref().map_or(&[][..], |session| session);
+                let challenge = self
+                    .challenges
+                    .make(Ceremony::Possession, context, random()?, now);
                 Ok(Reply::Challenge(challenge))
             }
             Command::SignOut { session, origin } => {
@@ -214,11 +217,12 @@ impl People {
                 principal: seen.owner,
                 display_name: seen.display_name,
                 scopes: seen.scopes,
+                pending: Scopes::default(),
                 method: PASSKEY.into(),
                 expires_at: times.created_at + session::LIFETIME_SECS,
                 id,
                 authenticator: seen.authenticator,
-                fresh_until: times.fresh_until(),
+                fresh_until: times.fresh_until(seen.now),
             })
         })
         .await
@@ -241,9 +245,10 @@ impl People {
             let actor = Some(holder.principal.as_str());
             let (action, origin) = ("session.stepped_up", &shown.origin);
             trail(db, seen.now, actor, action, actor, origin, &details)?;
-            let fresh_until = Times::starting(seen.now).fresh_until();
             Ok(SessionFacts {
-                fresh_until,
+                fresh_until: Times::starting(seen.now).fresh_until(seen.now),
+                scopes: seen.scopes,
+                pending: Scopes::default(),
                 ..holder
             })
         })
@@ -310,14 +315,36 @@ impl People {
         })
     }
 
-    /// What to issue to the holder of a session, as of now.
+    /// What to issue to this holder, as of now.
     pub(super) fn mint(&self, db: &Database, mint: &Mint, now: u64) -> Result<IssueRequest, Error> {
-        let session = self.session(db, mint.session, now)?;
-        let recognize = |challenge: &[u8; 32]| {
-            self.recognize(Ceremony::Possession, &mint.session, challenge, now)
-        };
+        let context = mint.holder.context();
+        let recognize =
+            |challenge: &[u8; 32]| self.recognize(Ceremony::Possession, context, challenge, now);
         let burn = mint.challenge.as_ref().map(recognize).transpose()?;
-        mint.decide(&session, &self.trust_domain, burn)
+        match &mint.holder {
+            Holder::Session(hash) => {
+                let session = self.session(db, *hash, now)?;
+                let asks_for_pending = !session.pending.narrowed_to(&mint.scopes).is_empty();
+                let decided = mint.decide(Subject::from(&session), &self.trust_domain, burn);
+                match decided {
+                    Err(Error::ScopesNotGranted { .. }) if asks_for_pending => {
+                        Err(Error::StepUpRequired)
+                    }
+                    decided => decided,
+                }
+            }
+            Holder::First {
+                code, principal, ..
+            } => {
+                self.permit_first(db, code)?;
+                let subject = Subject {
+                    principal,
+                    scopes: &Scopes::of_administrator(),
+                    method: BY_CODE,
+                };
+                mint.decide(subject, &self.trust_domain, burn)
+            }
+        }
     }
 
     fn recognize(
@@ -450,16 +477,17 @@ impl People {
             let statement = "UPDATE sessions SET seen_at = ? WHERE hash = ?";
             db.execute(statement, vec![integer(now)?, blob()])?;
         }
-        let scopes = granted(db, &owner, now)?;
+        let (scopes, pending) = granted(db, &owner, times.verified_at, now)?;
         Ok(SessionFacts {
             principal: owner,
             display_name,
             scopes,
+            pending,
             method,
             expires_at: times.created_at + session::LIFETIME_SECS,
             id,
             authenticator,
-            fresh_until: times.fresh_until(),
+            fresh_until: times.fresh_until(now),
         })
     }
 
@@ -503,16 +531,42 @@ fn exists(db: &Database, query: &str, arguments: Vec<SqlStorageValue>) -> Result
     Ok(!db.rows(query, arguments)?.is_empty())
 }
 
-/// What a principal may do at this moment.
-fn granted(db: &Database, principal: &PrincipalId, now: u64) -> Result<Scopes, Error> {
-    let query = "SELECT scope FROM grants \
+/// What a session's principal may do at this moment, and what it was granted since an authenticator was
+/// last shown.
+fn granted(
+    db: &Database,
+    principal: &PrincipalId,
+    verified_at: u64,
+    now: u64,
+) -> Result<(Scopes, Scopes), Error> {
+    let query = "SELECT scope, granted_at FROM grants \
                  WHERE principal = ? AND (expires_at IS NULL OR expires_at > ?)";
     let rows = db.rows(query, vec![principal.as_str().into(), integer(now)?])?;
-    let mut scopes = Vec::with_capacity(rows.len());
+    let (mut scopes, mut pending) = (Vec::new(), Vec::new());
     for mut row in rows {
-        scopes.extend(Scope::parse(&row.text()?));
+        let scope = Scope::parse(&row.text()?);
+        let is_pending = row.integer()? > verified_at;
+        (if is_pending {
+            &mut pending
+        } else {
+            &mut scopes
+        })
+        .extend(scope);
     }
-    Ok(scopes.into_iter().collect())
+    Ok((scopes.into_iter().collect(), pending.into_iter().collect()))
+}
+
+/// What a principal is granted at this moment, and until when.
+fn grants(db: &Database, principal: &PrincipalId, now: u64) -> Result<Vec<Grant>, Error> {
+    let query = "SELECT scope, expires_at FROM grants \
+                 WHERE principal = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY scope";
+    let rows = db.rows(query, vec![principal.as_str().into(), integer(now)?])?;
+    let mut grants = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        let (scope, expires_at) = (Scope::parse(&row.text()?), row.optional_integer()?);
+        grants.extend(scope.map(|scope| Grant { scope, expires_at }));
+    }
+    Ok(grants)
 }
 
 /// A row of [`KNOWN_PASSKEY`].

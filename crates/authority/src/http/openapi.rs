@@ -267,6 +267,7 @@ fn common_errors(route: &Route) -> Vec<Error> {
     let mut errors = vec![
         Error::Fault(Fault::Configuration(String::new())),
         Error::Fault(Fault::KeyStorage(String::new())),
+        Error::Fault(Fault::Clock(String::new())),
         Error::Fault(Fault::Internal(String::new())),
     ];
     if route.session != Session::Unused {
@@ -281,10 +282,11 @@ fn common_errors(route: &Route) -> Vec<Error> {
         ]);
     }
     if matches!(route.session, Session::Manage | Session::ManageFresh) {
-        errors.extend([Error::NoSession, Error::ManageRequired]);
-    }
-    if route.session == Session::ManageFresh {
-        errors.push(Error::StepUpRequired);
+        errors.extend([
+            Error::NoSession,
+            Error::ManageRequired,
+            Error::StepUpRequired,
+        ]);
     }
     errors
 }

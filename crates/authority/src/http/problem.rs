@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{Reply, RequestHead};
 use crate::documents::escape;
 use crate::error::{PolicyRule, TokenError};
-use crate::people::Scope;
 use crate::people::bootstrap::FirstBoot;
+use crate::people::{Scope, Scopes};
 use crate::{CeremonyError, Echo, Error, Fault, Possession};
 
 /// How an error is answered.
@@ -18,8 +18,8 @@ pub struct Problem {
     pub code: &'static str,
     /// The text that the protocol documents (notme protocol §7.2), or else the code.
     pub text: String,
-    /// A second member of the body, where the protocol documents one.
-    pub description: Option<&'static str>,
+    /// Further members of the body, where the protocol documents some.
+    pub members: Vec<(&'static str, Value)>,
     /// When it makes sense to try again, in seconds.
     pub retry_after: Option<u32>,
     /// The value of `Allow`.
@@ -35,7 +35,7 @@ fn plain(status: u16, code: &'static str, text: &str) -> Problem {
         status,
         code,
         text: text.to_owned(),
-        description: None,
+        members: Vec::new(),
         retry_after: None,
         allow: None,
         reason: None,
@@ -92,13 +92,6 @@ pub fn problem(error: &Error) -> Problem {
             "scope_not_held",
             &format!("cannot grant scope you don't have: {scope}"),
         ),
-        Error::SessionRequired => text(401, "session_required", "session_required"),
-        Error::SessionRefused => text(401, "session_refused", "invalid_session"),
-        Error::NoCertScopes => text(
-            403,
-            "no_cert_scopes",
-            "session holds no cert-eligible scopes (need bridgeCert)",
-        ),
         Error::GrantTooLong => text(
             403,
             "grant_too_long",
@@ -125,15 +118,32 @@ pub fn problem(error: &Error) -> Problem {
             "unknown_proof_type",
             &format!("unknown proof type: {name}"),
         ),
-        Error::ScopesNotGranted => text(
-            403,
-            "scopes_not_granted",
-            "none of the requested scopes are granted",
-        ),
-        Error::ScopesNotEligible => text(
-            403,
-            "scopes_not_eligible",
-            "none of the requested scopes may be carried by a certificate",
+        Error::ScopesNotGranted { requested, granted } => Problem {
+            members: vec![
+                ("requested", echoed(requested)),
+                ("granted", granted.names().into()),
+            ],
+            ..text(
+                403,
+                "scopes_not_granted",
+                "none of the requested scopes are granted",
+            )
+        },
+        Error::ScopesNotEligible { requested } => Problem {
+            members: vec![
+                ("requested", echoed(requested)),
+                ("eligible", Scopes::eligible().names().into()),
+            ],
+            ..text(
+                403,
+                "scopes_not_eligible",
+                "none of the requested scopes may be carried by a certificate",
+            )
+        },
+        Error::LastHolder(scope) => text(
+            409,
+            "last_holder",
+            &format!("nobody else could grant {scope}: grant it to another administrator first"),
         ),
         Error::TooManyKeys(secs) => Problem {
             retry_after: Some(*secs),
@@ -180,7 +190,10 @@ pub fn problem(error: &Error) -> Problem {
         Error::NotFound => text(404, "not_found", "not_found"),
         Error::NotImplemented => text(501, "not_implemented", "not_implemented"),
         Error::NotAnHttpEndpoint => Problem {
-            description: Some("signing is not an HTTP endpoint; use the RPC entrypoint"),
+            members: vec![(
+                "error_description",
+                "signing is not an HTTP endpoint; use the RPC entrypoint".into(),
+            )],
             ..text(404, "not_an_http_endpoint", "not_an_http_endpoint")
         },
         Error::PossessionFailed(Possession::P256) => text(
@@ -202,20 +215,16 @@ pub fn problem(error: &Error) -> Problem {
     }
 }
 
+fn echoed(texts: &[Echo]) -> Value {
+    texts.iter().map(ToString::to_string).collect()
+}
+
 fn ceremony_problem(error: &CeremonyError) -> Problem {
     let (prefix, why) = match error {
         CeremonyError::Registration(why) => ("registration verification failed", why),
         CeremonyError::SignIn(why) => ("verification error", why),
     };
-    Problem {
-        status: 400,
-        code: why.code(),
-        text: format!("{prefix}: {why}"),
-        description: None,
-        retry_after: None,
-        allow: None,
-        reason: None,
-    }
+    plain(400, why.code(), &format!("{prefix}: {why}"))
 }
 
 fn first_boot_problem(state: FirstBoot) -> Problem {
@@ -224,15 +233,7 @@ fn first_boot_problem(state: FirstBoot) -> Problem {
         FirstBoot::Unconfigured => "no_bootstrap_code",
         FirstBoot::Closed => "registration_closed",
     };
-    Problem {
-        status: 401,
-        code,
-        text: state.text().into(),
-        description: None,
-        retry_after: None,
-        allow: None,
-        reason: None,
-    }
+    plain(401, code, state.text())
 }
 
 fn token_problem(error: &TokenError) -> Problem {
@@ -250,15 +251,7 @@ fn token_problem(error: &TokenError) -> Problem {
         TokenError::WrongAudience(aud) => ("wrong_audience", format!("wrong audience: {aud}")),
         TokenError::WrongIssuer(iss) => ("wrong_issuer", format!("wrong issuer: {iss}")),
     };
-    Problem {
-        status: 401,
-        code,
-        text: format!("invalid token: {reason}"),
-        description: None,
-        retry_after: None,
-        allow: None,
-        reason: None,
-    }
+    plain(401, code, &format!("invalid token: {reason}"))
 }
 
 fn policy_problem(rule: PolicyRule) -> Problem {
@@ -270,15 +263,7 @@ fn policy_problem(rule: PolicyRule) -> Problem {
         PolicyRule::Repository => ("repository_not_permitted", "repository not permitted"),
         PolicyRule::Workflow => ("workflow_not_permitted", "workflow not permitted"),
     };
-    Problem {
-        status: 403,
-        code,
-        text: text.into(),
-        description: None,
-        retry_after: None,
-        allow: None,
-        reason: None,
-    }
+    plain(403, code, text)
 }
 
 fn fault_problem(fault: &Fault) -> Problem {
@@ -301,16 +286,18 @@ fn fault_problem(fault: &Fault) -> Problem {
             "authority unavailable: its key can't be used; its log says why",
             reason,
         ),
+        Fault::Clock(reason) => (
+            503,
+            "clock_went_back",
+            "authority unavailable: its clock was ahead; its log says until when",
+            reason,
+        ),
         Fault::Internal(reason) => (500, "internal", "internal error", reason),
     };
     Problem {
-        status,
-        code,
-        text: text.into(),
-        description: None,
         retry_after: (status == 503).then_some(10),
-        allow: None,
         reason: Some(reason.clone()),
+        ..plain(status, code, text)
     }
 }
 
@@ -320,7 +307,7 @@ impl Problem {
     #[must_use]
     pub fn reply(&self, head: &RequestHead) -> Reply {
         let mut reply = if head.accepts("application/problem+json") {
-            let body = self.with_description(json!({
+            let body = self.with_members(json!({
                 "type": "about:blank",
                 "title": title(self.status),
                 "status": self.status,
@@ -337,7 +324,7 @@ impl Problem {
             );
             Reply::new(self.status, "text/html; charset=utf-8", page.into_bytes())
         } else {
-            let body = self.with_description(json!({ "error": self.text, "code": self.code }));
+            let body = self.with_members(json!({ "error": self.text, "code": self.code }));
             Reply::new(self.status, "application/json", body)
         };
         self.annotate(&mut reply);
@@ -370,9 +357,10 @@ impl Problem {
         }
     }
 
-    fn with_description(&self, mut body: Value) -> Vec<u8> {
-        if let (Some(description), Some(members)) = (self.description, body.as_object_mut()) {
-            members.insert("error_description".into(), description.into());
+    fn with_members(&self, mut body: Value) -> Vec<u8> {
+        if let Some(members) = body.as_object_mut() {
+            let further = self.members.iter().cloned();
+            members.extend(further.map(|(name, value)| (name.to_owned(), value)));
         }
         body.to_string().into_bytes()
     }
@@ -423,6 +411,7 @@ pub(super) fn examples() -> Vec<Error> {
         Fault::Configuration(String::new()),
         Fault::IssuerUnavailable(String::new()),
         Fault::KeyStorage(String::new()),
+        Fault::Clock(String::new()),
         Fault::Internal(String::new()),
     ];
     let mut examples = vec![
@@ -460,16 +449,19 @@ pub(super) fn examples() -> Vec<Error> {
         Error::UnknownProofType(Echo::new("…")),
         Error::NoSessionCookie,
         Error::InvalidSession,
-        Error::ScopesNotGranted,
-        Error::ScopesNotEligible,
+        Error::ScopesNotGranted {
+            requested: Vec::new(),
+            granted: Scopes::default(),
+        },
+        Error::ScopesNotEligible {
+            requested: Vec::new(),
+        },
         Error::MissingUserId,
         Error::NoSession,
-        Error::SessionRequired,
-        Error::SessionRefused,
-        Error::NoCertScopes,
         Error::BadInvite,
         Error::MissingInviteToken,
         Error::LastAdministrator,
+        Error::LastHolder(Scope::BridgeCert),
         Error::ScopeNotHeld(Scope::BridgeCert),
         Error::GrantTooLong,
         Error::InvalidQuery("…"),

@@ -428,13 +428,13 @@ pub const ROUTES: &[Route] = &[
         Method::Post,
         "/cert",
         Operation::Cert,
-        "A session and two keys in, an enrolment pair out; other proofs later.",
+        "A session, or the operator's code, and two keys in, an enrolment pair out; other proofs later.",
     ),
     session(
         Method::Post,
         "/cert/challenge",
         Operation::BeginPossession,
-        "A challenge for the proofs of possession of `POST /cert`.",
+        "A challenge for the proofs of possession of `POST /cert`, for the session if there is one.",
     ),
     session(
         Method::Post,

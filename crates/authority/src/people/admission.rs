@@ -1,7 +1,7 @@
 //! How somebody may register: by which door, and whether it is open.
 
 use super::bootstrap::FirstBoot;
-use super::{Scope, Scopes};
+use super::{Grant, Scope, Scopes};
 use crate::Error;
 
 /// The door that a registration comes through.
@@ -119,27 +119,31 @@ pub struct Invite {
     /// Whether somebody joined with it.
     pub is_redeemed: bool,
     /// What its maker may do at this moment; nothing if they were turned away.
-    pub maker: Scopes,
+    pub maker: Vec<Grant>,
 }
 
 impl Invite {
-    /// What it grants at this moment: what it promises, as long as its maker could grant that.
+    /// What it grants at this moment: what it promises, if its maker could grant that, and for no longer
+    /// than its maker has it.
     ///
     /// # Errors
     /// [`Error::BadInvite`], the same for whatever is wrong with it.
-    pub fn grants(&self, now: u64) -> Result<&Scopes, Error> {
+    pub fn grants(&self, now: u64) -> Result<Vec<Grant>, Error> {
         let is_good = !self.is_redeemed && now < self.expires_at && self.is_backed();
-        if is_good {
-            Ok(&self.scopes)
-        } else {
-            Err(Error::BadInvite)
+        if !is_good {
+            return Err(Error::BadInvite);
         }
+        let held = self.maker.iter().copied();
+        Ok(held
+            .filter(|grant| self.scopes.contains(grant.scope))
+            .collect())
     }
 
     /// Whether its maker may grant what it promises.
     #[must_use]
     pub fn is_backed(&self) -> bool {
-        self.maker.contains(Scope::AuthorityManage) && self.scopes.beyond(&self.maker).is_none()
+        let maker: Scopes = self.maker.iter().map(|grant| grant.scope).collect();
+        maker.contains(Scope::AuthorityManage) && self.scopes.beyond(&maker).is_none()
     }
 }
 
@@ -210,9 +214,9 @@ mod tests {
             scopes: Scopes::of_anybody(),
             expires_at: 100,
             is_redeemed: false,
-            maker: Scopes::of_administrator(),
+            maker: Scopes::of_administrator().for_good(),
         };
-        assert_eq!(good.grants(99), Ok(&Scopes::of_anybody()));
+        assert_eq!(good.grants(99), Ok(Scopes::of_anybody().for_good()));
         assert_eq!(good.grants(100), Err(Error::BadInvite));
         let used = Invite {
             is_redeemed: true,
@@ -220,7 +224,7 @@ mod tests {
         };
         assert_eq!(used.grants(1), Err(Error::BadInvite));
         let of = |maker: &[Scope]| Invite {
-            maker: maker.iter().copied().collect(),
+            maker: maker.iter().copied().collect::<Scopes>().for_good(),
             ..good.clone()
         };
         assert_eq!(of(&[]).grants(1), Err(Error::BadInvite));
@@ -234,6 +238,32 @@ mod tests {
                 .grants(1)
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn an_invite_grants_nothing_for_longer_than_its_maker_has_it() {
+        let until = |scope, at| Grant {
+            scope,
+            expires_at: Some(at),
+        };
+        let maker = vec![
+            until(Scope::AuthorityManage, 500),
+            until(Scope::BridgeCert, 600),
+            until(Scope::CertMint, 700),
+        ];
+        let invite = Invite {
+            scopes: [Scope::BridgeCert, Scope::AuthorityManage]
+                .into_iter()
+                .collect(),
+            expires_at: 100,
+            is_redeemed: false,
+            maker,
+        };
+        let granted = vec![
+            until(Scope::AuthorityManage, 500),
+            until(Scope::BridgeCert, 600),
+        ];
+        assert_eq!(invite.grants(1), Ok(granted));
     }
 
     #[test]

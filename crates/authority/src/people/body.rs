@@ -45,12 +45,53 @@ pub(crate) fn shown_text(
     max_chars: usize,
 ) -> Result<Option<String>, Error> {
     let shown = text(member, name)?.map(str::trim).unwrap_or_default();
-    let is_shown = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
     if shown.chars().count() > max_chars || !shown.chars().all(is_shown) {
         return Err(Error::InvalidMember(name));
     }
     Ok((!shown.is_empty()).then(|| shown.to_owned()))
+}
+
+/// Whether a character leaves a trace, and no other on the text around it: two names that differ look
+/// different. The others are Unicode's `Default_Ignorable_Code_Point`, what separates lines or turns them
+/// around, and the blanks that aren't white space.
+fn is_shown(c: char) -> bool {
+    let is_ignorable = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}'
+    );
+    !c.is_control() && !is_ignorable && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{2800}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_differ_look_different() {
+        let read = |name: &str| shown_name(Some(&name.into()), "name");
+        for name in ["Ana", "Ana María", "安娜", "آنا", "🦊 Ana"] {
+            assert_eq!(read(name), Ok(Some(name.to_owned())), "{name}");
+        }
+        for c in [
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200d}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2069}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{ffa0}',
+            '\u{e0041}',
+        ] {
+            let name = format!("An{c}a");
+            assert_eq!(read(&name), Err(Error::InvalidMember("name")), "{c:?}");
+        }
+        // White space of any kind around a name is none of it.
+        assert_eq!(read("\u{3000}\u{a0}Ana "), Ok(Some("Ana".into())));
+    }
 }

@@ -11,13 +11,10 @@ use serde_json::{Value, json};
 
 use super::body::{object, shown_name, text};
 use super::bootstrap::BootstrapCode;
-use super::command::{KnownPasskey, RegistrationBegun, SessionFacts};
+use super::command::{KnownPasskey, RegistrationBegun, SessionFacts, Wish};
 use super::invite::{self, InviteToken};
-use super::{PrincipalId, Scope};
+use super::{DEFAULT_NAME, PrincipalId, Scope};
 use crate::{CeremonyError, Echo, Error, Fault};
-
-/// What a principal is called that gave no name.
-const DEFAULT_NAME: &str = "user";
 
 /// A request for registration options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +23,14 @@ pub struct BeginRegistration {
     pub code: Option<[u8; 32]>,
     /// The hash of an invite's token, if one was sent.
     pub invite: Option<[u8; 32]>,
-    /// What the principal is to be called.
-    pub display_name: String,
+    /// Whether it is for a further passkey of whoever is signed in, and for nobody new.
+    pub is_further: bool,
+    /// What the principal is to be called, if that was said.
+    pub display_name: Option<String>,
 }
 
 impl BeginRegistration {
-    /// Reads `{bootstrapCode?, invite?, displayName?}`.
+    /// Reads `{bootstrapCode?, invite?, further?, displayName?}`.
     ///
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::InvalidMember`] and [`Error::BadInvite`].
@@ -41,12 +40,44 @@ impl BeginRegistration {
         let code = code.filter(|code| !code.trim().is_empty());
         let invite = text(body.invite.as_ref(), "invite")?.filter(|token| !token.is_empty());
         let invite = invite.map(|token| InviteToken::parse(token).ok_or(Error::BadInvite));
-        let name = shown_name(body.display_name.as_ref(), "displayName")?;
+        let is_further = match body.further {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(further)) => further,
+            Some(_) => return Err(Error::InvalidMember("further")),
+        };
         Ok(Self {
             code: code.map(|code| *BootstrapCode::presented(code).hash()),
             invite: invite.transpose()?.map(|token| token.hash()),
-            display_name: name.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
+            is_further,
+            display_name: shown_name(body.display_name.as_ref(), "displayName")?,
         })
+    }
+
+    /// What somebody wants who sends this, and has this session, if any. Whoever gives a name is somebody
+    /// new, also in a browser that is signed in.
+    ///
+    /// # Errors
+    /// [`Error::NoSession`] for a further passkey of nobody.
+    pub fn wish(&self, session: Option<[u8; 32]>) -> Result<Wish, Error> {
+        if let Some(code) = self.code {
+            return Ok(Wish::Code(code));
+        }
+        if let Some(token) = self.invite {
+            return Ok(Wish::Invite(token));
+        }
+        match session {
+            Some(session) if self.is_further || self.display_name.is_none() => {
+                Ok(Wish::Session(session))
+            }
+            None if self.is_further => Err(Error::NoSession),
+            _ => Ok(Wish::Nothing),
+        }
+    }
+
+    /// What the principal will be called.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.display_name.unwrap_or_else(|| DEFAULT_NAME.to_owned())
     }
 }
 
@@ -150,12 +181,14 @@ impl SignIn {
 #[must_use]
 pub fn answered(body: &[u8]) -> Option<(Vec<u8>, [u8; 32])> {
     let body: Value = serde_json::from_slice(body).ok()?;
-    let client = body
+    // `/join` has it all within the proof.
+    let answer = body.get("proof").unwrap_or(&body);
+    let client = answer
         .pointer("/response/response/clientDataJSON")?
         .as_str()?;
     let client: Value = serde_json::from_slice(&decode_base64url(client)?).ok()?;
     let challenge = decode_base64url(client.get("challenge")?.as_str()?)?;
-    let user = body
+    let user = answer
         .get("userId")
         .and_then(Value::as_str)
         .unwrap_or_default();
@@ -270,6 +303,7 @@ pub fn stepped_up(session: &SessionFacts) -> Value {
 struct RegistrationWish {
     bootstrap_code: Option<Value>,
     invite: Option<Value>,
+    further: Option<Value>,
     display_name: Option<Value>,
 }
 
@@ -303,7 +337,7 @@ mod tests {
 
     #[test]
     fn names_are_short_and_visible() {
-        let name = |body: &str| BeginRegistration::parse(body.as_bytes()).map(|b| b.display_name);
+        let name = |body: &str| BeginRegistration::parse(body.as_bytes()).map(|b| b.name());
         assert_eq!(name("{}"), Ok("user".into()));
         assert_eq!(name(r#"{"displayName":" Ana "}"#), Ok("Ana".into()));
         for body in [
@@ -338,6 +372,33 @@ mod tests {
             code(r#"{"bootstrapCode":"x "}"#),
             code(r#"{"bootstrapCode":"x"}"#)
         );
+    }
+
+    #[test]
+    fn whoever_gives_a_name_is_somebody_new() {
+        let wish = |body: &str, session| {
+            BeginRegistration::parse(body.as_bytes())
+                .unwrap()
+                .wish(session)
+        };
+        let session = Some([1; 32]);
+        for (body, wanted) in [
+            ("{}", Ok(Wish::Session([1; 32]))),
+            (r#"{"further":true}"#, Ok(Wish::Session([1; 32]))),
+            (
+                r#"{"further":true,"displayName":"Ana"}"#,
+                Ok(Wish::Session([1; 32])),
+            ),
+            (r#"{"displayName":"Ana"}"#, Ok(Wish::Nothing)),
+        ] {
+            assert_eq!(wish(body, session), wanted, "{body}");
+        }
+        assert_eq!(wish("{}", None), Ok(Wish::Nothing));
+        assert_eq!(wish(r#"{"further":true}"#, None), Err(Error::NoSession));
+        let coded = wish(r#"{"bootstrapCode":"x","displayName":"Ana"}"#, session);
+        assert!(matches!(coded, Ok(Wish::Code(_))));
+        let further = BeginRegistration::parse(br#"{"further":1}"#);
+        assert_eq!(further, Err(Error::InvalidMember("further")));
     }
 
     #[test]

@@ -56,8 +56,8 @@ pub enum Command {
     },
     /// The session with this hash.
     Session([u8; 32]),
-    /// A challenge for proofs of possession in this session.
-    BeginPossession([u8; 32]),
+    /// A challenge for proofs of possession in this session, or in none.
+    BeginPossession(Option<[u8; 32]>),
     /// End the session with this hash.
     SignOut {
         /// The session.
@@ -100,7 +100,7 @@ pub enum Wish {
     Recovery([u8; 32]),
     /// An invite's token.
     Invite([u8; 32]),
-    /// A session, for a further passkey; should it be over, nothing.
+    /// A session, for a further passkey.
     Session([u8; 32]),
     /// Nothing.
     Nothing,
@@ -217,6 +217,9 @@ pub struct SessionFacts {
     pub display_name: String,
     /// What they may do.
     pub scopes: Scopes,
+    /// What they were granted since they last showed an authenticator: theirs when they show one again, and
+    /// nobody's who has stolen the session.
+    pub pending: Scopes,
     /// How they came in.
     pub method: String,
     /// When it ends at the latest, in Unix seconds.
@@ -238,7 +241,11 @@ impl SessionFacts {
     pub fn permit(&self, needs: Session, now: u64) -> Result<(), Error> {
         let manages = matches!(needs, Session::Manage | Session::ManageFresh);
         if manages && !self.scopes.contains(Scope::AuthorityManage) {
-            return Err(Error::ManageRequired);
+            return Err(if self.pending.contains(Scope::AuthorityManage) {
+                Error::StepUpRequired
+            } else {
+                Error::ManageRequired
+            });
         }
         if needs == Session::ManageFresh {
             return self.require_fresh(now);

@@ -142,6 +142,7 @@ mod tests {
             principal: PrincipalId::from_random([1; 16]),
             display_name: "Ana".into(),
             scopes: scopes.iter().copied().collect(),
+            pending: Scopes::default(),
             method: "passkey".into(),
             expires_at: 1000,
             id: String::new(),

@@ -1,36 +1,54 @@
-//! A pair for a signed-in person (notme protocol §8.1).
+//! A pair for a signed-in person, or for whoever has the operator's code (notme protocol §8).
 
 use notme_keys::{Outcome, SignatureCheck};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::body::{object, text};
-use super::command::SessionFacts;
-use super::{PrincipalId, Scope, Scopes};
+use super::body::{object, shown_name, text};
+use super::bootstrap::BootstrapCode;
+use super::command::{Origin, SessionFacts};
+use super::{DEFAULT_NAME, PrincipalId, Scope, Scopes};
 use crate::issue::IssueRequest;
 use crate::possession::{BoundTo, PairRequest};
 use crate::{Burn, Echo, Error, Evidence};
 
 /// Lifetime of the pair, in seconds.
 const TTL_SECS: u64 = crate::MAX_LEAF_SECS;
+/// How many of the scopes that were asked for are repeated to whoever gets none of them.
+const MAX_ECHOED: usize = 20;
+/// The method of a pair that the operator's code was shown for.
+pub const BY_CODE: &str = "bootstrap";
+
+/// What a pair is asked for with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A session.
+    Session,
+    /// The operator's code, by its hash, and what the administrator that it makes is to be called.
+    Code([u8; 32], String),
+}
 
 /// A request for a pair, whose proofs of possession nobody has checked yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    pair: PairRequest,
-    /// The scopes that it asks for.
-    pub scopes: Scopes,
+    /// What it is asked for with.
+    pub proof: Proof,
+    /// The scopes that it asks for, as it was sent.
+    pub asked: Vec<Echo>,
     /// The challenge that its proofs are over, if it names one.
     pub challenge: Option<[u8; 32]>,
+    scopes: Scopes,
     /// The value of the cookie that its proofs are over, on the route where they are.
     cookie: Option<String>,
+    /// Errors in the keys are told after those of the session.
+    pair: Result<PairRequest, Error>,
 }
 
-/// What the signing object is asked for: a pair for the holder of this session.
+/// What the signing object is asked for: a pair for this holder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mint {
-    /// The hash of the session's secret.
-    pub session: [u8; 32],
+    /// Whom it is for.
+    pub holder: Holder,
     /// The scopes that are asked for.
     pub scopes: Scopes,
     /// The challenge to burn.
@@ -43,21 +61,53 @@ pub struct Mint {
     pub signing_spki: Vec<u8>,
 }
 
+/// Whom a pair is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Holder {
+    /// The holder of the session with this hash.
+    Session([u8; 32]),
+    /// The first administrator, whom the operator's code lets in and who comes to be with the pair.
+    First {
+        /// The hash of the code.
+        code: [u8; 32],
+        /// Who it will be.
+        principal: PrincipalId,
+        /// What they will be called.
+        display_name: String,
+        /// Where from.
+        origin: Origin,
+    },
+}
+
+impl Holder {
+    /// What a challenge for the proofs of possession was made for: the session, or no session.
+    #[must_use]
+    pub const fn context(&self) -> &[u8] {
+        match self {
+            Self::Session(hash) => hash,
+            Self::First { .. } => &[],
+        }
+    }
+}
+
 impl Request {
-    /// Reads `{proof: {type: "session"}, credential?: "certificate", scopes?, challenge?, public_keys,
-    /// proofs}`. A token is what asks for one (`credential: "token"`), never what lacks keys.
+    /// Reads `{proof: {type: "session"} | {type: "bootstrap", code, displayName?}, credential?:
+    /// "certificate", scopes?, challenge?, public_keys, proofs}`. A token is what asks for one
+    /// (`credential: "token"`), never what lacks keys.
     ///
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::MissingProofType`], [`Error::UnknownProofType`],
-    /// [`Error::NotImplemented`], [`Error::InvalidMember`], and those of the keys and proofs.
+    /// [`Error::NotImplemented`], [`Error::InvalidMember`], [`Error::BadBootstrapCode`]. Errors in keys
+    /// and proofs are kept for later.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let json: Value = object(body)?;
-        match json.pointer("/proof/type").and_then(Value::as_str) {
-            Some("session") => {}
+        let proof = match json.pointer("/proof/type").and_then(Value::as_str) {
+            Some("session") => Proof::Session,
+            Some("bootstrap") => code(&json)?,
             None | Some("") => return Err(Error::MissingProofType),
-            Some("oidc" | "bootstrap") => return Err(Error::NotImplemented),
+            Some("oidc") => return Err(Error::NotImplemented),
             Some(other) => return Err(Error::UnknownProofType(Echo::new(other))),
-        }
+        };
         match text(json.get("credential"), "credential")? {
             None | Some("certificate") => {}
             Some("token") => return Err(Error::NotImplemented),
@@ -73,12 +123,14 @@ impl Request {
                     .ok_or(Error::BadChallenge)?,
             ),
         };
-        let scopes = scopes(&json)?;
+        let (scopes, asked) = scopes(&json)?;
         Ok(Self {
-            pair: PairRequest::parse(body)?,
-            scopes,
+            proof,
+            asked,
             challenge,
+            scopes,
             cookie: None,
+            pair: PairRequest::parse(body),
         })
     }
 
@@ -87,82 +139,128 @@ impl Request {
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::InvalidMember`], and those of the keys and proofs.
     pub fn parse_bound_to_cookie(body: &[u8], cookie: &str) -> Result<Self, Error> {
+        let (scopes, asked) = scopes(&object(body)?)?;
         Ok(Self {
-            pair: PairRequest::parse(body)?,
-            scopes: scopes(&object(body)?)?,
+            proof: Proof::Session,
+            asked,
             challenge: None,
+            scopes,
             cookie: Some(cookie.to_owned()),
+            pair: Ok(PairRequest::parse(body)?),
         })
     }
 
     /// What must hold for the caller to hold both keys.
     #[must_use]
-    pub fn checks(&self) -> [SignatureCheck; 2] {
-        self.pair.checks(match (&self.challenge, &self.cookie) {
+    pub fn checks(&self) -> Vec<SignatureCheck> {
+        let bound_to = match (&self.challenge, &self.cookie) {
             (Some(challenge), _) => BoundTo::Challenge(challenge),
             (None, Some(cookie)) => BoundTo::Cookie(cookie),
             (None, None) => BoundTo::Nothing,
-        })
+        };
+        let pair = self.pair.as_ref();
+        pair.map_or_else(|_| Vec::new(), |pair| pair.checks(bound_to).into())
     }
 
     /// Decides about possession.
     ///
     /// # Errors
-    /// [`Error::PossessionFailed`].
-    pub fn settle(self, session: [u8; 32], outcomes: &[Outcome]) -> Result<Mint, Error> {
-        self.pair.settled(match outcomes {
+    /// Those of the keys and proofs, then [`Error::PossessionFailed`].
+    pub fn settle(self, holder: Holder, outcomes: &[Outcome]) -> Result<Mint, Error> {
+        let pair = self.pair?;
+        pair.settled(match outcomes {
             [mtls, signing] => [*mtls, *signing],
             _ => [Outcome::Failed; 2],
         })?;
         Ok(Mint {
-            session,
+            holder,
             scopes: self.scopes,
             challenge: self.challenge,
-            mtls_spki: self.pair.mtls.to_spki().to_vec(),
-            signing_spki: self.pair.signing.to_spki().to_vec(),
+            mtls_spki: pair.mtls.to_spki().to_vec(),
+            signing_spki: pair.signing.to_spki().to_vec(),
         })
     }
 }
 
-/// The scopes that a request asks for.
-fn scopes(json: &Value) -> Result<Scopes, Error> {
-    match json.get("scopes") {
-        None | Some(Value::Null) => Ok(Scopes::of_anybody()),
-        // A name that isn't a scope is one that nobody was granted.
+/// The operator's code, and what whoever has it is to be called.
+fn code(json: &Value) -> Result<Proof, Error> {
+    let member = |name| json.get("proof").and_then(|proof| proof.get(name));
+    let code = text(member("code"), "proof.code")?.unwrap_or_default();
+    if code.trim().is_empty() {
+        return Err(Error::BadBootstrapCode);
+    }
+    let name = shown_name(member("displayName"), "proof.displayName")?;
+    Ok(Proof::Code(
+        *BootstrapCode::presented(code).hash(),
+        name.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
+    ))
+}
+
+/// The scopes that a request asks for, and what it calls them.
+fn scopes(json: &Value) -> Result<(Scopes, Vec<Echo>), Error> {
+    let names = match json.get("scopes") {
+        None | Some(Value::Null) => Scopes::of_anybody().names(),
         Some(Value::Array(names)) => names
             .iter()
-            .map(|name| name.as_str().ok_or(Error::InvalidMember("scopes")))
-            .filter_map(|name| name.map(Scope::parse).transpose())
-            .collect(),
-        Some(_) => Err(Error::InvalidMember("scopes")),
+            .map(|name| name.as_str().map(str::to_owned))
+            .collect::<Option<_>>()
+            .ok_or(Error::InvalidMember("scopes"))?,
+        Some(_) => return Err(Error::InvalidMember("scopes")),
+    };
+    // A name that isn't a scope is one that nobody was granted.
+    let scopes = names.iter().filter_map(|name| Scope::parse(name)).collect();
+    let asked = names.iter().take(MAX_ECHOED).map(|name| Echo::new(name));
+    Ok((scopes, asked.collect()))
+}
+
+/// Who a pair is issued to.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Who.
+    pub principal: &'a PrincipalId,
+    /// What they may do at this moment.
+    pub scopes: &'a Scopes,
+    /// How they were proven to be who they are.
+    pub method: &'a str,
+}
+
+impl<'a> From<&'a SessionFacts> for Subject<'a> {
+    fn from(session: &'a SessionFacts) -> Self {
+        Self {
+            principal: &session.principal,
+            scopes: &session.scopes,
+            method: &session.method,
+        }
     }
 }
 
 impl Mint {
-    /// What to issue to the principal of this session, with the grants of this moment.
+    /// What to issue to this principal, with the grants of this moment.
     ///
     /// # Errors
     /// [`Error::ScopesNotGranted`] and [`Error::ScopesNotEligible`].
     pub fn decide(
         &self,
-        session: &SessionFacts,
+        subject: Subject<'_>,
         trust_domain: &str,
         burn: Option<Burn>,
     ) -> Result<IssueRequest, Error> {
-        let effective = session.scopes.narrowed_to(&self.scopes);
+        let effective = subject.scopes.narrowed_to(&self.scopes);
+        let requested = Vec::new(); // the worker knows how it was put
         if effective.is_empty() {
-            return Err(Error::ScopesNotGranted);
+            let granted = subject.scopes.clone();
+            return Err(Error::ScopesNotGranted { requested, granted });
         }
         let carried = effective.for_certificates();
         if carried.is_empty() {
-            return Err(Error::ScopesNotEligible);
+            return Err(Error::ScopesNotEligible { requested });
         }
-        let principal: &PrincipalId = &session.principal;
+        let principal = subject.principal;
         Ok(IssueRequest {
             evidence: Evidence {
                 subject: principal.to_string(),
                 identity: principal.uri(trust_domain),
-                auth_method: session.method.clone(),
+                auth_method: subject.method.to_owned(),
                 scopes: carried.names(),
                 burns: burn.into_iter().collect(),
             },
@@ -181,7 +279,7 @@ mod tests {
 
     fn mint(scopes: &[Scope]) -> Mint {
         Mint {
-            session: [0; 32],
+            holder: Holder::Session([0; 32]),
             scopes: scopes.iter().copied().collect(),
             challenge: None,
             mtls_spki: Vec::new(),
@@ -194,6 +292,7 @@ mod tests {
             principal: PrincipalId::from_random([1; 16]),
             display_name: "Ana".into(),
             scopes: scopes.iter().copied().collect(),
+            pending: Scopes::default(),
             method: "passkey".into(),
             expires_at: 0,
             id: String::new(),
@@ -207,25 +306,30 @@ mod tests {
         let both = [Scope::BridgeCert, Scope::AuthorityManage];
         let decide = |asked: &[Scope], granted: &[Scope]| {
             mint(asked)
-                .decide(&session(granted), "id.example", None)
+                .decide((&session(granted)).into(), "id.example", None)
                 .map(|issue| issue.evidence.scopes)
         };
         assert_eq!(decide(&both, &both), Ok(vec!["bridgeCert".to_owned()]));
-        let not_granted = Err(Error::ScopesNotGranted);
-        assert_eq!(decide(&both, &[]), not_granted);
-        assert_eq!(
-            decide(&[Scope::BridgeCert], &[Scope::CertMint]),
-            not_granted
-        );
-        assert_eq!(decide(&[], &both), not_granted);
-        let not_eligible = Err(Error::ScopesNotEligible);
+        let not_granted = |granted: &[Scope]| {
+            Err(Error::ScopesNotGranted {
+                requested: Vec::new(),
+                granted: granted.iter().copied().collect(),
+            })
+        };
+        assert_eq!(decide(&both, &[]), not_granted(&[]));
+        let other = [Scope::CertMint];
+        assert_eq!(decide(&[Scope::BridgeCert], &other), not_granted(&other));
+        assert_eq!(decide(&[], &both), not_granted(&both));
+        let not_eligible = Err(Error::ScopesNotEligible {
+            requested: Vec::new(),
+        });
         assert_eq!(decide(&[Scope::AuthorityManage], &both), not_eligible);
     }
 
     #[test]
     fn the_pair_names_the_principal_and_not_the_way_in() {
-        let issue =
-            mint(&[Scope::BridgeCert]).decide(&session(&[Scope::BridgeCert]), "id.example", None);
+        let holder = session(&[Scope::BridgeCert]);
+        let issue = mint(&[Scope::BridgeCert]).decide((&holder).into(), "id.example", None);
         let evidence = issue.unwrap().evidence;
         let id = "01010101-0101-4101-8101-010101010101";
         assert_eq!(
@@ -269,9 +373,38 @@ mod tests {
                 r#"{"proof":{"type":"session"},"challenge":"x"}"#,
                 Error::BadChallenge,
             ),
-            (r#"{"proof":{"type":"session"}}"#, Error::MissingKeys),
+            (r#"{"proof":{"type":"bootstrap"}}"#, Error::BadBootstrapCode),
+            (
+                r#"{"proof":{"type":"bootstrap","code":" "}}"#,
+                Error::BadBootstrapCode,
+            ),
+            (
+                r#"{"proof":{"type":"bootstrap","code":1}}"#,
+                Error::InvalidMember("proof.code"),
+            ),
+            (
+                r#"{"proof":{"type":"bootstrap","code":"x","displayName":1}}"#,
+                Error::InvalidMember("proof.displayName"),
+            ),
         ] {
             assert_eq!(Request::parse(body.as_bytes()), Err(error), "{body}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_keys_is_told_last() {
+        let request = Request::parse(br#"{"proof":{"type":"session"}}"#).unwrap();
+        assert!(request.checks().is_empty());
+        let holder = Holder::Session([0; 32]);
+        assert_eq!(request.settle(holder, &[]), Err(Error::MissingKeys));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_repeated_short_and_harmless() {
+        let names = vec!["\n"; 100];
+        let body = serde_json::json!({ "proof": { "type": "session" }, "scopes": names });
+        let request = Request::parse(body.to_string().as_bytes()).unwrap();
+        assert_eq!(request.asked, vec![Echo::new("\n"); 20]);
+        assert!(request.scopes.is_empty());
     }
 }

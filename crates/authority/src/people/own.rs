@@ -95,6 +95,7 @@ pub fn me(session: &SessionFacts, trust_domain: &str) -> Value {
         "session": session.id,
         "freshUntil": session.fresh_until,
         "identity": session.principal.uri(trust_domain),
+        "pending": session.pending.names(),
     })
 }
 

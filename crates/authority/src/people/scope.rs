@@ -67,6 +67,15 @@ impl fmt::Display for Scope {
     }
 }
 
+/// A scope that somebody was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// What they may do.
+    pub scope: Scope,
+    /// Until when, in Unix seconds; for good if there is no end.
+    pub expires_at: Option<u64>,
+}
+
 /// A set of scopes, in the published order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scopes(Vec<Scope>);
@@ -84,6 +93,13 @@ impl Scopes {
     #[must_use]
     pub fn of_anybody() -> Self {
         [Scope::BridgeCert].into_iter().collect()
+    }
+
+    /// What a certificate may carry.
+    #[must_use]
+    pub fn eligible() -> Self {
+        let all = Scope::ALL.into_iter();
+        all.filter(|scope| scope.is_for_certificates()).collect()
     }
 
     /// Whether the scope is in the set.
@@ -121,6 +137,16 @@ impl Scopes {
     /// The scopes, in the published order.
     pub fn iter(&self) -> impl Iterator<Item = Scope> + '_ {
         self.0.iter().copied()
+    }
+
+    /// Grants of them that have no end.
+    #[must_use]
+    pub fn for_good(&self) -> Vec<Grant> {
+        let grant = |scope| Grant {
+            scope,
+            expires_at: None,
+        };
+        self.iter().map(grant).collect()
     }
 
     /// Their names.

@@ -15,6 +15,10 @@ pub const IDLE_SECS: u64 = 8 * 3600;
 pub const SEEN_GRAIN_SECS: u64 = 60;
 /// For how long after a ceremony a session may do what is dangerous, in seconds.
 pub const STEP_UP_SECS: u64 = 300;
+/// How many cookies of one request can end sessions.
+const MAX_ENDED: usize = 4;
+/// How far ahead of the clock what was noted may be, in seconds: clocks are put right.
+const CLOCK_SKEW: u64 = 60;
 
 /// The secret in the cookie.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -25,6 +29,12 @@ impl SessionToken {
     #[must_use]
     pub const fn from_random(random: [u8; 32]) -> Self {
         Self(random)
+    }
+
+    /// Reads the value of a cookie.
+    fn parse(value: &str) -> Option<Self> {
+        let bytes = decode_base64url(value)?;
+        bytes.try_into().ok().map(Self)
     }
 
     /// What is stored in its place. A fast hash will do: nobody guesses 32 random bytes.
@@ -73,20 +83,29 @@ impl Presented {
     /// Reads a `Cookie` header.
     #[must_use]
     pub fn read(header: Option<&str>) -> Self {
-        let mut values = header
-            .unwrap_or_default()
-            .split(';')
-            .filter_map(|pair| pair.trim().split_once('='))
-            .filter(|(name, _)| *name == COOKIE)
-            .map(|(_, value)| value);
+        let mut values = values(header);
         match (values.next(), values.next()) {
             (None, _) => Self::Nothing,
-            (Some(value), None) => decode_base64url(value)
-                .and_then(|bytes| bytes.try_into().ok())
-                .map_or(Self::Malformed, |bytes| Self::Token(SessionToken(bytes))),
+            (Some(value), None) => SessionToken::parse(value).map_or(Self::Malformed, Self::Token),
             (Some(_), Some(_)) => Self::Malformed,
         }
     }
+
+    /// All that may be a session's, for whoever ends them. More than a few are nobody's.
+    pub fn all(header: Option<&str>) -> impl Iterator<Item = SessionToken> + '_ {
+        values(header)
+            .take(MAX_ENDED)
+            .filter_map(SessionToken::parse)
+    }
+}
+
+/// The values of our cookie.
+fn values(header: Option<&str>) -> impl Iterator<Item = &str> {
+    let pairs = header.unwrap_or_default().split(';');
+    pairs
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(name, _)| *name == COOKIE)
+        .map(|(_, value)| value)
 }
 
 /// When things happened to a session, in Unix seconds.
@@ -111,24 +130,32 @@ impl Times {
         }
     }
 
-    /// Whether the session is over.
+    /// Whether the session is over. One that begins later, by a clock that was ahead, would last too long.
     #[must_use]
     pub const fn is_over(&self, now: u64) -> bool {
         now >= self.created_at.saturating_add(LIFETIME_SECS)
             || now >= self.seen_at.saturating_add(IDLE_SECS)
+            || is_ahead(self.created_at, now)
     }
 
     /// Whether this use deserves to be noted.
     #[must_use]
     pub const fn is_to_be_noted(&self, now: u64) -> bool {
-        now >= self.seen_at.saturating_add(SEEN_GRAIN_SECS)
+        now >= self.seen_at.saturating_add(SEEN_GRAIN_SECS) || is_ahead(self.seen_at, now)
     }
 
     /// Until when its holder may do what is dangerous without showing an authenticator again.
     #[must_use]
-    pub const fn fresh_until(&self) -> u64 {
+    pub const fn fresh_until(&self, now: u64) -> u64 {
+        if is_ahead(self.verified_at, now) {
+            return 0;
+        }
         self.verified_at.saturating_add(STEP_UP_SECS)
     }
+}
+
+const fn is_ahead(at: u64, now: u64) -> bool {
+    at > now.saturating_add(CLOCK_SKEW)
 }
 
 #[cfg(test)]
@@ -184,6 +211,19 @@ mod tests {
     }
 
     #[test]
+    fn all_that_may_be_sessions_can_be_ended() {
+        let cookies: Vec<String> = (0..6)
+            .map(|i| SessionToken::from_random([i; 32]).set_cookie(60))
+            .map(|cookie| cookie.split(';').next().unwrap_or_default().to_owned())
+            .collect();
+        let all = |header: &str| Presented::all(Some(header)).count();
+        assert_eq!(all(""), 0);
+        assert_eq!(all("notme_session=x; a=b"), 0);
+        assert_eq!(all(&format!("notme_session=x; {}", cookies[0])), 1);
+        assert_eq!(all(&cookies.join("; ")), MAX_ENDED);
+    }
+
+    #[test]
     fn sessions_end_by_age_and_by_rest() {
         let times = Times::starting(1000);
         assert!(!times.is_over(1000 + IDLE_SECS - 1));
@@ -195,6 +235,16 @@ mod tests {
         assert!(!busy.is_over(1000 + LIFETIME_SECS - 1));
         assert!(busy.is_over(1000 + LIFETIME_SECS));
         assert!(!times.is_to_be_noted(1059) && times.is_to_be_noted(1060));
-        assert_eq!(times.fresh_until(), 1300);
+        assert_eq!(times.fresh_until(1000), 1300);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_makes_nothing_last_longer() {
+        let times = Times::starting(1000);
+        for (now, is_ahead) in [(1000, false), (940, false), (939, true)] {
+            assert_eq!(times.is_over(now), is_ahead, "{now}");
+            assert_eq!(times.is_to_be_noted(now), is_ahead, "{now}");
+            assert_eq!(times.fresh_until(now) == 0, is_ahead, "{now}");
+        }
     }
 }

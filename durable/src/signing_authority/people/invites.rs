@@ -4,12 +4,12 @@ use notme_authority::http::Session;
 use notme_authority::people::admission::Invite;
 use notme_authority::people::command::{Origin, Reply};
 use notme_authority::people::invite::Draft;
-use notme_authority::people::{PrincipalId, Scope, Scopes, uuid};
+use notme_authority::people::{Grant, PrincipalId, Scope, Scopes, uuid};
 use notme_authority::{Error, Fault};
 use serde_json::json;
 use worker::SqlStorageValue;
 
-use super::{People, granted, principal, trail};
+use super::{People, grants, principal, trail};
 use crate::host::random;
 use crate::sql::{Database, integer, internal};
 
@@ -19,6 +19,11 @@ pub(super) struct Found {
     pub(super) maker: PrincipalId,
     maker_name: String,
     pub(super) terms: Invite,
+}
+
+/// What was granted, whenever it ends.
+pub(super) fn scopes_of(grants: &[Grant]) -> Scopes {
+    grants.iter().map(|grant| grant.scope).collect()
 }
 
 impl People {
@@ -62,7 +67,7 @@ impl People {
     ) -> Result<Reply, Error> {
         let found = self.find_invite(db, token, now)?;
         let document = json!({
-            "scopes": found.terms.grants(now)?.names(),
+            "scopes": scopes_of(&found.terms.grants(now)?).names(),
             "invitedBy": found.maker_name,
             "expiresAt": found.terms.expires_at,
         });
@@ -96,9 +101,9 @@ impl People {
             expires_at,
             is_redeemed,
             maker: if is_disabled {
-                Scopes::default()
+                Vec::new()
             } else {
-                granted(db, &maker, now)?
+                grants(db, &maker, now)?
             },
         };
         Ok(Found {

@@ -2,14 +2,13 @@
 
 use notme_authority::Error;
 use notme_authority::http::Session;
-use notme_authority::people::Scope;
 use notme_authority::people::command::{Origin, OwnAct, Reply, SessionFacts};
 use notme_authority::people::own::{PasskeyRow, SessionRow, passkeys, sessions};
 use notme_authority::people::session::{IDLE_SECS, LIFETIME_SECS};
 use serde_json::json;
 
 use super::{KeyFacts, People, trail};
-use crate::signing_authority::admin::permit_removal;
+use crate::signing_authority::admin::{administrators, permit_removal};
 use crate::sql::{Database, integer, internal};
 
 impl People {
@@ -28,15 +27,11 @@ impl People {
                 Ok(Reply::Document(document.to_string()))
             }
             OwnAct::RenamePasskey { id, name } => {
-                let statement = "UPDATE authenticators SET name = ? WHERE id = ? AND principal = ?";
-                let arguments = vec![
-                    name.as_str().into(),
-                    id.as_str().into(),
-                    holder.principal.as_str().into(),
-                ];
-                if db.execute(statement, arguments)? == 0 {
-                    return Err(Error::NoSuchItem);
+                if self.name_of(db, &holder, &id)? == name {
+                    return Ok(Reply::Done);
                 }
+                let statement = "UPDATE authenticators SET name = ? WHERE id = ?";
+                db.execute(statement, vec![name.as_str().into(), id.as_str().into()])?;
                 let action = "authenticator.renamed";
                 let (actor, details) = (Some(holder.principal.as_str()), json!({ "name": name }));
                 trail(db, now, actor, action, Some(&id), origin, &details)?;
@@ -63,6 +58,15 @@ impl People {
                 Ok(Reply::Done)
             }
         }
+    }
+
+    /// What one of the holder's authenticators is called.
+    #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
+    fn name_of(&self, db: &Database, holder: &SessionFacts, id: &str) -> Result<String, Error> {
+        let query = "SELECT name FROM authenticators WHERE id = ? AND principal = ?";
+        let found = db.rows(query, vec![id.into(), holder.principal.as_str().into()])?;
+        let mut row = found.into_iter().next().ok_or(Error::NoSuchItem)?;
+        Ok(row.text()?)
     }
 
     #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
@@ -126,11 +130,8 @@ impl People {
         now: u64,
     ) -> Result<(), Error> {
         let owner = holder.principal.as_str();
-        let arguments = || vec![id.into(), owner.into()];
-        let query = "SELECT name FROM authenticators WHERE id = ? AND principal = ?";
-        let found = db.rows(query, arguments())?.into_iter().next();
-        let name = found.ok_or(Error::NoSuchItem)?.text()?;
-        permit_removal(db, self.party_name(), &holder.principal, now)?;
+        let name = self.name_of(db, holder, id)?;
+        permit_removal(db, self.party_name(), &holder.principal, id, now)?;
         db.execute(
             "DELETE FROM sessions WHERE authenticator = ?",
             vec![id.into()],
@@ -139,8 +140,7 @@ impl People {
             "DELETE FROM passkeys WHERE authenticator = ?",
             vec![id.into()],
         )?;
-        let statement = "DELETE FROM authenticators WHERE id = ? AND principal = ?";
-        db.execute(statement, arguments())?;
+        db.execute("DELETE FROM authenticators WHERE id = ?", vec![id.into()])?;
         let (details, action) = (json!({ "name": name }), "authenticator.removed");
         trail(db, now, Some(owner), action, Some(id), origin, &details)
     }
@@ -154,15 +154,14 @@ impl People {
         now: u64,
     ) -> Result<Reply, Error> {
         self.authorize(db, session, Session::Manage, now)?;
-        let count = |query: &str, arguments| {
-            let row = db.rows(query, arguments)?.into_iter().next();
+        let count = |query: &str| {
+            let row = db.rows(query, vec![])?.into_iter().next();
             row.map_or(Ok(0), |mut row| row.integer())
         };
-        let admin = || vec![Scope::AuthorityManage.as_str().into()];
         let passkey = json!({
-            "users": count("SELECT COUNT(DISTINCT principal) FROM authenticators", vec![])?,
-            "credentials": count("SELECT COUNT(*) FROM passkeys", vec![])?,
-            "admins": count("SELECT COUNT(*) FROM grants WHERE scope = ?", admin())?,
+            "users": count("SELECT COUNT(DISTINCT principal) FROM authenticators")?,
+            "credentials": count("SELECT COUNT(*) FROM passkeys")?,
+            "admins": administrators(db, self.party_name(), now)?,
         });
         let doors = self.doors(db)?;
         let status = json!({

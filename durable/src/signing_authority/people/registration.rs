@@ -1,23 +1,48 @@
 //! Registering a passkey: who may, and what happens in the one transaction that does it.
 
 use notme_authority::people::admission::Admission;
-use notme_authority::people::bootstrap::{BootstrapCode, FirstBoot};
+use notme_authority::people::bootstrap::FirstBoot;
 use notme_authority::people::challenge::{Ceremony, LIFETIME_SECS};
 use notme_authority::people::command::{
     Origin, Passkey, Register, RegistrationBegun, Reply, SessionFacts, Wish,
 };
-use notme_authority::people::{PrincipalId, Scopes, uuid};
+use notme_authority::people::mint::{BY_CODE, Holder};
+use notme_authority::people::{Grant, PrincipalId, Scopes, uuid};
 use notme_authority::{Error, Fault};
 use notme_keys::encode_base64url;
 use serde_json::{Value, json};
 use worker::SqlStorageValue;
 
+use super::invites::scopes_of;
 use super::{PASSKEY, People, UNNAMED, begin_session, rotate_session, sign_out, signed, trail};
 use crate::host::random;
 use crate::sql::{Database, integer, internal};
 
-/// How many registrations may wait at a time. Where anybody may register, strangers write these rows.
-const MAX_WAITING: u64 = 100_000;
+/// How many registrations of strangers may wait at a time, where anybody may register.
+const MAX_WAITING: u64 = 10_000;
+/// How many may wait for the same invite: who holds its token writes these rows.
+const MAX_WAITING_FOR_ONE: u64 = 100;
+
+/// How many registrations may wait that rest on the same. Whoever has the operator's code always gets in
+/// line, and a session's wait in one row.
+const fn most_waiting(admission: Admission) -> Option<u64> {
+    match admission {
+        Admission::Bootstrap | Admission::Recovery | Admission::Session => None,
+        Admission::Invite => Some(MAX_WAITING_FOR_ONE),
+        Admission::Open => Some(MAX_WAITING),
+    }
+}
+
+/// Notes that a code was used, by its hash. Once: its row has the hash as its key.
+fn use_up(db: &Database, code: &[u8], by: &PrincipalId, now: u64) -> Result<(), Error> {
+    let used = vec![
+        SqlStorageValue::Blob(code.to_vec()),
+        integer(now)?,
+        by.as_str().into(),
+    ];
+    db.execute("INSERT INTO used_codes VALUES (?, ?, ?)", used)?;
+    Ok(())
+}
 
 /// A registration that somebody let in.
 struct Admitted {
@@ -38,19 +63,13 @@ impl People {
         origin: &Origin,
         now: u64,
     ) -> Result<Reply, Error> {
-        let Some(wish) = self.admit(db, wish, display_name, origin, now)? else {
-            self.throttle.borrow_mut().failed(&origin.source, now);
-            let details = json!({});
-            db.transact(|db| trail(db, now, None, "bootstrap.refused", None, origin, &details))?;
-            return Err(Error::BadBootstrapCode);
-        };
         let Admitted {
             admission,
             principal,
             display_name,
             scopes,
             reference,
-        } = wish;
+        } = self.admit(db, wish, display_name, origin, now)?;
         let context = principal.as_str().as_bytes();
         let challenge = self
             .challenges
@@ -60,10 +79,18 @@ impl People {
             _ => Vec::new(),
         };
         db.transact(|db| {
-            let waiting = db.rows("SELECT COUNT(*) FROM registrations", vec![])?;
-            let waiting = waiting.into_iter().next();
-            if waiting.map_or(Ok(0), |mut row| row.integer())? >= MAX_WAITING {
-                return Err(Error::TooManyTries(60));
+            if let Some(limit) = most_waiting(admission) {
+                let query = "SELECT COUNT(*) FROM registrations \
+                             WHERE admission = ? AND reference = ? AND expires_at > ?";
+                let same = vec![
+                    admission.as_str().into(),
+                    SqlStorageValue::Blob(reference.clone()),
+                    integer(now)?,
+                ];
+                let waiting = db.rows(query, same)?.into_iter().next();
+                if waiting.map_or(Ok(0), |mut row| row.integer())? >= limit {
+                    return Err(Error::TooManyTries(60));
+                }
             }
             let arguments = vec![
                 principal.as_str().into(),
@@ -87,7 +114,7 @@ impl People {
         }))
     }
 
-    /// Who may register with what is presented; nobody if it is a wrong code.
+    /// Who may register with what is presented.
     fn admit(
         &self,
         db: &Database,
@@ -95,51 +122,116 @@ impl People {
         display_name: String,
         origin: &Origin,
         now: u64,
-    ) -> Result<Option<Admitted>, Error> {
+    ) -> Result<Admitted, Error> {
         let doors = self.doors(db)?;
         let somebody = |admission, scopes, reference| {
-            Ok(Some(Admitted {
+            Ok(Admitted {
                 admission,
                 principal: PrincipalId::from_random(random()?),
                 display_name: display_name.clone(),
                 scopes,
                 reference,
-            }))
+            })
         };
         let (admission, presented) = match wish {
             Wish::Code(presented) => (doors.for_code()?, presented),
             Wish::Recovery(presented) => (doors.for_recovery()?, presented),
             Wish::Invite(token) => {
                 let invite = self.find_invite(db, token, now)?;
-                let scopes = invite.terms.grants(now)?.clone();
+                let scopes = scopes_of(&invite.terms.grants(now)?);
                 return somebody(Admission::Invite, scopes, token.to_vec());
             }
-            Wish::Session(hash) => match db.transact(|db| self.session(db, hash, now)) {
-                Ok(session) => {
-                    session.require_fresh(now)?;
-                    return Ok(Some(Admitted {
-                        admission: Admission::Session,
-                        principal: session.principal,
-                        display_name: session.display_name,
-                        scopes: session.scopes,
-                        reference: session.id.into_bytes(),
-                    }));
-                }
-                Err(Error::NoSession) => {
-                    return somebody(doors.for_anybody()?, Scopes::of_anybody(), Vec::new());
-                }
-                Err(error) => return Err(error),
-            },
+            Wish::Session(hash) => {
+                let session = db.transact(|db| self.session(db, hash, now))?;
+                session.require_fresh(now)?;
+                return Ok(Admitted {
+                    admission: Admission::Session,
+                    principal: session.principal,
+                    display_name: session.display_name,
+                    scopes: session.scopes,
+                    reference: session.id.into_bytes(),
+                });
+            }
             Wish::Nothing => {
                 return somebody(doors.for_anybody()?, Scopes::of_anybody(), Vec::new());
             }
         };
+        self.check_code(db, &presented, origin, now)?;
+        somebody(admission, Scopes::of_administrator(), presented.to_vec())
+    }
+
+    /// Whether a code is the operator's. A wrong one is counted, and told to the operator; it commits by
+    /// itself, so this can't be within a transaction.
+    pub(in crate::signing_authority) fn check_code(
+        &self,
+        db: &Database,
+        presented: &[u8; 32],
+        origin: &Origin,
+        now: u64,
+    ) -> Result<(), Error> {
         let permit = self.throttle.borrow().permit(&origin.source, now);
         permit.map_err(|secs| Error::TooManyTries(u32::try_from(secs).unwrap_or(u32::MAX)))?;
-        if self.code.as_ref().map(BootstrapCode::hash) != Some(&presented) {
-            return Ok(None);
+        if self.is_current_code(presented) {
+            return Ok(());
         }
-        somebody(admission, Scopes::of_administrator(), presented.to_vec())
+        self.throttle.borrow_mut().failed(&origin.source, now);
+        let details = json!({});
+        db.transact(|db| trail(db, now, None, "bootstrap.refused", None, origin, &details))?;
+        Err(Error::BadBootstrapCode)
+    }
+
+    /// Whether this is the hash of the code that is configured. Both are hashes: the time that it takes
+    /// says nothing about the code.
+    fn is_current_code(&self, hash: &[u8]) -> bool {
+        self.code.as_ref().map(|code| &code.hash()[..]) == Some(hash)
+    }
+
+    /// Whether whoever has this code may be the first administrator without a passkey, at this moment.
+    pub(super) fn permit_first(&self, db: &Database, code: &[u8; 32]) -> Result<(), Error> {
+        let is_open = self.doors(db)?.for_code().is_ok();
+        if is_open && self.is_current_code(code) {
+            Ok(())
+        } else {
+            Err(Error::BadBootstrapCode)
+        }
+    }
+
+    /// Makes the first administrator of whoever showed the code to be issued a pair. In the transaction
+    /// that issues.
+    pub(in crate::signing_authority) fn register_first(
+        &self,
+        db: &Database,
+        holder: &Holder,
+        now: u64,
+    ) -> Result<(), Error> {
+        let Holder::First {
+            code,
+            principal,
+            display_name,
+            origin,
+        } = holder
+        else {
+            return Ok(());
+        };
+        let scopes = Scopes::of_administrator();
+        use_up(db, code, principal, now)?;
+        self.insert_principal(db, principal, display_name, &scopes.for_good(), None, now)?;
+        let details = json!({
+            "admission": Admission::Bootstrap.as_str(),
+            "method": BY_CODE,
+            "display_name": display_name,
+            "scopes": scopes.names(),
+        });
+        let actor = Some(principal.as_str());
+        trail(
+            db,
+            now,
+            actor,
+            "principal.registered",
+            actor,
+            origin,
+            &details,
+        )
     }
 
     /// In the transaction of its effect: what was true when options were asked for may be over.
@@ -177,35 +269,28 @@ impl People {
             return self.register_further(db, registration, &reference, now);
         }
         let doors = self.doors(db)?;
-        let (scopes, invite) = match admission {
+        let (grants, invite) = match admission {
             Admission::Bootstrap | Admission::Recovery => {
-                let is_current =
-                    self.code.as_ref().map(|code| &code.hash()[..]) == Some(&reference);
                 let is_first = doors.first_boot() == FirstBoot::Armed;
                 let is_expected = is_first == (admission == Admission::Bootstrap);
-                if !is_current || !doors.has_unused_code || !is_expected {
+                if !self.is_current_code(&reference) || !doors.has_unused_code || !is_expected {
                     return Err(Error::BadBootstrapCode);
                 }
-                let used = vec![
-                    SqlStorageValue::Blob(reference),
-                    integer(now)?,
-                    principal.as_str().into(),
-                ];
-                db.execute("INSERT INTO used_codes VALUES (?, ?, ?)", used)?;
-                (Scopes::of_administrator(), None)
+                use_up(db, &reference, principal, now)?;
+                (Scopes::of_administrator().for_good(), None)
             }
             Admission::Invite => {
                 let token = reference.try_into().map_err(internal)?;
                 let invite = self.find_invite(db, token, now)?;
-                (invite.terms.grants(now)?.clone(), Some(invite))
+                (invite.terms.grants(now)?, Some(invite))
             }
             Admission::Open | Admission::Session => {
                 doors.for_anybody()?;
-                (Scopes::of_anybody(), None)
+                (Scopes::of_anybody().for_good(), None)
             }
         };
         let maker = invite.as_ref().map(|invite| &invite.maker);
-        self.insert_principal(db, principal, &name, &scopes, maker, now)?;
+        self.insert_principal(db, principal, &name, &grants, maker, now)?;
         if let Some(invite) = &invite {
             self.redeem(db, invite, principal, now)?;
         }
@@ -219,7 +304,7 @@ impl People {
             "admission": admission.as_str(),
             "authenticator": authenticator,
             "display_name": name,
-            "scopes": scopes.names(),
+            "scopes": scopes_of(&grants).names(),
         });
         let action = match admission {
             Admission::Recovery => "administrator.recovered",
@@ -265,7 +350,7 @@ impl People {
         db: &Database,
         principal: &PrincipalId,
         name: &str,
-        scopes: &Scopes,
+        grants: &[Grant],
         maker: Option<&PrincipalId>,
         now: u64,
     ) -> Result<(), Error> {
@@ -280,14 +365,17 @@ impl People {
             "INSERT INTO principals VALUES (?1, 'human', ?2, ?3, ?4, NULL)",
             arguments,
         )?;
-        for scope in scopes.iter() {
+        for grant in grants {
             let arguments = vec![
                 principal.as_str().into(),
-                scope.as_str().into(),
+                grant.scope.as_str().into(),
                 maker(),
                 integer(now)?,
+                grant
+                    .expires_at
+                    .map_or(Ok(SqlStorageValue::Null), integer)?,
             ];
-            db.execute("INSERT INTO grants VALUES (?, ?, ?, ?, NULL)", arguments)?;
+            db.execute("INSERT INTO grants VALUES (?, ?, ?, ?, ?)", arguments)?;
         }
         Ok(())
     }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::super::{Operation, Route};
 use crate::error::{PolicyRule, TokenError};
-use crate::people::Scope;
 use crate::people::bootstrap::FirstBoot;
+use crate::people::{Scope, Scopes};
 use crate::{CeremonyError, Echo, Error, Fault, Possession};
 
 /// A chapter of the reference.
@@ -232,9 +232,9 @@ fn cert_gha() -> Description {
 
 fn cert() -> Description {
     of(Tag::Certificates)
-        .details("With a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`.")
-        .by(Caller::Session)
-        .takes("SessionPairRequest")
+        .details("With a session for whoever is signed in, or with the operator's code for the first administrator of an authority without people.\n\nWith a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`.")
+        .by(Caller::AnybodyOrSession)
+        .takes("PrincipalPairRequest")
         .json("PrincipalPair", "The pair.")
         .errors(pair_errors())
         .errors([
@@ -245,9 +245,11 @@ fn cert() -> Description {
             Error::BadChallenge,
             Error::NoSessionCookie,
             Error::InvalidSession,
-            Error::ScopesNotGranted,
-            Error::ScopesNotEligible,
+            Error::StepUpRequired,
+            Error::BadBootstrapCode,
+            Error::TooManyTries(1),
         ])
+        .errors(scope_errors())
 }
 
 fn cert_passkey() -> Description {
@@ -259,21 +261,34 @@ fn cert_passkey() -> Description {
         .errors(pair_errors())
         .errors([
             Error::InvalidMember("…"),
-            Error::SessionRequired,
-            Error::SessionRefused,
-            Error::NoCertScopes,
+            Error::NoSessionCookie,
+            Error::InvalidSession,
+            Error::StepUpRequired,
         ])
+        .errors(scope_errors())
+}
+
+fn scope_errors() -> [Error; 2] {
+    [
+        Error::ScopesNotGranted {
+            requested: Vec::new(),
+            granted: Scopes::default(),
+        },
+        Error::ScopesNotEligible {
+            requested: Vec::new(),
+        },
+    ]
 }
 
 fn begin_possession() -> Description {
     of(Tag::Certificates)
-        .by(Caller::Session)
+        .by(Caller::AnybodyOrSession)
         .takes_anything()
         .json(
             "PossessionChallenge",
-            "The challenge: good once, for this session.",
+            "The challenge: good once, for this session; without one, for the operator's code.",
         )
-        .errors([Error::NoSessionCookie, Error::InvalidSession])
+        .errors([Error::InvalidSession])
 }
 
 fn pair_errors() -> [Error; 6] {
@@ -303,6 +318,7 @@ fn begin_registration() -> Description {
         .errors([
             Error::InvalidJson,
             Error::InvalidMember("…"),
+            Error::NoSession,
             Error::StepUpRequired,
         ])
 }
@@ -619,13 +635,17 @@ fn grant_scope() -> Description {
             Error::ScopeNotHeld(Scope::BridgeCert),
             Error::GrantTooLong,
             Error::LastAdministrator,
+            Error::LastHolder(Scope::BridgeCert),
         ])
 }
 
 fn revoke_grant() -> Description {
     change()
         .json("Done", "It is taken back, with effect on the next request.")
-        .errors([Error::LastAdministrator])
+        .errors([
+            Error::LastAdministrator,
+            Error::LastHolder(Scope::BridgeCert),
+        ])
 }
 
 fn list_authenticators() -> Description {

@@ -163,7 +163,7 @@ impl List {
                     scopes: scopes_in(row.get("scopes")),
                     expires_at,
                     is_redeemed,
-                    maker: scopes_in(held.as_ref()),
+                    maker: scopes_in(held.as_ref()).for_good(),
                 };
                 State::of_invite(&invite, moment.now)
             }
@@ -264,14 +264,27 @@ fn write_cell(out: &mut String, value: Option<&Value>) {
         }
         Some(other) => return out.push_str(&other.to_string()),
     };
-    // Spreadsheets take a cell that begins so for a formula, and run it.
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    let guard = if is_formula { "'" } else { "" };
+    let text = without_formulas(&text);
     if text.contains(['"', ',', '\r', '\n']) {
-        out.extend(["\"", guard, &text.replace('"', "\"\""), "\""]);
+        out.extend(["\"", &text.replace('"', "\"\""), "\""]);
     } else {
-        out.extend([guard, &text]);
+        out.push_str(&text);
     }
+}
+
+/// Spreadsheets take a cell that begins so for a formula, and run it. To some a semicolon or a tab begins
+/// another cell, quotes or not.
+fn without_formulas(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut begins = true;
+    for c in text.chars() {
+        if begins && matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n') {
+            safe.push('\'');
+        }
+        safe.push(c);
+        begins = matches!(c, ';' | '\t');
+    }
+    safe
 }
 
 #[cfg(test)]
@@ -297,6 +310,9 @@ mod tests {
             (json!("-1"), "'-1"),
             (json!("@x"), "'@x"),
             (json!("\tx"), "'\tx"),
+            (json!("x;=cmd|'/C calc'!A0;"), "x;'=cmd|'/C calc'!A0;"),
+            (json!("x\t=1"), "x\t'=1"),
+            (json!("x;y"), "x;y"),
             (json!("\rx"), "\"'\rx\""),
             (json!("=HYPERLINK(\"x\",1)"), "\"'=HYPERLINK(\"\"x\"\",1)\""),
         ] {
