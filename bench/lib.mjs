@@ -10,6 +10,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { say } from "../tools/lib/console.mjs";
 import { ROOT } from "../tools/lib/places.mjs";
 import { end, launch, workerdPath } from "../tools/lib/workerd.mjs";
 import { freePort } from "../tests/support/authority.mjs";
@@ -81,6 +82,13 @@ export function cpu(pid) {
 export const residentMegabytes = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) / 1000;
 
 export const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+
+/** Says a figure beside its aim; whether it is held. */
+export function judge(what, figure, aim) {
+  const held = figure <= aim;
+  say(`The ${what} is ${figure.toFixed(2)}; the aim is at most ${aim}: ${held ? "held" : "MISSED"}.`);
+  return held;
+}
 
 /**
  * Starts a floor on a free port: the worker of `bench/floor`, or of another folder there.
