@@ -1,6 +1,6 @@
 // Sessions: how long they last, who can't use them, and that none can be planted in a browser.
 import assert from "node:assert/strict";
-import { X509Certificate, sign } from "node:crypto";
+import { X509Certificate, randomBytes, sign } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -242,5 +242,214 @@ describe("another site's page, with a good administrator's session", () => {
     }
     assert.equal(state(), before, "nothing was written");
     assert.equal((await ana.browser.me()).json.session, ana.session, "the session goes on");
+  });
+});
+
+describe("a cookie that was planted in a browser", { skip: elsewhere }, () => {
+  let authority;
+  let ana;
+  let serial = 0;
+  before(async () => {
+    authority = await start();
+    ana = await first(authority);
+  });
+  after(() => authority?.stop());
+
+  const fresh = () => `notme_session=${randomBytes(32).toString("base64url")}`;
+  const whose = async (cookie) => (await new Browser(authority).me({ cookie })).json.userId;
+  const name = () => `Guest ${(serial += 1)}`;
+
+  /** What may lie in a browser before somebody uses it. `owner` is whose it really is. */
+  const PLANTED = {
+    "nobody's": async () => ({ cookie: fresh() }),
+    "somebody else's": async () => {
+      const owner = await guest(authority, ana, name());
+      return { cookie: owner.browser.cookie, owner };
+    },
+    "somebody else's, beside nobody's": async () => {
+      const owner = await guest(authority, ana, name());
+      return { cookie: `${owner.browser.cookie}; ${fresh()}`, owner, isTossed: true };
+    },
+  };
+
+  /** The new session is somebody's own, and what was planted is worth no more than it was. */
+  async function settled(browser, planted, answer, id) {
+    assert.equal(answer.status, 200, answer.text);
+    assert.match(answer.set, /^notme_session=[\w-]{43}; HttpOnly; Secure; SameSite=Strict; Path=\/; Max-Age=\d+$/);
+    const given = answer.set.split(";")[0];
+    assert.ok(!planted.cookie.includes(given), "another secret than what was there");
+    assert.equal(await whose(given), id);
+    for (const cookie of planted.cookie.split("; ")) {
+      const is = await whose(cookie);
+      // A session that lay there alone was this browser's, and ended with signing in.
+      const isKept = planted.isTossed && cookie === planted.owner.browser.cookie;
+      assert.equal(is, isKept ? planted.owner.id : undefined);
+    }
+    if (planted.owner) assert.notEqual(id, planted.owner.id);
+    assert.equal(browser.cookie, given);
+  }
+
+  /** A begun ceremony: whoever answers it in a browser becomes somebody. */
+  const CEREMONIES = {
+    "signing in": async () => {
+      const known = await guest(authority, ana, name());
+      return {
+        options: (browser) => browser.post("/auth/passkey/login/options"),
+        verify: (browser, { json }) => browser.assert(known.passkey, json),
+        id: () => known.id,
+      };
+    },
+    "joining by an invite": async () => {
+      const { token } = await invited(ana);
+      return {
+        options: (browser) => browser.post("/auth/passkey/register/options", { invite: token, displayName: name() }),
+        verify: (browser, { json }) => browser.answer(new Passkey(ES256), json),
+        id: ({ json }) => json.userId,
+      };
+    },
+    "POST /join": async () => {
+      const { token } = await invited(ana);
+      return {
+        options: (browser) => browser.post("/auth/passkey/register/options", { invite: token, displayName: name() }),
+        verify: (browser, { json }) => {
+          const passkey = new Passkey(ES256);
+          passkey.owner = Buffer.from(json.options.user.id, "base64url");
+          const response = JSON.parse(passkey.register(browser.ceremony(json.options.challenge), "none"));
+          return browser.post("/join", { token, proof: { type: "passkey", userId: json.userId, response } });
+        },
+        id: ({ json }) => json.userId,
+      };
+    },
+    recovery: async () => {
+      const code = `another-code-of-the-operator-${(serial += 1)}`;
+      await authority.restart({ vars: { BOOTSTRAP_CODE: code } });
+      return {
+        options: (browser) => browser.post("/auth/passkey/reset", { bootstrapCode: code, displayName: name() }),
+        verify: (browser, { json }) => browser.answer(new Passkey(ES256), json),
+        id: ({ json }) => json.userId,
+      };
+    },
+  };
+
+  for (const [ceremony, prepare] of Object.entries(CEREMONIES)) {
+    for (const [what, plant] of Object.entries(PLANTED)) {
+      for (const [when, isFirst] of [["before it", true], ["in the middle of it", false]]) {
+        test(`${ceremony}: ${what} cookie, planted ${when}, is replaced`, async () => {
+          const planted = await plant();
+          const { options, verify, id } = await prepare();
+          const browser = new Browser(authority);
+          if (isFirst) browser.cookie = planted.cookie;
+          const begun = await options(browser);
+          assert.equal(begun.status, 200, begun.text);
+          assert.ok(!begun.set, "a session begins with a passkey, and not before");
+          browser.cookie = planted.cookie;
+          await settled(browser, planted, await verify(browser, begun), id(begun));
+        });
+      }
+    }
+  }
+
+  test("first boot: nobody's cookie is replaced", async () => {
+    const young = await start();
+    try {
+      const browser = new Browser(young);
+      const cookie = fresh();
+      browser.cookie = cookie;
+      const begun = await browser.post("/auth/passkey/register/options", { bootstrapCode: CODE });
+      assert.ok(!begun.set);
+      const answer = await browser.answer(new Passkey(ES256), begun.json);
+      assert.equal(answer.status, 200, answer.text);
+      assert.notEqual(browser.cookie, cookie);
+      assert.equal((await browser.me()).json.userId, begun.json.userId);
+      refused(await new Browser(young).me({ cookie }), 401, "no_session");
+    } finally {
+      await young.stop();
+    }
+  });
+
+  test("open registration: it is replaced", async () => {
+    const open = await start({ REGISTRATION: "open" });
+    try {
+      await first(open);
+      const owner = await person(open, { displayName: "Owner" });
+      const browser = new Browser(open);
+      const begun = await browser.post("/auth/passkey/register/options", {});
+      browser.cookie = owner.browser.cookie;
+      const answer = await browser.answer(new Passkey(ES256), begun.json);
+      assert.equal(answer.status, 200, answer.text);
+      assert.notEqual(browser.cookie, owner.browser.cookie);
+      assert.equal((await browser.me()).json.userId, begun.json.userId);
+      refused(await owner.browser.me(), 401, "no_session");
+    } finally {
+      await open.stop();
+    }
+  });
+
+  describe("is no way to another's session by showing a passkey again", () => {
+    for (const [what, plant] of Object.entries(PLANTED)) {
+      test(`${what} cookie`, async () => {
+        const victim = await guest(authority, ana, name());
+        const planted = await plant();
+        // Before it: the passkey isn't the planted session's holder's, or there is no session.
+        const browser = new Browser(authority);
+        browser.cookie = planted.cookie;
+        const begun = await browser.post("/auth/passkey/step-up/options");
+        const isSomebodys = planted.owner && !planted.isTossed;
+        if (isSomebodys) {
+          assert.deepEqual(begun.json.allowCredentials.map(({ id }) => id), [planted.owner.passkey.id.toString("base64url")]);
+          refused(await browser.showAgain(victim.passkey, begun.json), 401, "unknown_passkey");
+        } else refused(begun, 401, "no_session");
+        // In the middle of it: a challenge is one session's.
+        const { json: own } = await victim.browser.post("/auth/passkey/step-up/options");
+        refused(await browser.showAgain(victim.passkey, own), ...(planted.isTossed ? [401, "no_session"] : [400, "bad_challenge"]));
+        // Nobody is anybody else, and each session is as good as it was.
+        assert.equal((await victim.browser.me()).json.userId, victim.id);
+        assert.equal(await whose(planted.cookie.split("; ")[0]), planted.owner?.id);
+      });
+    }
+  });
+
+  describe("is no way to add a passkey to another principal", () => {
+    for (const [what, plant] of Object.entries(PLANTED)) {
+      test(`${what} cookie`, async () => {
+        const victim = await guest(authority, ana, name());
+        const planted = await plant();
+        const browser = new Browser(authority);
+        browser.cookie = planted.cookie;
+        const begun = await browser.post("/auth/passkey/register/options");
+        const further = new Passkey(ES256);
+        if (planted.owner && !planted.isTossed) {
+          // Whoever's cookie it is, theirs is the passkey, as the answer says.
+          assert.equal(begun.json.userId, planted.owner.id);
+          assert.equal((await browser.answer(further, begun.json)).status, 200);
+          assert.equal((await new Browser(authority).signIn(further)).json.userId, planted.owner.id);
+          assert.equal(await whose(planted.cookie), undefined, "what was planted has another secret now");
+          planted.owner.browser.cookie = browser.cookie;
+        } else assert.equal(begun.status, 401, begun.text);
+        // In the middle of it, the session that began is another.
+        const own = await victim.browser.post("/auth/passkey/register/options");
+        assert.equal(own.json.userId, victim.id);
+        browser.cookie = planted.owner && !planted.isTossed ? planted.owner.browser.cookie : planted.cookie;
+        refused(await browser.answer(new Passkey(ES256), own.json), 401, "no_session");
+        const { json } = await victim.browser.call("GET", "/me/passkeys");
+        assert.equal(json.passkeys.length, 1);
+        assert.equal(await whose(victim.browser.cookie), victim.id);
+      });
+    }
+  });
+
+  test("was the session's own secret: it is worth nothing after each further ceremony", async () => {
+    const victim = await guest(authority, ana, name());
+    const overheard = victim.browser.cookie;
+    assert.equal((await victim.browser.stepUp(victim.passkey)).status, 200);
+    assert.equal(await whose(overheard), undefined);
+    const again = victim.browser.cookie;
+    const begun = await victim.browser.post("/auth/passkey/register/options");
+    assert.equal((await victim.browser.answer(new Passkey(ES256), begun.json)).status, 200);
+    assert.equal(await whose(again), undefined);
+    const last = victim.browser.cookie;
+    assert.equal((await victim.browser.signIn(victim.passkey)).status, 200);
+    assert.equal(await whose(last), undefined);
+    assert.equal(await whose(victim.browser.cookie), victim.id);
   });
 });
