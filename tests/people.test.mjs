@@ -5,6 +5,7 @@ import { X509Certificate, createHash, sign } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Keys } from "./support/client.mjs";
 import { databaseOf, noSqlite, query } from "./support/state.mjs";
 import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
@@ -131,6 +132,72 @@ describe("first boot", () => {
       assert.ok(Number(slowed.headers.get("retry-after")) <= 12);
       // Others aren't locked out.
       assert.equal((await new Browser(authority).post("/auth/passkey/register/options", { bootstrapCode: CODE }, { "cf-connecting-ip": "192.0.2.2" })).status, 200);
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("a flood of guesses from everywhere, by both ways, makes everybody wait a moment, and one source's makes nobody", { skip: noSqlite || (THROUGH_WRANGLER && "its state is elsewhere") }, async () => {
+    const authority = await start({ NOTME_SOURCE_HEADER: "X-Real-IP" });
+    try {
+      const WAYS = ["/auth/passkey/register/options", "/auth/passkey/reset"];
+      let tries = 0;
+      // Where it says that it is, in a header that isn't the configured one, changes nothing.
+      const from = (source) => ({ "x-real-ip": source, "cf-connecting-ip": `198.51.100.${(tries += 1) % 250}` });
+      const present = (way, bootstrapCode, source) => new Browser(authority).post(WAYS[way % 2], { bootstrapCode }, from(source));
+      let wrong = 0;
+      const guess = async (source) => {
+        const answer = await present(tries, `a-guess-of-a-code-${tries}`, source);
+        if (answer.status === 429) refused(answer, 429, "too_many_tries");
+        else {
+          refused(answer, 403, "bad_bootstrap_code");
+          wrong += 1;
+        }
+        return answer.status;
+      };
+      const wait = (answer) => {
+        refused(answer, 429, "too_many_tries");
+        const seconds = answer.headers.get("retry-after");
+        assert.match(seconds, /^[1-9]\d?$/);
+        return Number(seconds);
+      };
+
+      // One source has used its tries up, by both ways together; not even the right code helps it now.
+      for (let i = 0; i < 5; i++) assert.equal(await guess("192.0.2.1"), 403, `${i}`);
+      const began = Date.now();
+      const seconds = Math.max(...(await Promise.all([0, 1].map((way) => present(way, CODE, "192.0.2.1")))).map(wait));
+      const slowed = Date.now();
+      assert.ok(seconds <= 12, String(seconds));
+      for (const way of [0, 1]) assert.equal((await present(way, CODE, "192.0.2.2")).status, 200, "others aren't locked out");
+
+      // Many sources together: then everybody waits, whether they were there before or not.
+      const many = async () => {
+        for (let i = 0; i < 100; i++) if ((await guess(`203.0.113.${tries % 250}`)) === 429) return;
+        assert.fail(`${wrong} guesses, and no end`);
+      };
+      let refusals = [];
+      // A second gives back one try: whoever asks a moment later may have got that one.
+      for (let round = 0; round < 20 && !(refusals.length && refusals.every(({ status }) => status === 429)); round++) {
+        await many();
+        refusals = await Promise.all([0, 1].flatMap((way) => ["192.0.2.2", "192.0.2.3"].map((source) => present(way, CODE, source))));
+      }
+      const longest = Math.max(...refusals.map(wait));
+      assert.ok(longest <= 2, String(longest));
+      assert.ok(wrong >= 60 && wrong <= 60 + Math.ceil((Date.now() - began) / 1000) + 5, `${wrong} guesses`);
+
+      // The operator's own try: later, and not never.
+      await sleep(longest * 1000);
+      for (const way of [0, 1]) assert.equal((await present(way, CODE, "192.0.2.3")).status, 200);
+
+      // And the first source, which waited as long as it was told.
+      await sleep(Math.max(0, slowed + seconds * 1000 - Date.now()));
+      const passkey = new Passkey(ES256);
+      const browser = new Browser(authority);
+      const begun = await browser.post(WAYS[0], { bootstrapCode: CODE }, from("192.0.2.1"));
+      assert.equal(begun.status, 200, begun.text);
+      assert.equal((await browser.answer(passkey, begun.json)).status, 200);
+      const [[lines]] = query(databaseOf(authority.stateDir), "SELECT COUNT(*) FROM audit WHERE action = 'bootstrap.refused'");
+      assert.equal(lines, wrong, "each guess is in the trail");
     } finally {
       await authority.stop();
     }
