@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Keys } from "./support/client.mjs";
 import { databaseOf, noSqlite, query } from "./support/state.mjs";
 import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
-import { ES256, EDDSA, Passkey, RS256 } from "./support/authenticator.mjs";
+import { BE, BS, ES256, EDDSA, Passkey, RS256, UP, UV } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 
 const ORIGIN_SECONDS = 86_400;
@@ -328,7 +328,53 @@ describe("an administrator", () => {
     const [[details]] = query(databaseOf(authority.stateDir), `SELECT details FROM audit WHERE request_id = '${id}'`);
     assert.equal(JSON.parse(details).counter_went_back, true);
     assert.equal(kept(), before, "the higher one stays");
-    passkey.counter = counter;
+    // The same where a passkey is shown again; and a higher one is kept, and nothing to be noticed.
+    for (const [shown, expected] of [[3, true], [before + 10, false]]) {
+      passkey.counter = shown - 1;
+      const stepped = await browser.stepUp(passkey);
+      assert.equal(stepped.status, 200, stepped.text);
+      const [[action, line]] = query(databaseOf(authority.stateDir), `SELECT action, details FROM audit WHERE request_id = '${stepped.headers.get("x-request-id")}'`);
+      assert.deepEqual([action, JSON.parse(line).counter_went_back], ["session.stepped_up", expected]);
+      assert.equal(kept(), Math.max(before, shown));
+    }
+    passkey.counter = Math.max(counter, before + 10);
+  });
+
+  test("whose passkey is backed up, or isn't any more, sees that", async () => {
+    const other = await start();
+    try {
+      const theirs = new Passkey(ES256, { flags: UP | UV | BE });
+      const at = new Browser(other);
+      const bends = { envelope: (envelope) => void (envelope.response.transports = ["usb", "nfc", "unheard-of", "usb"]) };
+      assert.equal((await at.register(theirs, { bends })).status, 200);
+      const listed = async () => (await at.call("GET", "/me/passkeys")).json.passkeys.map(({ backedUp, synced }) => [backedUp, synced]);
+      assert.deepEqual(await listed(), [[false, true]]);
+      for (const [flags, backedUp] of [[UP | UV | BE | BS, true], [UP | UV | BE, false], [UP | UV | BE | BS, true]]) {
+        theirs.flags = flags;
+        assert.equal((await at.signIn(theirs)).status, 200);
+        assert.deepEqual(await listed(), [[backedUp, true]]);
+        // One that is shown again tells it too.
+        theirs.flags = flags ^ BS;
+        assert.equal((await at.stepUp(theirs)).status, 200);
+        assert.deepEqual(await listed(), [[!backedUp, true]]);
+      }
+      // What it never may be it can't become, and nothing is noted of what was refused.
+      const before = await listed();
+      theirs.flags = UP | UV;
+      refused(await new Browser(other).signIn(theirs), 400, "backup_eligibility_changed");
+      theirs.flags = UP | UV | BS;
+      refused(await new Browser(other).signIn(theirs), 400, "backup_state_invalid");
+      assert.deepEqual(await listed(), before);
+      // How it is reached is kept for those who ask for it, as far as it means something.
+      const { json: further } = await at.post("/auth/passkey/register/options");
+      const expected = [{ type: "public-key", id: theirs.id.toString("base64url"), transports: ["usb", "nfc"] }];
+      const shown = (list) => list.map(({ type, id, transports }) => ({ type, id, transports }));
+      assert.deepEqual(shown(further.options.excludeCredentials), expected);
+      const { json: again } = await at.post("/auth/passkey/step-up/options");
+      assert.deepEqual(shown(again.allowCredentials), expected);
+    } finally {
+      await other.stop();
+    }
   });
 
   test("leaves a trail of who, what, when and from where, and no secret", { skip: noSqlite || (THROUGH_WRANGLER && "its state is elsewhere") }, async () => {
