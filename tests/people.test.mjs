@@ -446,6 +446,90 @@ describe("an administrator", () => {
   });
 });
 
+describe("an authority whose pages are at several origins", () => {
+  const HOME = "https://id.example.com";
+  const OTHER = "https://login.example.org";
+  const STRANGE = [
+    "https://evil.example",
+    `${OTHER}.evil.example`,
+    "https://sub.login.example.org",
+    "https://example.org",
+    "http://login.example.org",
+    `${OTHER}:443`,
+    `${OTHER}:8443`,
+    `${OTHER}/`,
+    "https://LOGIN.example.org",
+    "https://id.example.com:443",
+    "null",
+    "",
+  ];
+  const vars = { SIGNET_AUTHORITY_URL: HOME, SITE_URL: HOME, WEBAUTHN_RP_ID: "id.example.com" };
+
+  /** A browser with a page at this origin, for passkeys of the authority's name. */
+  function at(authority, origin) {
+    const browser = new Browser(authority, origin);
+    browser.ceremony = (challenge) => ({ rpId: "id.example.com", challenge, origin });
+    return browser;
+  }
+  /** The client data names another origin than the page has that sends it. */
+  const of = (origin) => ({ client: (client) => void (client.origin = origin) });
+
+  test("takes ceremonies of each, and of no other", async () => {
+    const authority = await start({ ...vars, WEBAUTHN_ORIGINS: `${HOME},${OTHER}` });
+    try {
+      const passkey = new Passkey(ES256);
+      const browser = at(authority, OTHER);
+      const wanted = { bootstrapCode: CODE };
+      for (const origin of STRANGE) refused(await browser.register(new Passkey(ES256), { bends: of(origin), wanted }), 400, "origin_mismatch");
+      assert.equal((await browser.register(passkey, { wanted })).status, 200, "the code is still good");
+      for (const origin of [HOME, OTHER]) {
+        const page = at(authority, origin);
+        assert.equal((await page.signIn(passkey)).status, 200, origin);
+        assert.equal((await page.me()).status, 200, origin);
+        assert.equal((await page.stepUp(passkey)).status, 200, origin);
+        // Either origin's page ends what the other's began.
+        page.origin = origin === HOME ? OTHER : HOME;
+        const { json: options } = await page.post("/auth/passkey/login/options");
+        assert.equal((await page.assert(passkey, options)).status, 200, origin);
+        for (const strange of STRANGE) {
+          refused(await at(authority, origin).signIn(passkey, of(strange)), 400, "origin_mismatch");
+          const { json: again } = await page.post("/auth/passkey/step-up/options");
+          refused(await page.showAgain(passkey, again, of(strange)), 400, "origin_mismatch");
+          const further = await page.post("/auth/passkey/register/options");
+          refused(await page.answer(new Passkey(ES256), further.json, of(strange)), 400, "origin_mismatch");
+        }
+      }
+      // Nor may another's page send one that is right.
+      for (const strange of STRANGE.filter(Boolean)) {
+        const { json: options } = await browser.post("/auth/passkey/login/options");
+        const response = JSON.parse(passkey.authenticate({ rpId: "id.example.com", challenge: options.challenge, origin: OTHER }));
+        refused(await at(authority, strange).post("/auth/passkey/login/verify", { response }), 403, "cross_site");
+        refused(await browser.me({ origin: strange }), 403, "cross_site");
+        assert.equal((await at(authority, OTHER).post("/auth/passkey/login/verify", { response })).status, 200, "which used nothing up");
+      }
+      // A page at the other origin uses the authority that is there, and not across sites.
+      for (const site of ["cross-site", "same-site"]) refused(await browser.me({ "sec-fetch-site": site }), 403, "cross_site");
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("takes none of its own origin, if it isn't named among them", async () => {
+    const authority = await start({ ...vars, WEBAUTHN_ORIGINS: OTHER });
+    try {
+      const passkey = new Passkey(ES256);
+      const wanted = { bootstrapCode: CODE };
+      // Its own pages may ask; what they make is none.
+      refused(await at(authority, HOME).register(passkey, { wanted }), 400, "origin_mismatch");
+      assert.equal((await at(authority, OTHER).register(passkey, { wanted })).status, 200);
+      refused(await at(authority, HOME).signIn(passkey), 400, "origin_mismatch");
+      assert.equal((await at(authority, OTHER).signIn(passkey)).status, 200);
+    } finally {
+      await authority.stop();
+    }
+  });
+});
+
 describe("a pair for a signed-in person", () => {
   let authority;
   let passkey;
