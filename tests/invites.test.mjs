@@ -219,6 +219,34 @@ describe("an invite", () => {
     assert.equal((await join(authority, other.token)).answer.status, 200);
   });
 
+  test("grants nothing for longer than its maker has it, whenever it was made, nor do those of its guests", async () => {
+    const scopes = ["bridgeCert", "authorityManage"];
+    const { browser: ben } = await join(authority, (await invited(admin.browser, { scopes })).token);
+    const { userId } = (await ben.me()).json;
+    const before = await invited(ben, { scopes });
+    const now = Math.floor(Date.now() / 1000);
+    const until = { bridgeCert: now + 3600, authorityManage: now + 7200 };
+    for (const [scope, expiresAt] of Object.entries(until)) {
+      const granted = await admin.browser.post(`/admin/principals/${userId}/grants`, { scope, expiresAt });
+      assert.equal(granted.status, 200, granted.text);
+    }
+    const after = await invited(ben, { scopes });
+    const grantsOf = async (browser) => {
+      const { userId: guest } = (await browser.me()).json;
+      return (await admin.browser.call("GET", `/admin/grants?principal=${guest}`)).json.items;
+    };
+    for (const invite of [before, after]) {
+      const { browser: guest, answer } = await join(authority, invite.token, { name: "Guest" });
+      assert.equal(answer.status, 200, answer.text);
+      const { browser: theirs } = await join(authority, (await invited(guest, { scopes })).token, { name: "Guest of a guest" });
+      for (const browser of [guest, theirs]) {
+        const grants = await grantsOf(browser);
+        assert.deepEqual(grants.map(({ scope }) => scope).sort(), [...scopes].sort());
+        for (const { scope, expiresAt } of grants) assert.ok(expiresAt > 0 && expiresAt <= until[scope], `${scope} until ${expiresAt}, and its maker's until ${until[scope]}`);
+      }
+    }
+  });
+
   test("that promises more than an ordinary right needs a passkey shown a short while ago", { skip: elsewhere }, async () => {
     await meanwhile(authority, "UPDATE sessions SET verified_at = verified_at - 300;");
     refused(await admin.browser.post("/invites", { scopes: ["bridgeCert", "authorityManage"] }), 403, "step_up_required");
