@@ -133,6 +133,34 @@ describe("an invite", () => {
     assert.equal((await join(authority, other.token)).answer.status, 200);
   });
 
+  test("answers its challenge by what can't be taken apart, and is good for another", async () => {
+    const { token } = await invited(admin.browser);
+    const id = (text) => text.replace(/.$/, (last) => (last === "0" ? "1" : "0"));
+    const broken = {
+      response_malformed: ({ proof }) => void (proof.response.response.attestationObject = 1),
+      attestation_object_malformed: ({ proof }) => void (proof.response.response.attestationObject = "AA"),
+      credential_id_mismatch: ({ proof }) => void (proof.response.id = Buffer.alloc(32).toString("base64url")),
+      invalid_member: ({ proof }) => void (proof.name = "x".repeat(65)),
+      // Whose it isn't answers nobody's.
+      bad_challenge: ({ proof }) => void (proof.userId = id(proof.userId)),
+    };
+    for (const [code, tear] of Object.entries(broken)) {
+      const browser = new Browser(authority);
+      const begun = await browser.post("/auth/passkey/register/options", { invite: token, displayName: "Cleo" });
+      assert.equal(begun.status, 200, begun.text);
+      const passkey = new Passkey(ES256);
+      passkey.owner = Buffer.from(begun.json.options.user.id, "base64url");
+      const response = passkey.register(browser.ceremony(begun.json.options.challenge), "none");
+      const body = () => ({ token, proof: { type: "passkey", userId: begun.json.userId, response: JSON.parse(response) } });
+      const torn = body();
+      tear(torn);
+      refused(await browser.post("/join", torn), 400, code);
+      if (code === "bad_challenge") assert.equal((await browser.post("/join", body())).status, 200);
+      else refused(await browser.post("/join", body()), 400, "bad_challenge");
+    }
+    refused(await new Browser(authority).post("/invites/lookup", { token }), 403, "bad_invite");
+  });
+
   test("of 50 who join with one, one succeeds", { skip: elsewhere }, async () => {
     const invite = await invited(admin.browser);
     const begun = await Promise.all(Array.from({ length: 50 }, async () => {
@@ -189,6 +217,34 @@ describe("an invite", () => {
     refused((await join(authority, other.token)).answer, 403, "bad_invite");
     await meanwhile(authority, `UPDATE principals SET disabled_at = NULL WHERE id = '${admin.id}';`);
     assert.equal((await join(authority, other.token)).answer.status, 200);
+  });
+
+  test("grants nothing for longer than its maker has it, whenever it was made, nor do those of its guests", async () => {
+    const scopes = ["bridgeCert", "authorityManage"];
+    const { browser: ben } = await join(authority, (await invited(admin.browser, { scopes })).token);
+    const { userId } = (await ben.me()).json;
+    const before = await invited(ben, { scopes });
+    const now = Math.floor(Date.now() / 1000);
+    const until = { bridgeCert: now + 3600, authorityManage: now + 7200 };
+    for (const [scope, expiresAt] of Object.entries(until)) {
+      const granted = await admin.browser.post(`/admin/principals/${userId}/grants`, { scope, expiresAt });
+      assert.equal(granted.status, 200, granted.text);
+    }
+    const after = await invited(ben, { scopes });
+    const grantsOf = async (browser) => {
+      const { userId: guest } = (await browser.me()).json;
+      return (await admin.browser.call("GET", `/admin/grants?principal=${guest}`)).json.items;
+    };
+    for (const invite of [before, after]) {
+      const { browser: guest, answer } = await join(authority, invite.token, { name: "Guest" });
+      assert.equal(answer.status, 200, answer.text);
+      const { browser: theirs } = await join(authority, (await invited(guest, { scopes })).token, { name: "Guest of a guest" });
+      for (const browser of [guest, theirs]) {
+        const grants = await grantsOf(browser);
+        assert.deepEqual(grants.map(({ scope }) => scope).sort(), [...scopes].sort());
+        for (const { scope, expiresAt } of grants) assert.ok(expiresAt > 0 && expiresAt <= until[scope], `${scope} until ${expiresAt}, and its maker's until ${until[scope]}`);
+      }
+    }
   });
 
   test("that promises more than an ordinary right needs a passkey shown a short while ago", { skip: elsewhere }, async () => {

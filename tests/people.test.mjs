@@ -5,10 +5,11 @@ import { X509Certificate, createHash, sign } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Keys } from "./support/client.mjs";
 import { databaseOf, noSqlite, query } from "./support/state.mjs";
 import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
-import { ES256, EDDSA, Passkey, RS256 } from "./support/authenticator.mjs";
+import { BE, BS, ES256, EDDSA, Passkey, RS256, UP, UV } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 
 const ORIGIN_SECONDS = 86_400;
@@ -131,6 +132,72 @@ describe("first boot", () => {
       assert.ok(Number(slowed.headers.get("retry-after")) <= 12);
       // Others aren't locked out.
       assert.equal((await new Browser(authority).post("/auth/passkey/register/options", { bootstrapCode: CODE }, { "cf-connecting-ip": "192.0.2.2" })).status, 200);
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("a flood of guesses from everywhere, by both ways, makes everybody wait a moment, and one source's makes nobody", { skip: noSqlite || (THROUGH_WRANGLER && "its state is elsewhere") }, async () => {
+    const authority = await start({ NOTME_SOURCE_HEADER: "X-Real-IP" });
+    try {
+      const WAYS = ["/auth/passkey/register/options", "/auth/passkey/reset"];
+      let tries = 0;
+      // Where it says that it is, in a header that isn't the configured one, changes nothing.
+      const from = (source) => ({ "x-real-ip": source, "cf-connecting-ip": `198.51.100.${(tries += 1) % 250}` });
+      const present = (way, bootstrapCode, source) => new Browser(authority).post(WAYS[way % 2], { bootstrapCode }, from(source));
+      let wrong = 0;
+      const guess = async (source) => {
+        const answer = await present(tries, `a-guess-of-a-code-${tries}`, source);
+        if (answer.status === 429) refused(answer, 429, "too_many_tries");
+        else {
+          refused(answer, 403, "bad_bootstrap_code");
+          wrong += 1;
+        }
+        return answer.status;
+      };
+      const wait = (answer) => {
+        refused(answer, 429, "too_many_tries");
+        const seconds = answer.headers.get("retry-after");
+        assert.match(seconds, /^[1-9]\d?$/);
+        return Number(seconds);
+      };
+
+      // One source has used its tries up, by both ways together; not even the right code helps it now.
+      for (let i = 0; i < 5; i++) assert.equal(await guess("192.0.2.1"), 403, `${i}`);
+      const began = Date.now();
+      const seconds = Math.max(...(await Promise.all([0, 1].map((way) => present(way, CODE, "192.0.2.1")))).map(wait));
+      const slowed = Date.now();
+      assert.ok(seconds <= 12, String(seconds));
+      for (const way of [0, 1]) assert.equal((await present(way, CODE, "192.0.2.2")).status, 200, "others aren't locked out");
+
+      // Many sources together: then everybody waits, whether they were there before or not.
+      const many = async () => {
+        for (let i = 0; i < 100; i++) if ((await guess(`203.0.113.${tries % 250}`)) === 429) return;
+        assert.fail(`${wrong} guesses, and no end`);
+      };
+      let refusals = [];
+      // A second gives back one try: whoever asks a moment later may have got that one.
+      for (let round = 0; round < 20 && !(refusals.length && refusals.every(({ status }) => status === 429)); round++) {
+        await many();
+        refusals = await Promise.all([0, 1].flatMap((way) => ["192.0.2.2", "192.0.2.3"].map((source) => present(way, CODE, source))));
+      }
+      const longest = Math.max(...refusals.map(wait));
+      assert.ok(longest <= 2, String(longest));
+      assert.ok(wrong >= 60 && wrong <= 60 + Math.ceil((Date.now() - began) / 1000) + 5, `${wrong} guesses`);
+
+      // The operator's own try: later, and not never.
+      await sleep(longest * 1000);
+      for (const way of [0, 1]) assert.equal((await present(way, CODE, "192.0.2.3")).status, 200);
+
+      // And the first source, which waited as long as it was told.
+      await sleep(Math.max(0, slowed + seconds * 1000 - Date.now()));
+      const passkey = new Passkey(ES256);
+      const browser = new Browser(authority);
+      const begun = await browser.post(WAYS[0], { bootstrapCode: CODE }, from("192.0.2.1"));
+      assert.equal(begun.status, 200, begun.text);
+      assert.equal((await browser.answer(passkey, begun.json)).status, 200);
+      const [[lines]] = query(databaseOf(authority.stateDir), "SELECT COUNT(*) FROM audit WHERE action = 'bootstrap.refused'");
+      assert.equal(lines, wrong, "each guess is in the trail");
     } finally {
       await authority.stop();
     }
@@ -261,7 +328,53 @@ describe("an administrator", () => {
     const [[details]] = query(databaseOf(authority.stateDir), `SELECT details FROM audit WHERE request_id = '${id}'`);
     assert.equal(JSON.parse(details).counter_went_back, true);
     assert.equal(kept(), before, "the higher one stays");
-    passkey.counter = counter;
+    // The same where a passkey is shown again; and a higher one is kept, and nothing to be noticed.
+    for (const [shown, expected] of [[3, true], [before + 10, false]]) {
+      passkey.counter = shown - 1;
+      const stepped = await browser.stepUp(passkey);
+      assert.equal(stepped.status, 200, stepped.text);
+      const [[action, line]] = query(databaseOf(authority.stateDir), `SELECT action, details FROM audit WHERE request_id = '${stepped.headers.get("x-request-id")}'`);
+      assert.deepEqual([action, JSON.parse(line).counter_went_back], ["session.stepped_up", expected]);
+      assert.equal(kept(), Math.max(before, shown));
+    }
+    passkey.counter = Math.max(counter, before + 10);
+  });
+
+  test("whose passkey is backed up, or isn't any more, sees that", async () => {
+    const other = await start();
+    try {
+      const theirs = new Passkey(ES256, { flags: UP | UV | BE });
+      const at = new Browser(other);
+      const bends = { envelope: (envelope) => void (envelope.response.transports = ["usb", "nfc", "unheard-of", "usb"]) };
+      assert.equal((await at.register(theirs, { bends })).status, 200);
+      const listed = async () => (await at.call("GET", "/me/passkeys")).json.passkeys.map(({ backedUp, synced }) => [backedUp, synced]);
+      assert.deepEqual(await listed(), [[false, true]]);
+      for (const [flags, backedUp] of [[UP | UV | BE | BS, true], [UP | UV | BE, false], [UP | UV | BE | BS, true]]) {
+        theirs.flags = flags;
+        assert.equal((await at.signIn(theirs)).status, 200);
+        assert.deepEqual(await listed(), [[backedUp, true]]);
+        // One that is shown again tells it too.
+        theirs.flags = flags ^ BS;
+        assert.equal((await at.stepUp(theirs)).status, 200);
+        assert.deepEqual(await listed(), [[!backedUp, true]]);
+      }
+      // What it never may be it can't become, and nothing is noted of what was refused.
+      const before = await listed();
+      theirs.flags = UP | UV;
+      refused(await new Browser(other).signIn(theirs), 400, "backup_eligibility_changed");
+      theirs.flags = UP | UV | BS;
+      refused(await new Browser(other).signIn(theirs), 400, "backup_state_invalid");
+      assert.deepEqual(await listed(), before);
+      // How it is reached is kept for those who ask for it, as far as it means something.
+      const { json: further } = await at.post("/auth/passkey/register/options");
+      const expected = [{ type: "public-key", id: theirs.id.toString("base64url"), transports: ["usb", "nfc"] }];
+      const shown = (list) => list.map(({ type, id, transports }) => ({ type, id, transports }));
+      assert.deepEqual(shown(further.options.excludeCredentials), expected);
+      const { json: again } = await at.post("/auth/passkey/step-up/options");
+      assert.deepEqual(shown(again.allowCredentials), expected);
+    } finally {
+      await other.stop();
+    }
   });
 
   test("leaves a trail of who, what, when and from where, and no secret", { skip: noSqlite || (THROUGH_WRANGLER && "its state is elsewhere") }, async () => {
@@ -330,6 +443,90 @@ describe("an administrator", () => {
       for (const body of ["", "[]", "{", "null", '"x"']) refused(await browser.post(path, body), 400, "invalid_json");
     }
     refused(await browser.post("/auth/passkey/register/verify", {}), 400, "missing_user_id");
+  });
+});
+
+describe("an authority whose pages are at several origins", () => {
+  const HOME = "https://id.example.com";
+  const OTHER = "https://login.example.org";
+  const STRANGE = [
+    "https://evil.example",
+    `${OTHER}.evil.example`,
+    "https://sub.login.example.org",
+    "https://example.org",
+    "http://login.example.org",
+    `${OTHER}:443`,
+    `${OTHER}:8443`,
+    `${OTHER}/`,
+    "https://LOGIN.example.org",
+    "https://id.example.com:443",
+    "null",
+    "",
+  ];
+  const vars = { SIGNET_AUTHORITY_URL: HOME, SITE_URL: HOME, WEBAUTHN_RP_ID: "id.example.com" };
+
+  /** A browser with a page at this origin, for passkeys of the authority's name. */
+  function at(authority, origin) {
+    const browser = new Browser(authority, origin);
+    browser.ceremony = (challenge) => ({ rpId: "id.example.com", challenge, origin });
+    return browser;
+  }
+  /** The client data names another origin than the page has that sends it. */
+  const of = (origin) => ({ client: (client) => void (client.origin = origin) });
+
+  test("takes ceremonies of each, and of no other", async () => {
+    const authority = await start({ ...vars, WEBAUTHN_ORIGINS: `${HOME},${OTHER}` });
+    try {
+      const passkey = new Passkey(ES256);
+      const browser = at(authority, OTHER);
+      const wanted = { bootstrapCode: CODE };
+      for (const origin of STRANGE) refused(await browser.register(new Passkey(ES256), { bends: of(origin), wanted }), 400, "origin_mismatch");
+      assert.equal((await browser.register(passkey, { wanted })).status, 200, "the code is still good");
+      for (const origin of [HOME, OTHER]) {
+        const page = at(authority, origin);
+        assert.equal((await page.signIn(passkey)).status, 200, origin);
+        assert.equal((await page.me()).status, 200, origin);
+        assert.equal((await page.stepUp(passkey)).status, 200, origin);
+        // Either origin's page ends what the other's began.
+        page.origin = origin === HOME ? OTHER : HOME;
+        const { json: options } = await page.post("/auth/passkey/login/options");
+        assert.equal((await page.assert(passkey, options)).status, 200, origin);
+        for (const strange of STRANGE) {
+          refused(await at(authority, origin).signIn(passkey, of(strange)), 400, "origin_mismatch");
+          const { json: again } = await page.post("/auth/passkey/step-up/options");
+          refused(await page.showAgain(passkey, again, of(strange)), 400, "origin_mismatch");
+          const further = await page.post("/auth/passkey/register/options");
+          refused(await page.answer(new Passkey(ES256), further.json, of(strange)), 400, "origin_mismatch");
+        }
+      }
+      // Nor may another's page send one that is right.
+      for (const strange of STRANGE.filter(Boolean)) {
+        const { json: options } = await browser.post("/auth/passkey/login/options");
+        const response = JSON.parse(passkey.authenticate({ rpId: "id.example.com", challenge: options.challenge, origin: OTHER }));
+        refused(await at(authority, strange).post("/auth/passkey/login/verify", { response }), 403, "cross_site");
+        refused(await browser.me({ origin: strange }), 403, "cross_site");
+        assert.equal((await at(authority, OTHER).post("/auth/passkey/login/verify", { response })).status, 200, "which used nothing up");
+      }
+      // A page at the other origin uses the authority that is there, and not across sites.
+      for (const site of ["cross-site", "same-site"]) refused(await browser.me({ "sec-fetch-site": site }), 403, "cross_site");
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("takes none of its own origin, if it isn't named among them", async () => {
+    const authority = await start({ ...vars, WEBAUTHN_ORIGINS: OTHER });
+    try {
+      const passkey = new Passkey(ES256);
+      const wanted = { bootstrapCode: CODE };
+      // Its own pages may ask; what they make is none.
+      refused(await at(authority, HOME).register(passkey, { wanted }), 400, "origin_mismatch");
+      assert.equal((await at(authority, OTHER).register(passkey, { wanted })).status, 200);
+      refused(await at(authority, HOME).signIn(passkey), 400, "origin_mismatch");
+      assert.equal((await at(authority, OTHER).signIn(passkey)).status, 200);
+    } finally {
+      await authority.stop();
+    }
   });
 });
 

@@ -33,6 +33,12 @@ export function query(file, text) {
   return JSON.parse(execFileSync("python3", ["-c", program, file, text], { encoding: "utf8" }));
 }
 
+/** All that a database holds, as text; it may be open elsewhere. */
+export function everything(file) {
+  const program = "import sqlite3,sys; print('\\n'.join(sqlite3.connect(sys.argv[1]).iterdump()))";
+  return execFileSync("python3", ["-c", program, file], { encoding: "utf8", maxBuffer: 1 << 28 });
+}
+
 /** Runs statements on a database that nobody else has open. */
 export function sqlite(file, statements) {
   const program = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit(); c.close()";
