@@ -17,9 +17,9 @@ use crate::host::{is_logged, log};
 use crate::sql::Argument::{Bytes, Number, Text};
 use crate::sql::{Argument, Row};
 
-/// How many rows a page looks at, at most, for a filter that no index serves: what comes of all of a
-/// small authority's rows takes no longer in a large one.
-const LOOKED_AT: usize = 1000;
+/// How many rows a page looks at, at most, for a filter that no index serves: such a page takes no longer in
+/// a large authority than in one whose rows are hardly more than these.
+const LOOKED_AT: usize = 500;
 
 /// Where the rows of a list come from.
 #[derive(Default)]
