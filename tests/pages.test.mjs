@@ -508,6 +508,8 @@ describe("an administrator in the console", { skip }, () => {
     await dialog().getByRole("textbox").fill("revoke everything");
     await dialog().getByRole("button", { name: "Begin a new epoch" }).click();
     await ana.says("Epoch 2 has begun.");
+    assert.ok(![before, after].includes(await key()), "a new epoch has a new key");
+    assert.equal(await ana.page.getByText("The key stays").count(), 0);
     const bundle = await (await fetch(`${authority.url}/internal/ca-bundle`)).json();
     assert.equal(bundle.epoch, 2);
   });

@@ -348,7 +348,7 @@ export const strings = {
     keys: {
       window: "keys",
       epochTitle: "Begin a new epoch",
-      epochText: "Everything that was issued before is revoked at once. Workloads must enrol again. The key stays.",
+      epochText: "Everything that was issued before is revoked at once. Workloads must enrol again. A new key signs from now on: whoever pinned the root must pin the new one.",
       epochButton: "Begin a new epoch…",
       epochConfirm: "revoke everything",
       epochDone: (epoch: string) => `Epoch ${epoch} has begun.`,
