@@ -125,6 +125,27 @@ describe("a person in front of the pages", { skip }, () => {
     assert.equal(readFileSync(await (await download).path(), "utf8").trim(), mtls.trim());
   });
 
+  test("adds a passkey only on a device that has none, for nobody new, and signed in", async () => {
+    const add = async () => {
+      await ana.button("Add a passkey").click();
+      await ana.page.getByRole("dialog").getByRole("button", { name: "Add a passkey" }).click();
+    };
+    const sent = [];
+    const note = (request) => void (request.url().endsWith("/register/options") && sent.push(request.postDataJSON()));
+    ana.page.on("request", note);
+    await add();
+    await ana.says("This device has a passkey of yours for this authority already.");
+    ana.page.off("request", note);
+    assert.deepEqual(sent, [{}], "a name would make somebody new");
+    await ana.page.route("**/register/options", (route) => route.fulfill({ status: 401, json: { error: "no session", code: "no_session" } }));
+    await add();
+    const link = ana.page.getByRole("link", { name: "Sign in again" });
+    assert.equal(await link.getAttribute("href"), "/login?return_to=%2Fme");
+    await ana.page.unroute("**/register/options");
+    await ana.go("/me");
+    await ana.says("Add a second on another device");
+  });
+
   test("adds a passkey, names it, and takes it away; a name is nothing but text", async () => {
     // The first device isn't at hand: one that has a passkey already makes no other.
     await ana.removeDevice();
@@ -573,6 +594,29 @@ describe("an authority that isn't ready for people", { skip }, () => {
       await person.at("/me");
       await person.go("/console");
       await person.says("You may not administer this authority.");
+      // Who is signed in is somebody already.
+      await person.touch(false);
+      await person.go("/login?return_to=/console");
+      await person.says("You are signed in as Dora.");
+      await person.says("To register somebody else in this browser, sign out first.");
+      assert.equal(await person.button("Make a passkey").count(), 0);
+      await person.button("Sign out").click();
+      await person.button("Make a passkey").waitFor();
+      assert.equal(await person.page.getByText("You are signed in as Dora.").count(), 0);
+      assert.equal(new URL(person.page.url()).search, "?return_to=/console");
+      // Another person has another device.
+      await person.removeDevice();
+      await person.addDevice();
+      const name = person.page.getByLabel("Your name").first();
+      await name.fill("  ");
+      await person.button("Make a passkey").click();
+      assert.ok(await name.evaluate((input) => input.matches(":invalid")), "spaces are no name");
+      await name.fill("Emil");
+      const [request] = await Promise.all([person.page.waitForRequest("**/register/options"), person.button("Make a passkey").click()]);
+      assert.deepEqual(request.postDataJSON(), { displayName: "Emil" });
+      await person.at("/console");
+      await person.go("/me");
+      await person.page.getByRole("heading", { name: "Emil", exact: true }).waitFor();
     } finally {
       await authority.stop();
     }

@@ -112,6 +112,10 @@ export function field(label: string, { hint, ...attributes }: FieldProps = {}): 
   return { element, input };
 }
 
+/** The field for what somebody wants to be called: nothing but spaces is no name. */
+export const nameField = (): ReturnType<typeof field> =>
+  field(strings.login.nameLabel, { hint: strings.login.nameHint, autocomplete: "name", maxlength: 64, required: true, pattern: ".*\\S.*" });
+
 /** A form that is sent by its button and by Enter. */
 export function form(act: () => unknown, submit: string, ...children: Child[]): HTMLFormElement {
   const send = h("button", { class: "button primary" }, submit);

@@ -6,7 +6,7 @@ import { byId, h } from "../lib/dom.ts";
 import { canUsePasskeys, register } from "../lib/passkeys.ts";
 import { at } from "../lib/place.ts";
 import { InvitationSchema } from "../../gen/ts/api.ts";
-import { Status, attempt, button, empty, facts, field, form, telling, when } from "../lib/ui.ts";
+import { Status, attempt, button, empty, facts, form, nameField, telling, when } from "../lib/ui.ts";
 import { scope } from "../lib/words.ts";
 
 const words = strings.join;
@@ -25,7 +25,7 @@ async function start(): Promise<void> {
   try {
     const offer = await ask("POST", "/invites/lookup", InvitationSchema, { token });
     status.clear();
-    const name = field(words.nameLabel, { hint: words.nameHint, autocomplete: "name", maxlength: 64, required: true });
+    const name = nameField();
     const join = async () => {
       const wish = { invite: token, displayName: name.input.value.trim() };
       const done = await attempt(status, () => register(wish, telling(status, strings.ceremony.creating)));
