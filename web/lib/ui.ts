@@ -61,8 +61,13 @@ export class Status {
   }
 }
 
-const signInAgain = (): HTMLElement =>
-  h("p", {}, h("a", { href: `${at("/login")}?${new URLSearchParams({ return_to: location.pathname + location.hash })}` }, strings.errors.signInAgain));
+/** Where to sign in, and from there back to here. */
+const signInAddress = (): string => `${at("/login")}?${new URLSearchParams({ return_to: location.pathname + location.search + location.hash })}`;
+
+const signInAgain = (): HTMLElement => h("p", {}, h("a", { href: signInAddress() }, strings.errors.signInAgain));
+
+/** Leads to signing in whoever has no session. */
+export const toSignIn = (): void => location.replace(signInAddress());
 
 /** What a button does, with nothing else done by it meanwhile. */
 export function button(text: string, act: (button: HTMLButtonElement) => unknown, kind = ""): HTMLButtonElement {

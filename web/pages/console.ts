@@ -5,7 +5,8 @@ import { Refusal, Unreachable, ask } from "../lib/api.ts";
 import { byId, h } from "../lib/dom.ts";
 import { at } from "../lib/place.ts";
 import { type Me, MeSchema } from "../../gen/ts/api.ts";
-import { Status, button, empty, focus } from "../lib/ui.ts";
+import { Status, button, empty, focus, toSignIn } from "../lib/ui.ts";
+import { isSessionGone } from "../lib/words.ts";
 import { overview } from "../console/overview.ts";
 
 const words = strings.console;
@@ -74,6 +75,7 @@ async function start(): Promise<void> {
     if (!me.isAdmin) throw new Refusal(403, "manage_required", "", undefined);
     show(me);
   } catch (error) {
+    if (isSessionGone(error)) return toSignIn();
     if (error instanceof Refusal && error.code === "manage_required") {
       app.replaceChildren(empty(words.forbidden, words.forbiddenNext, h("a", { href: at("/me") }, strings.common.me)));
     } else status.failed(error, button(strings.common.retry, start));

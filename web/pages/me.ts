@@ -8,8 +8,8 @@ import { NoEd25519, type Pair, mint } from "../lib/mint.ts";
 import { canUsePasskeys, register } from "../lib/passkeys.ts";
 import { at } from "../lib/place.ts";
 import { CredentialsSchema, DoneSchema, type Me, MeSchema, type Passkey, PasskeysSchema, SessionsSchema, SignedOutSchema } from "../../gen/ts/api.ts";
-import { Status, attempt, badge, button, code, confirm, copyButton, downloadButton, empty, facts, pane, telling, when, withPasskey } from "../lib/ui.ts";
-import { method, scope, time } from "../lib/words.ts";
+import { Status, attempt, badge, button, code, confirm, copyButton, downloadButton, empty, facts, pane, telling, toSignIn, when, withPasskey } from "../lib/ui.ts";
+import { isSessionGone, method, scope, time } from "../lib/words.ts";
 
 const words = strings.me;
 const app = byId("app");
@@ -163,9 +163,13 @@ async function start(): Promise<void> {
   const status = new Status();
   app.replaceChildren(status.element);
   status.busy(strings.common.loading);
-  const me = await attempt(status, () => ask("GET", "/me", MeSchema));
-  if (me) app.replaceChildren(you(me), passkeys(), certificates(me), sessions());
-  else app.append(button(strings.common.retry, start));
+  try {
+    const me = await ask("GET", "/me", MeSchema);
+    app.replaceChildren(you(me), passkeys(), certificates(me), sessions());
+  } catch (error) {
+    if (isSessionGone(error)) return toSignIn();
+    status.failed(error, button(strings.common.retry, start));
+  }
 }
 
 void start();
