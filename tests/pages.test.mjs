@@ -198,6 +198,56 @@ describe("a person in front of the pages", { skip }, () => {
     await late.says("There is no invite in this address.");
   });
 
+  test("opens another invite in the same tab, whose token is gone as soon", async () => {
+    const links = [];
+    for (const scope of ["administer this authority", "mint certificates for workloads"]) {
+      await ana.go("/");
+      await ana.go("/console#invites");
+      await ana.page.getByLabel(scope).check();
+      await ana.button("Make the invite").click();
+      await ana.says("Here it is.");
+      links.push(await ana.page.locator(".once pre").textContent());
+    }
+    const eve = await meet();
+    await eve.page.goto(links[0]);
+    await eve.says("administer this authority");
+    // Nothing but the fragment is another: no page is loaded.
+    await eve.page.evaluate((link) => void (location.href = link), links[1]);
+    await eve.says("mint certificates for workloads");
+    assert.equal(await eve.page.getByText("administer this authority").count(), 0);
+    assert.equal(eve.page.url(), `${authority.url}/join`);
+    await eve.page.goBack();
+    assert.equal(await eve.page.evaluate(() => location.href), `${authority.url}/join`, "nor is the first one's in the history");
+    // Other fragments are none of ours, such as that of the link to the content.
+    await eve.page.evaluate(() => void (location.hash = "main"));
+    await eve.says("mint certificates for workloads");
+    await eve.page.getByLabel("Your name").fill("   ");
+    await eve.button("Make a passkey and join").click();
+    assert.ok(await eve.page.getByLabel("Your name").evaluate((name) => name.matches(":invalid")), "spaces are no name");
+    await eve.page.getByLabel("Your name").fill("Eve");
+    await eve.button("Make a passkey and join").click();
+    await eve.at("/me");
+    await eve.says("mint certificates for workloads");
+  });
+
+  test("is led to sign in, and from there back to where they were", async () => {
+    const [, ben] = people;
+    await ben.context.clearCookies();
+    await ben.touch(false);
+    await ben.go("/console#audit?action=x");
+    await ben.at("/login?return_to=%2Fconsole%23audit%3Faction%3Dx");
+    await ben.touch(true);
+    await ben.go(new URL(ben.page.url()).pathname + new URL(ben.page.url()).search);
+    await ben.at("/console#audit?action=x");
+    // Their session ends after the page was sent, and before its script asks.
+    await ben.touch(false);
+    await ben.page.route("**/me", (route) => (route.request().resourceType() === "fetch" ? route.fulfill({ status: 401, json: { error: "no session", code: "no_session" } }) : route.continue()));
+    await ben.go("/me");
+    await ben.at("/login?return_to=%2Fme");
+    await ben.page.unroute("**/me");
+    await ben.touch(true);
+  });
+
   test("signs out, and signs in by the list that the browser offers", async () => {
     const [, ben] = people;
     await ben.go("/me");
