@@ -56,8 +56,8 @@ function principal(id: string): HTMLElement {
     const one = await attempt(status, () => ask("GET", path`/admin/principals/${id}`, wire.PrincipalSchema));
     if (!one) return body.replaceChildren(button(strings.common.retry, () => load()));
     status.clear();
-    if (said !== undefined) status.done(said);
     show(one);
+    if (said !== undefined) status.done(said);
   };
   const apply = async (said: string, question: Parameters<typeof confirm>[0] | undefined, act: () => Promise<unknown>) => {
     if (await change(status, question, act)) await load(said);

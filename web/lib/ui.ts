@@ -22,7 +22,7 @@ export function pane(bar: string, heading: string | undefined, ...children: Chil
 
 /** Where progress and failures are told: read out by screen readers, and seen by everybody. */
 export class Status {
-  readonly element = h("div", { class: "status" });
+  readonly element = h("div", { class: "status", tabindex: -1 });
   readonly #progress = h("p", { role: "status" });
   readonly #failure = h("div", { role: "alert" });
 
@@ -42,6 +42,8 @@ export class Status {
 
   done(text: string): void {
     this.#show("ok", text);
+    // What was pressed may be gone with what it did: whoever has no pointer goes on here.
+    if (document.activeElement === document.body) focus(this.element);
   }
 
   clear(): void {
