@@ -505,12 +505,102 @@ describe("an administrator in the console", { skip }, () => {
     await ana.says("Nothing was found.");
   });
 
+  test("grants for a time, and no more than they have; sees who may do what", async () => {
+    const id = await benId();
+    await section(`principals/${id}`);
+    const scopes = ana.page.getByLabel("Scope");
+    await scopes.waitFor();
+    assert.deepEqual(await scopes.locator("option").allTextContents(), ["bridgeCert", "authorityManage", "certMint"], "what Ana has, and nothing else");
+    assert.equal(await scopes.inputValue(), "authorityManage", "what Ben lacks");
+    await scopes.selectOption("certMint");
+    const until = ana.page.getByLabel("Until, in UTC");
+    await until.fill("2001-02-03T04:05");
+    await ana.button("Grant").click();
+    assert.ok(await until.evaluate((input) => input.matches(":invalid")), "what would be over");
+    const end = new Date(Date.now() + 172_800_000).toISOString().slice(0, 16);
+    await until.fill(end);
+    await ana.button("Grant").click();
+    await ana.says("It was granted.");
+    await ana.page.locator("li", { hasText: "certMint" }).getByText(`${end.replace("T", " ")} UTC`).waitFor();
+    await section("grants");
+    await ana.says("5 entries");
+    await ana.page.getByLabel("Scope").selectOption("certMint");
+    await ana.button("Show").click();
+    await ana.says("2 entries");
+    const own = ana.page.locator("li", { hasText: "Granted by their registration" });
+    assert.match(await own.textContent(), /^AnacertMint.*Until for good/);
+    await section(`grants?principal=${id}`);
+    await ana.says("2 entries");
+    await ana.page.locator(".only", { hasText: `Those of ${id}` }).waitFor();
+    await ana.page.locator("li", { hasText: "certMint" }).getByRole("button", { name: "Take back" }).click();
+    await dialog().getByText("mint certificates for workloads").waitFor();
+    await dialog().getByRole("button", { name: "Take back" }).click();
+    await ana.says("The grant was taken back.");
+    await ana.says("1 entry");
+    await ben.go("/me");
+    await ben.says("have certificates for themselves");
+    assert.equal(await ben.page.getByText("mint certificates for workloads").count(), 0);
+    await ana.page.getByRole("link", { name: "Show all" }).click();
+    await ana.says("4 entries");
+  });
+
+  test("is led from a principal to what is theirs, and finds what tools print", async () => {
+    await ben.go("/me");
+    await ben.button("Make a pair").click();
+    await ben.says("Issued.");
+    const id = await benId();
+    const follow = async (name) => {
+      await section(`principals/${id}`);
+      await ana.page.getByRole("link", { name, exact: true }).click();
+      await ana.page.locator(".only", { hasText: id }).waitFor();
+    };
+    await follow("What was issued to them");
+    await ana.says("1 entry");
+    const serial = await ana.page.locator(".row-about span", { hasText: "Serial" }).locator("code").textContent();
+    await follow("What they did");
+    await ana.says("principal.registered");
+    await follow("What was done to them");
+    await ana.says("grant.revoked");
+    await follow("Invites that they made");
+    await ana.says("Nothing was found.");
+    await ana.page.getByRole("link", { name: "Show all" }).click();
+    await ana.page.locator("li", { hasText: "redeemed" }).waitFor();
+    // As openssl prints it, and as a browser does.
+    for (const text of [serial.toUpperCase(), serial.replace(/..(?=.)/g, "$&:"), `serial=${serial.toUpperCase()}`, ` ${serial} `, id]) {
+      await section("credentials");
+      await ana.page.getByLabel("Search").fill(text);
+      const [request] = await Promise.all([ana.page.waitForRequest(/credentials\?.*=/), ana.button("Search").click()]);
+      assert.deepEqual(Object.fromEntries(new URL(request.url()).searchParams), text === id ? { principal: id } : { serial }, text);
+      await ana.says("1 entry");
+    }
+    await section("credentials");
+    await ana.page.getByLabel("By").selectOption("gha-oidc");
+    await ana.button("Search").click();
+    await ana.says("Nothing was found.");
+    await ana.page.getByLabel("By").selectOption("passkey");
+    await ana.button("Search").click();
+    await ana.says("1 entry");
+    await section("sessions");
+    await ana.page.getByLabel("By").selectOption("passkey");
+    await ana.button("Show").click();
+    await ana.says("2 entries");
+    await section("audit");
+    await ana.page.getByLabel("Search").fill(id);
+    await ana.page.getByLabel("Look at").selectOption("to what");
+    await ana.button("Search").click();
+    await ana.says("grant.revoked");
+    for (const name of ["sessions", "authenticators"]) {
+      await section(`${name}?principal=${id}&state=x`);
+      await ana.says("1 entry");
+    }
+  });
+
   test("revokes a pair and ends a session: there it is over at once", async () => {
     await ben.go("/me");
     await ben.button("Make a pair").click();
     await ben.says("Issued.");
     await section("credentials");
-    const issued = ana.page.locator("li", { hasText: await benId() });
+    const issued = ana.page.locator("li", { hasText: await benId() }).first();
     await issued.getByRole("button", { name: "Revoke" }).click();
     await dialog().getByRole("button", { name: "Revoke" }).click();
     await ana.says("The pair was revoked.");

@@ -14,30 +14,40 @@ const app = byId("app");
 
 type Name = keyof typeof words.sections;
 
-type Section = (me: Me, detail: string | undefined) => HTMLElement | Promise<HTMLElement>;
+/** What the address says beside the section's name. */
+export interface Place {
+  detail: string | undefined;
+  /** What its list is narrowed to. */
+  only: Record<string, string>;
+}
+
+type Section = (me: Me, place: Place) => HTMLElement | Promise<HTMLElement>;
 
 /** What isn't seen first is fetched when it is wanted. */
 const lists = () => import("../console/sections.ts");
 
 const SECTIONS: Record<Name, Section> = {
   overview,
-  principals: async (_, id) => (await lists()).principals(id),
-  authenticators: async () => (await lists()).authenticators(),
-  sessions: async () => (await lists()).sessions(),
-  invites: async (me) => (await import("../console/invites.ts")).invites(me),
-  credentials: async () => (await lists()).credentials(),
-  audit: async () => (await lists()).audit(),
+  principals: async (me, { detail }) => (await lists()).principals(me, detail),
+  grants: async (_, { only }) => (await lists()).grants(only),
+  authenticators: async (_, { only }) => (await lists()).authenticators(only),
+  sessions: async (_, { only }) => (await lists()).sessions(only),
+  invites: async (me, { only }) => (await import("../console/invites.ts")).invites(me, only),
+  credentials: async (_, { only }) => (await lists()).credentials(only),
+  audit: async (_, { only }) => (await lists()).audit(only),
   keys: async () => (await lists()).keys(),
 };
 
 /** What the address asks for. */
-function wanted(): { name: Name; detail: string | undefined } {
-  const [name = "", detail] = location.hash.slice(1).split("/");
-  if (!Object.hasOwn(SECTIONS, name)) return { name: "overview", detail: undefined };
+function wanted(): Place & { name: Name } {
+  const [where = "", query = ""] = location.hash.slice(1).split("?");
+  const [name = "", detail] = where.split("/");
+  if (!Object.hasOwn(SECTIONS, name)) return { name: "overview", detail: undefined, only: {} };
+  const only = Object.fromEntries(new URLSearchParams(query));
   try {
-    return { name: name as Name, detail: detail ? decodeURIComponent(detail) : undefined };
+    return { name: name as Name, detail: detail ? decodeURIComponent(detail) : undefined, only };
   } catch {
-    return { name: name as Name, detail: undefined };
+    return { name: name as Name, detail: undefined, only };
   }
 }
 
@@ -45,14 +55,14 @@ function show(me: Me): void {
   const links = (Object.keys(SECTIONS) as Name[]).map((name) => h("a", { href: `#${name}` }, words.sections[name]));
   const panel = h("div", { class: "panel" });
   const turn = async (isFirst: boolean) => {
-    const { name, detail } = wanted();
+    const { name, ...place } = wanted();
     const asked = location.hash;
     for (const link of links) {
       if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     document.title = `${words.sections[name]} · ${words.title}`;
-    const section = await Promise.resolve(SECTIONS[name](me, detail)).catch(() => {
+    const section = await Promise.resolve(SECTIONS[name](me, place)).catch(() => {
       const status = new Status();
       status.failed(new Unreachable(), button(strings.common.retry, () => turn(isFirst)));
       return status.element;
