@@ -15,6 +15,7 @@ import { startAuthority } from "./support/authority.mjs";
 import { CODE } from "./support/browser.mjs";
 import { execute, missing } from "./support/foreign.mjs";
 import { Person, executablePath, openBrowser } from "./support/pages.mjs";
+import { meanwhile, noSqlite } from "./support/state.mjs";
 
 const skip = executablePath ? false : "chromium is not installed";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -638,6 +639,47 @@ describe("an administrator in the console", { skip }, () => {
     await ana.button("Turn away").click();
     await dialog().getByRole("button", { name: "Turn away" }).click();
     await ana.says("Nobody else could administer this authority then.");
+  });
+
+  test("shows a passkey again when it is a while ago, and only then is it done", { skip: noSqlite }, async () => {
+    const id = await benId();
+    const now = async () => {
+      const { items } = await ana.page.evaluate(async (id) => (await fetch(`/admin/principals?q=${id}`)).json(), id);
+      return items[0].disabledAt;
+    };
+    await section(`principals/${id}`);
+    const { value: secret } = (await ana.context.cookies()).find(({ name }) => name === "notme_session");
+    await meanwhile(authority, "UPDATE sessions SET verified_at = verified_at - 600");
+    const asked = [];
+    const note = (response) => {
+      const { pathname } = new URL(response.url());
+      if (response.request().method() === "POST") asked.push(`${pathname.split("/").slice(-2).join("/")} ${response.status()}`);
+    };
+    ana.page.on("response", note);
+    const turnAway = async () => {
+      await ana.button("Turn away").click();
+      await dialog().getByRole("button", { name: "Turn away" }).click();
+      await dialog().getByRole("heading", { name: "Show your passkey again" }).waitFor();
+    };
+    await turnAway();
+    await dialog().getByRole("button", { name: "Cancel" }).click();
+    await dialog().waitFor({ state: "detached" });
+    assert.deepEqual(asked, [`${id}/disable 403`], "cancelled");
+    assert.equal(await now(), 0);
+    assert.equal(await ana.page.getByText("They were turned away.").count(), 0);
+    asked.length = 0;
+    await turnAway();
+    await dialog().getByRole("button", { name: "Use my passkey" }).click();
+    await ana.says("They were turned away.");
+    ana.page.off("response", note);
+    assert.deepEqual(asked, [`${id}/disable 403`, "step-up/options 200", "step-up/verify 200", `${id}/disable 200`]);
+    assert.ok((await now()) > 0);
+    const cookie = (await ana.context.cookies()).find(({ name }) => name === "notme_session");
+    assert.notEqual(cookie.value, secret, "the session goes on under another secret");
+    // Now it counts for a while.
+    await ana.button("Let in again").click();
+    await dialog().getByRole("button", { name: "Let in again" }).click();
+    await ana.says("They may sign in again.");
   });
 
   test("takes an invite back", async () => {
