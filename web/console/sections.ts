@@ -252,8 +252,7 @@ export function credentials(given: Given): HTMLElement {
         return row(
           [code(one.identity), " ", badge(texts.states[one.state], kind), ...badges(one.scopes)],
           [
-            one.subject !== one.identity && h("span", {}, one.subject),
-            one.principal !== undefined && principalLink(one.principal, texts.whose),
+            one.principal === undefined ? one.subject !== one.identity && h("span", {}, one.subject) : principalLink(one.principal, one.subject),
             about(words.method, method(one.method)),
             about(texts.issued, when(one.issuedAt)),
             about(texts.expires, when(one.expiresAt)),

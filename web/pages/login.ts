@@ -75,11 +75,12 @@ async function perform(ceremony: () => Promise<unknown>): Promise<void> {
 
 let isOffering = false;
 
-function signInForm(): HTMLElement {
+function signInForm(isSignedIn: boolean): HTMLElement {
   const { element } = field(words.fieldLabel, { hint: words.fieldHint, autocomplete: "username webauthn", inputmode: "none", maxlength: 0 });
   isOffering = true;
   void waitForChoice();
-  return h("div", {}, element, h("p", { class: "actions" }, button(words.button, () => perform(() => signIn(telling(status))), "primary")));
+  const send = button(words.button, () => perform(() => signIn(telling(status))), isSignedIn ? "" : "primary");
+  return h("div", { class: isSignedIn ? "part" : "" }, element, h("p", { class: "actions" }, send));
 }
 
 const codeField = () => field(words.codeLabel, { hint: words.codeHint, type: "password", autocomplete: "one-time-code", required: true });
@@ -97,7 +98,7 @@ function firstBoot(): HTMLElement[] {
 
 function openRegistration(isSignedIn: boolean): HTMLElement {
   // Whoever is signed in is somebody already.
-  if (isSignedIn) return h("section", { class: "part" }, h("h2", {}, words.registerHeadline), h("p", {}, words.registerSignedIn), signOutButton());
+  if (isSignedIn) return h("section", { class: "part" }, h("h2", {}, words.registerHeadline), h("p", {}, words.registerSignedIn));
   const name = nameField();
   const wish = () => ({ displayName: name.input.value.trim() });
   return h(
@@ -131,7 +132,7 @@ function content(door: Door, isSignedIn: boolean): (HTMLElement | undefined)[] {
   if (stopped) return [stopped];
   if (door.firstBoot === "armed") return firstBoot();
   if (door.firstBoot === "unconfigured") return [empty(words.unconfigured, words.unconfiguredNext)];
-  return [signInForm(), door.registration ? openRegistration(isSignedIn) : undefined, recovery()];
+  return [signInForm(isSignedIn), door.registration ? openRegistration(isSignedIn) : undefined, recovery()];
 }
 
 /** Who is signed in in this browser already, if anybody. */
@@ -154,7 +155,7 @@ async function start(): Promise<void> {
   status.clear();
   if (name !== undefined) {
     const go = h("a", { class: "button primary", href: destination }, words.continue);
-    app.append(h("p", {}, words.already(name)), h("p", { class: "actions" }, go));
+    app.append(h("p", {}, words.already(name)), h("p", { class: "actions" }, go, signOutButton()));
   }
   // The status stands below what it is about.
   app.append(...content(door, name !== undefined).filter((part) => part !== undefined));
