@@ -195,6 +195,7 @@ describe("a person in front of the pages", { skip }, () => {
     await late.says("This invite can't be used.");
     await late.go("/join");
     await late.says("There is no invite in this address.");
+    assert.equal(await late.page.getByText("You are invited").count(), 0);
   });
 
   test("opens another invite in the same tab, whose token is gone as soon", async () => {

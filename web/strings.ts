@@ -116,6 +116,7 @@ export const strings = {
   join: {
     title: "Join · notme",
     headline: "You are invited",
+    noHeadline: "No invite",
     window: "join",
     looking: "Looking at the invite…",
     offer: (name: string) => `${name} invites you to this authority.`,

@@ -11,6 +11,7 @@ import { scope } from "../lib/words.ts";
 
 const words = strings.join;
 const app = byId("app");
+const title = byId("title");
 const status = new Status();
 
 let token = "";
@@ -24,11 +25,18 @@ function take(): boolean {
   return true;
 }
 
+/** There is none, or none that is good. */
+function without(text: string, next: string): void {
+  title.textContent = words.noHeadline;
+  app.replaceChildren(empty(text, next));
+}
+
 async function start(): Promise<void> {
   const asked = token;
   status.clear();
+  title.textContent = words.headline;
   app.replaceChildren(status.element);
-  if (!token) return app.replaceChildren(empty(words.none, words.noneNext));
+  if (!token) return without(words.none, words.noneNext);
   if (!canUsePasskeys()) return app.replaceChildren(empty(strings.login.noWebAuthn, strings.login.noWebAuthnNext));
   status.busy(words.looking);
   try {
@@ -51,7 +59,7 @@ async function start(): Promise<void> {
     );
   } catch (error) {
     if (asked !== token) return;
-    if (error instanceof Refusal && error.status < 500 && error.status !== 429) return app.replaceChildren(empty(words.bad, words.badNext));
+    if (error instanceof Refusal && error.status < 500 && error.status !== 429) return without(words.bad, words.badNext);
     status.failed(error, button(strings.common.retry, start));
   }
 }
