@@ -8,7 +8,7 @@ import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { startIssuer } from "./support/issuer.mjs";
-import { databaseOf, longAgo, noSqlite, query, sqlite } from "./support/state.mjs";
+import { databaseOf, longAgo, meanwhile, noSqlite, query } from "./support/state.mjs";
 
 const noKnife = noSqlite || (THROUGH_WRANGLER && "its state is elsewhere");
 const start = (vars = {}) => startAuthority({ vars: { BOOTSTRAP_CODE: CODE, ...vars } });
@@ -69,13 +69,6 @@ async function all({ get }, path, more = {}) {
     items.push(...json.items);
     if (!(cursor = json.next)) return items;
   }
-}
-
-/** Changes the state of an authority while it is stopped. */
-async function knife(authority, statements) {
-  await authority.kill9();
-  sqlite(databaseOf(authority.stateDir), statements);
-  await authority.restart();
 }
 
 /** Lines of the trail about something. */
@@ -196,7 +189,7 @@ describe("the routes of administrators", () => {
   });
 
   test("show dangerous ones a passkey that was shown a short while ago", { skip: noKnife }, async () => {
-    await knife(authority, longAgo(301));
+    await meanwhile(authority, longAgo(301));
     const fresh = [];
     for (const [method, path, body] of routes()) {
       const answer = await admin.browser.call(method, path, body ?? (method === "POST" ? {} : undefined));
@@ -247,7 +240,7 @@ describe("what is taken back", () => {
   test("what is granted to a session waits for a passkey, which changes its secret", { skip: noKnife }, async () => {
     const ben = await guest(authority, admin, "Ben");
     done(await admin.remove(`/admin/principals/${ben.id}/grants/bridgeCert`));
-    await knife(authority, longAgo(10));
+    await meanwhile(authority, longAgo(10));
     for (const scope of ["authorityManage", "bridgeCert"]) done(await admin.post(`/admin/principals/${ben.id}/grants`, { scope }));
     const { json: before } = await ben.browser.me();
     assert.deepEqual([before.scopes, before.pending, before.isAdmin], [[], ["bridgeCert", "authorityManage"], false]);
@@ -261,7 +254,7 @@ describe("what is taken back", () => {
     assert.equal((await ben.get("/admin/audit")).status, 200);
     assert.equal((await mint(ben.browser)).status, 200);
     // Another end for what is granted already is nothing to wait for.
-    await knife(authority, longAgo(10));
+    await meanwhile(authority, longAgo(10));
     done(await admin.post(`/admin/principals/${ben.id}/grants`, { scope: "bridgeCert", expiresAt: Math.floor(Date.now() / 1000) + 3600 }));
     assert.deepEqual((await ben.browser.me()).json.pending, []);
   });
@@ -610,7 +603,7 @@ describe("issued credentials", { skip: noKnife }, () => {
   });
 
   test("expire, are of an epoch, and are forgotten 30 days later", async () => {
-    await knife(authority, `
+    await meanwhile(authority, `
       UPDATE credentials SET expires_at = unixepoch() - 1 WHERE method = 'gha-oidc';
       UPDATE credentials SET epoch = epoch + 1 WHERE method = 'passkey';`);
     const states = async (more) => (await all(admin, "/admin/credentials", more)).map(({ method, state }) => `${method} ${state}`);
@@ -627,7 +620,7 @@ describe("issued credentials", { skip: noKnife }, () => {
     assert.deepEqual(await trail(admin, { action: "credential.revoked" }), []);
 
     const old = Math.floor(Date.now() / 1000) - 30 * 86400 - 300 - 10;
-    await knife(authority, `
+    await meanwhile(authority, `
       WITH RECURSIVE n(i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n WHERE i < 2499)
         INSERT INTO credentials SELECT ${old * 2 ** 20} + i, randomblob(16), randomblob(16), 's', 'i', NULL, 'm', '[]', 1, ${old}, ${old + 300}, NULL, NULL FROM n;
       INSERT INTO credentials VALUES (${(old + 3600) * 2 ** 20}, randomblob(16), randomblob(16), 'kept', 'i', NULL, 'm', '[]', 1, ${old + 3600}, ${old + 3900}, NULL, NULL);`);

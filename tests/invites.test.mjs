@@ -6,7 +6,7 @@ import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { EDDSA, ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys } from "./support/client.mjs";
-import { databaseOf, longAgo, noSqlite, query, sqlite } from "./support/state.mjs";
+import { databaseOf, longAgo, meanwhile, noSqlite, query } from "./support/state.mjs";
 
 const start = (vars = {}) => startAuthority({ vars: { BOOTSTRAP_CODE: CODE, ...vars } });
 const elsewhere = noSqlite || (THROUGH_WRANGLER && "its state is elsewhere");
@@ -16,13 +16,6 @@ function refused(answer, status, code) {
   assert.equal(answer.status, status, answer.text);
   assert.equal(answer.json.code, code, answer.text);
   assert.ok(!answer.set, "no cookie");
-}
-
-/** Changes rows while nobody has the database open. */
-async function meanwhile(authority, statements) {
-  await authority.kill9();
-  sqlite(databaseOf(authority.stateDir), statements);
-  await authority.restart();
 }
 
 /** The trail's lines with this action, the oldest first. */

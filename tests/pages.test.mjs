@@ -1,6 +1,5 @@
 // People in front of a real browser, through the real pages.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
 import { readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -15,9 +14,9 @@ import { startAuthority } from "./support/authority.mjs";
 import { CODE } from "./support/browser.mjs";
 import { execute, missing } from "./support/foreign.mjs";
 import { Person, executablePath, openBrowser } from "./support/pages.mjs";
+import { longAgo, meanwhile, noSqlite } from "./support/state.mjs";
 
 const skip = executablePath ? false : "chromium is not installed";
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const HOSTILE = '<img src=x onerror="document.title=1">"\'&lt;';
 const SECOND_CODE = "another-horse-battery-staple";
 
@@ -125,6 +124,27 @@ describe("a person in front of the pages", { skip }, () => {
     assert.equal(readFileSync(await (await download).path(), "utf8").trim(), mtls.trim());
   });
 
+  test("adds a passkey only on a device that has none, for nobody new, and signed in", async () => {
+    const add = async () => {
+      await ana.button("Add a passkey").click();
+      await ana.page.getByRole("dialog").getByRole("button", { name: "Add a passkey" }).click();
+    };
+    const sent = [];
+    const note = (request) => void (request.url().endsWith("/register/options") && sent.push(request.postDataJSON()));
+    ana.page.on("request", note);
+    await add();
+    await ana.says("This device has a passkey of yours for this authority already.");
+    ana.page.off("request", note);
+    assert.deepEqual(sent, [{ further: true }], "a name would make somebody new");
+    await ana.page.route("**/register/options", (route) => route.fulfill({ status: 401, json: { error: "no session", code: "no_session" } }));
+    await add();
+    const link = ana.page.getByRole("link", { name: "Sign in again" });
+    assert.equal(await link.getAttribute("href"), "/login?return_to=%2Fme");
+    await ana.page.unroute("**/register/options");
+    await ana.go("/me");
+    await ana.says("Add a second on another device");
+  });
+
   test("adds a passkey, names it, and takes it away; a name is nothing but text", async () => {
     // The first device isn't at hand: one that has a passkey already makes no other.
     await ana.removeDevice();
@@ -175,6 +195,57 @@ describe("a person in front of the pages", { skip }, () => {
     await late.says("This invite can't be used.");
     await late.go("/join");
     await late.says("There is no invite in this address.");
+    assert.equal(await late.page.getByText("You are invited").count(), 0);
+  });
+
+  test("opens another invite in the same tab, whose token is gone as soon", async () => {
+    const links = [];
+    for (const scope of ["administer this authority", "mint certificates for workloads"]) {
+      await ana.go("/");
+      await ana.go("/console#invites");
+      await ana.page.getByLabel(scope).check();
+      await ana.button("Make the invite").click();
+      await ana.says("Here it is.");
+      links.push(await ana.page.locator(".once pre").textContent());
+    }
+    const eve = await meet();
+    await eve.page.goto(links[0]);
+    await eve.says("administer this authority");
+    // Nothing but the fragment is another: no page is loaded.
+    await eve.page.evaluate((link) => void (location.href = link), links[1]);
+    await eve.says("mint certificates for workloads");
+    assert.equal(await eve.page.getByText("administer this authority").count(), 0);
+    assert.equal(eve.page.url(), `${authority.url}/join`);
+    await eve.page.goBack();
+    assert.equal(await eve.page.evaluate(() => location.href), `${authority.url}/join`, "nor is the first one's in the history");
+    // Other fragments are none of ours, such as that of the link to the content.
+    await eve.page.evaluate(() => void (location.hash = "main"));
+    await eve.says("mint certificates for workloads");
+    await eve.page.getByLabel("Your name").fill("   ");
+    await eve.button("Make a passkey and join").click();
+    assert.ok(await eve.page.getByLabel("Your name").evaluate((name) => name.matches(":invalid")), "spaces are no name");
+    await eve.page.getByLabel("Your name").fill("Eve");
+    await eve.button("Make a passkey and join").click();
+    await eve.at("/me");
+    await eve.says("mint certificates for workloads");
+  });
+
+  test("is led to sign in, and from there back to where they were", async () => {
+    const [, ben] = people;
+    await ben.context.clearCookies();
+    await ben.touch(false);
+    await ben.go("/console#audit?action=x");
+    await ben.at("/login?return_to=%2Fconsole%23audit%3Faction%3Dx");
+    await ben.touch(true);
+    await ben.go(new URL(ben.page.url()).pathname + new URL(ben.page.url()).search);
+    await ben.at("/console#audit?action=x");
+    // Their session ends after the page was sent, and before its script asks.
+    await ben.touch(false);
+    await ben.page.route("**/me", (route) => (route.request().resourceType() === "fetch" ? route.fulfill({ status: 401, json: { error: "no session", code: "no_session" } }) : route.continue()));
+    await ben.go("/me");
+    await ben.at("/login?return_to=%2Fme");
+    await ben.page.unroute("**/me");
+    await ben.touch(true);
   });
 
   test("signs out, and signs in by the list that the browser offers", async () => {
@@ -318,45 +389,6 @@ describe("a person in front of the pages", { skip }, () => {
     }
   });
 
-  test("can use every page whatever they see, hear, and hold in their hand", async () => {
-    const [, ben] = people;
-    const state = await ben.context.storageState();
-    const paths = ["/", "/login", "/join", "/me", "/console", "/console#principals", "/console#invites", "/console#credentials", "/console#audit", "/console#keys", "/nope"];
-    for (const colorScheme of ["light", "dark"]) {
-      for (const width of [360, 1280]) {
-        const options = { colorScheme, viewport: { width, height: 740 }, reducedMotion: "reduce", storageState: state };
-        const context = await browser.newContext(options);
-        const page = await context.newPage();
-        for (const path of paths) {
-          await page.goto("about:blank");
-          await page.goto(authority.url + path);
-          await page.waitForLoadState("networkidle");
-          await page.evaluate(AXE);
-          const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-          const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
-          assert.deepEqual(told, [], `${path} ${colorScheme} ${width}`);
-          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-          assert.ok(overflow <= 0, `${path} ${width}: scrolls sideways`);
-        }
-        // A dialog is in the middle, has the focus, and gives it back.
-        await page.goto(`${authority.url}/console#keys`);
-        const opens = page.getByRole("button", { name: "Begin a new epoch…" });
-        await opens.click();
-        await page.evaluate(AXE);
-        const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-        assert.deepEqual(violations.map(({ id }) => id), [], `dialog ${colorScheme} ${width}`);
-        const box = await page.getByRole("dialog").boundingBox();
-        const room = await page.evaluate(() => document.documentElement.clientWidth);
-        assert.ok(Math.abs(box.x + box.width / 2 - room / 2) <= 10, JSON.stringify(box));
-        assert.equal(await page.evaluate(() => document.activeElement.tagName), "INPUT");
-        await page.keyboard.press("Escape");
-        await page.getByRole("dialog").waitFor({ state: "detached" });
-        assert.ok(await opens.evaluate((button) => button === document.activeElement));
-        await context.close();
-      }
-    }
-  });
-
   test("recovers the authority by a new code, and removes nobody", async () => {
     await authority.restart({ vars: { BOOTSTRAP_CODE: SECOND_CODE } });
     const cleo = await meet();
@@ -422,6 +454,13 @@ describe("an administrator in the console", { skip }, () => {
     await ana.says("It was granted.");
     await ben.go("/me");
     await ben.says("mint certificates for workloads");
+    // A session that was stolen gains nothing: it takes Ben's passkey.
+    const pending = ben.page.getByText("May, with a passkey");
+    await pending.waitFor();
+    await ben.button("Use my passkey").click();
+    await ben.page.getByRole("dialog").getByRole("button", { name: "Use my passkey" }).click();
+    await pending.waitFor({ state: "detached" });
+    await ben.says("mint certificates for workloads");
     await ana.page.locator("li", { hasText: "certMint" }).getByRole("button", { name: "Take back" }).click();
     await dialog().getByRole("button", { name: "Take back" }).click();
     await ana.says("The grant was taken back.");
@@ -434,12 +473,119 @@ describe("an administrator in the console", { skip }, () => {
     await ana.says("Nothing was found.");
   });
 
+  test("makes another administrator, who comes to the console with a passkey", async () => {
+    await section(`principals/${await benId()}`);
+    await ana.page.getByLabel("Scope").selectOption("authorityManage");
+    await ana.button("Grant").click();
+    await ana.says("It was granted.");
+    await ben.go("/console");
+    await ben.says("You may administer this authority from now on.");
+    await ben.button("Use my passkey").click();
+    await ben.page.getByRole("dialog").getByRole("button", { name: "Use my passkey" }).click();
+    await ben.page.getByRole("navigation", { name: "Sections" }).waitFor();
+    await ana.page.locator("li", { hasText: "authorityManage" }).getByRole("button", { name: "Take back" }).click();
+    await dialog().getByRole("button", { name: "Take back" }).click();
+    await ana.says("The grant was taken back.");
+    await ben.go("/console");
+    await ben.says("You may not administer this authority.");
+  });
+
+  test("grants for a time, and no more than they have; sees who may do what", async () => {
+    const id = await benId();
+    await section(`principals/${id}`);
+    const scopes = ana.page.getByLabel("Scope");
+    await scopes.waitFor();
+    assert.deepEqual(await scopes.locator("option").allTextContents(), ["bridgeCert", "authorityManage", "certMint"], "what Ana has, and nothing else");
+    assert.equal(await scopes.inputValue(), "authorityManage", "what Ben lacks");
+    await scopes.selectOption("certMint");
+    const until = ana.page.getByLabel("Until, in UTC");
+    await until.fill("2001-02-03T04:05");
+    await ana.button("Grant").click();
+    assert.ok(await until.evaluate((input) => input.matches(":invalid")), "what would be over");
+    const end = new Date(Date.now() + 172_800_000).toISOString().slice(0, 16);
+    await until.fill(end);
+    await ana.button("Grant").click();
+    await ana.says("It was granted.");
+    await ana.page.locator("li", { hasText: "certMint" }).getByText(`${end.replace("T", " ")} UTC`).waitFor();
+    await section("grants");
+    await ana.says("5 entries");
+    await ana.page.getByLabel("Scope").selectOption("certMint");
+    await ana.button("Show").click();
+    await ana.says("2 entries");
+    const own = ana.page.locator("li", { hasText: "Granted by their registration" });
+    assert.match(await own.textContent(), /^AnacertMint.*Until for good/);
+    await section(`grants?principal=${id}`);
+    await ana.says("2 entries");
+    await ana.page.locator(".only", { hasText: `Those of ${id}` }).waitFor();
+    await ana.page.locator("li", { hasText: "certMint" }).getByRole("button", { name: "Take back" }).click();
+    await dialog().getByText("mint certificates for workloads").waitFor();
+    await dialog().getByRole("button", { name: "Take back" }).click();
+    await ana.says("The grant was taken back.");
+    await ana.says("1 entry");
+    await ben.go("/me");
+    await ben.says("have certificates for themselves");
+    assert.equal(await ben.page.getByText("mint certificates for workloads").count(), 0);
+    await ana.page.getByRole("link", { name: "Show all" }).click();
+    await ana.says("4 entries");
+  });
+
+  test("is led from a principal to what is theirs, and finds what tools print", async () => {
+    await ben.go("/me");
+    await ben.button("Make a pair").click();
+    await ben.says("Issued.");
+    const id = await benId();
+    const follow = async (name) => {
+      await section(`principals/${id}`);
+      await ana.page.getByRole("link", { name, exact: true }).click();
+      await ana.page.locator(".only", { hasText: id }).waitFor();
+    };
+    await follow("What was issued to them");
+    await ana.says("1 entry");
+    const serial = await ana.page.locator(".row-about span", { hasText: "Serial" }).locator("code").textContent();
+    await follow("What they did");
+    await ana.says("principal.registered");
+    await follow("What was done to them");
+    await ana.says("grant.revoked");
+    await follow("Invites that they made");
+    await ana.says("Nothing was found.");
+    await ana.page.getByRole("link", { name: "Show all" }).click();
+    await ana.page.locator("li", { hasText: "redeemed" }).waitFor();
+    // As openssl prints it, and as a browser does.
+    for (const text of [serial.toUpperCase(), serial.replace(/..(?=.)/g, "$&:"), `serial=${serial.toUpperCase()}`, ` ${serial} `, id]) {
+      await section("credentials");
+      await ana.page.getByLabel("Search").fill(text);
+      const [request] = await Promise.all([ana.page.waitForRequest(/credentials\?.*=/), ana.button("Search").click()]);
+      assert.deepEqual(Object.fromEntries(new URL(request.url()).searchParams), text === id ? { principal: id } : { serial }, text);
+      await ana.says("1 entry");
+    }
+    await section("credentials");
+    await ana.page.getByLabel("By").selectOption("gha-oidc");
+    await ana.button("Search").click();
+    await ana.says("Nothing was found.");
+    await ana.page.getByLabel("By").selectOption("passkey");
+    await ana.button("Search").click();
+    await ana.says("1 entry");
+    await section("sessions");
+    await ana.page.getByLabel("By").selectOption("passkey");
+    await ana.button("Show").click();
+    await ana.says("2 entries");
+    await section("audit");
+    await ana.page.getByLabel("Search").fill(id);
+    await ana.page.getByLabel("Look at").selectOption("to what");
+    await ana.button("Search").click();
+    await ana.says("grant.revoked");
+    for (const name of ["sessions", "authenticators"]) {
+      await section(`${name}?principal=${id}&state=x`);
+      await ana.says("1 entry");
+    }
+  });
+
   test("revokes a pair and ends a session: there it is over at once", async () => {
     await ben.go("/me");
     await ben.button("Make a pair").click();
     await ben.says("Issued.");
     await section("credentials");
-    const issued = ana.page.locator("li", { hasText: await benId() });
+    const issued = ana.page.locator("li", { hasText: await benId() }).first();
     await issued.getByRole("button", { name: "Revoke" }).click();
     await dialog().getByRole("button", { name: "Revoke" }).click();
     await ana.says("The pair was revoked.");
@@ -479,6 +625,47 @@ describe("an administrator in the console", { skip }, () => {
     await ana.says("Nobody else could administer this authority then.");
   });
 
+  test("shows a passkey again when it is a while ago, and only then is it done", { skip: noSqlite }, async () => {
+    const id = await benId();
+    const now = async () => {
+      const { items } = await ana.page.evaluate(async (id) => (await fetch(`/admin/principals?q=${id}`)).json(), id);
+      return items[0].disabledAt;
+    };
+    await section(`principals/${id}`);
+    const { value: secret } = (await ana.context.cookies()).find(({ name }) => name === "notme_session");
+    await meanwhile(authority, longAgo(600));
+    const asked = [];
+    const note = (response) => {
+      const { pathname } = new URL(response.url());
+      if (response.request().method() === "POST") asked.push(`${pathname.split("/").slice(-2).join("/")} ${response.status()}`);
+    };
+    ana.page.on("response", note);
+    const turnAway = async () => {
+      await ana.button("Turn away").click();
+      await dialog().getByRole("button", { name: "Turn away" }).click();
+      await dialog().getByRole("heading", { name: "Show your passkey again" }).waitFor();
+    };
+    await turnAway();
+    await dialog().getByRole("button", { name: "Cancel" }).click();
+    await dialog().waitFor({ state: "detached" });
+    assert.deepEqual(asked, [`${id}/disable 403`], "cancelled");
+    assert.equal(await now(), 0);
+    assert.equal(await ana.page.getByText("They were turned away.").count(), 0);
+    asked.length = 0;
+    await turnAway();
+    await dialog().getByRole("button", { name: "Use my passkey" }).click();
+    await ana.says("They were turned away.");
+    ana.page.off("response", note);
+    assert.deepEqual(asked, [`${id}/disable 403`, "step-up/options 200", "step-up/verify 200", `${id}/disable 200`]);
+    assert.ok((await now()) > 0);
+    const cookie = (await ana.context.cookies()).find(({ name }) => name === "notme_session");
+    assert.notEqual(cookie.value, secret, "the session goes on under another secret");
+    // Now it counts for a while.
+    await ana.button("Let in again").click();
+    await dialog().getByRole("button", { name: "Let in again" }).click();
+    await ana.says("They may sign in again.");
+  });
+
   test("takes an invite back", async () => {
     const link = await invite();
     await ana.page.locator("li", { hasText: "open" }).getByRole("button", { name: "Take back" }).first().click();
@@ -508,6 +695,8 @@ describe("an administrator in the console", { skip }, () => {
     await dialog().getByRole("textbox").fill("revoke everything");
     await dialog().getByRole("button", { name: "Begin a new epoch" }).click();
     await ana.says("Epoch 2 has begun.");
+    assert.ok(![before, after].includes(await key()), "a new epoch has a new key");
+    assert.equal(await ana.page.getByText("The key stays").count(), 0);
     const bundle = await (await fetch(`${authority.url}/internal/ca-bundle`)).json();
     assert.equal(bundle.epoch, 2);
   });
@@ -571,6 +760,29 @@ describe("an authority that isn't ready for people", { skip }, () => {
       await person.at("/me");
       await person.go("/console");
       await person.says("You may not administer this authority.");
+      // Who is signed in is somebody already.
+      await person.touch(false);
+      await person.go("/login?return_to=/console");
+      await person.says("You are signed in as Dora.");
+      await person.says("To register somebody else in this browser, sign out first.");
+      assert.equal(await person.button("Make a passkey").count(), 0);
+      await person.button("Sign out").click();
+      await person.button("Make a passkey").waitFor();
+      assert.equal(await person.page.getByText("You are signed in as Dora.").count(), 0);
+      assert.equal(new URL(person.page.url()).search, "?return_to=/console");
+      // Another person has another device.
+      await person.removeDevice();
+      await person.addDevice();
+      const name = person.page.getByLabel("Your name").first();
+      await name.fill("  ");
+      await person.button("Make a passkey").click();
+      assert.ok(await name.evaluate((input) => input.matches(":invalid")), "spaces are no name");
+      await name.fill("Emil");
+      const [request] = await Promise.all([person.page.waitForRequest("**/register/options"), person.button("Make a passkey").click()]);
+      assert.deepEqual(request.postDataJSON(), { displayName: "Emil" });
+      await person.at("/console");
+      await person.go("/me");
+      await person.page.getByRole("heading", { name: "Emil", exact: true }).waitFor();
     } finally {
       await authority.stop();
     }

@@ -20,6 +20,7 @@ const PAGES = {
   me: "/me",
   overview: "/console",
   principals: "/console#principals",
+  grants: "/console#grants",
   authenticators: "/console#authenticators",
   sessions: "/console#sessions",
   invites: "/console#invites",
@@ -44,7 +45,7 @@ const STATES = {
   invite: ["invites", async (person) => {
     await person.button("Make the invite").click();
     await person.says("Here it is.");
-    await person.page.getByRole("heading", { name: "Make an invite" }).scrollIntoViewIfNeeded();
+    await person.page.evaluate(() => scrollTo(0, 0));
   }],
   mint: ["me", async (person) => {
     await person.button("Make a pair").click();
@@ -59,6 +60,33 @@ const STATES = {
   confirm: ["keys", async (person) => {
     await person.button("Begin a new epoch…").click();
     await person.page.getByRole("dialog").getByRole("textbox").fill("revoke");
+  }],
+  "step-up": ["keys", async (person) => {
+    await person.page.route("**/admin/epoch", (route) => route.fulfill({ status: 403, json: { error: "show a passkey again", code: "step_up_required" } }));
+    await person.button("Begin a new epoch…").click();
+    await person.page.getByRole("dialog").getByRole("textbox").fill("revoke everything");
+    await person.page.keyboard.press("Enter");
+    await person.page.getByRole("heading", { name: "Show your passkey again" }).waitFor();
+  }],
+  rename: ["me", async (person) => {
+    await person.button("Rename").click();
+  }],
+  narrowed: ["principals", async (person) => {
+    await person.page.getByRole("link", { name: "Ben Okafor" }).click();
+    await person.page.getByRole("link", { name: "What they did" }).click();
+    await person.says("1 entry");
+  }],
+  nothing: ["issued", async (person) => {
+    await person.page.getByLabel("Search").fill("nobody");
+    await person.button("Search").click();
+    await person.says("Nothing was found.");
+  }],
+  "signed-in": ["login", async (person) => {
+    await person.page.getByText("You are signed in as").waitFor();
+  }, "ana"],
+  offer: ["join", async (person) => {
+    await person.page.goto(open);
+    await person.says("You may then");
   }],
   recovery: ["login", async (person) => {
     await person.page.getByText("Every administrator lost their passkey?").click();
@@ -75,6 +103,9 @@ const MOST = 60_000;
 // Comes with wrangler.
 const sharp = createRequire(createRequire(join(ROOT, "package.json")).resolve("miniflare"))("sharp");
 
+/** An invite that nobody used. */
+let open;
+
 const authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE } });
 const browser = await openBrowser();
 try {
@@ -87,8 +118,8 @@ try {
     await ana.button("Make the invite").click();
     await ana.says("Here it is.");
     const link = await ana.page.locator(".once pre").textContent();
-    if (name.startsWith("Dora")) continue;
-    await (await Person.meet(browser, authority)).join(link, name);
+    if (name.startsWith("Dora")) open = link;
+    else await (await Person.meet(browser, authority)).join(link, name);
   }
   await ana.go("/me");
   await ana.button("Make a pair").click();
@@ -98,8 +129,8 @@ try {
   const signedOut = await Person.meet(browser, authority);
   await signedOut.touch(false);
   const shoot = async (name, colorScheme, width, height, fullPage) => {
-    const [shown, act] = STATES[name] ?? [name];
-    const person = shown === "login" ? signedOut : ana;
+    const [shown, act, who] = STATES[name] ?? [name];
+    const person = ["login", "join"].includes(shown) && !who ? signedOut : ana;
     const { page } = person;
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await page.setViewportSize({ width, height });

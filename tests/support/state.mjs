@@ -39,6 +39,13 @@ export function everything(file) {
   return execFileSync("python3", ["-c", program, file], { encoding: "utf8", maxBuffer: 1 << 28 });
 }
 
+/** Changes the state of an authority while it is stopped. */
+export async function meanwhile(authority, statements) {
+  await authority.kill9();
+  sqlite(databaseOf(authority.stateDir), statements);
+  await authority.restart();
+}
+
 /** Runs statements on a database that nobody else has open. */
 export function sqlite(file, statements) {
   const program = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit(); c.close()";

@@ -3,10 +3,11 @@
 import { strings } from "../strings.ts";
 import { ask, path } from "../lib/api.ts";
 import { h } from "../lib/dom.ts";
-import { about, list, row } from "../lib/list.ts";
+import { type Only, about, list, row } from "../lib/list.ts";
 import { DoneSchema, type Invited, InvitedSchema, InvitesSchema, type Me } from "../../gen/ts/api.ts";
 import { Status, attempt, badge, button, confirm, copyButton, empty, focus, form, pane, when, withPasskey } from "../lib/ui.ts";
 import { scope } from "../lib/words.ts";
+import { narrowedBy, principalLink } from "./links.ts";
 
 const texts = strings.console.invites;
 const TTLS = [
@@ -15,9 +16,10 @@ const TTLS = [
   [604_800, texts.ttls.week],
 ] as const;
 
-export function invites(me: Me): HTMLElement {
-  const lists = h("div", {}, all());
-  return h("div", {}, maker(me, () => lists.replaceChildren(all())), pane(texts.window, strings.console.sections.invites, lists));
+export function invites(me: Me, given: Record<string, string>): HTMLElement {
+  const only = narrowedBy("invites", given, ["principal"]);
+  const lists = h("div", {}, all(only));
+  return h("div", {}, maker(me, () => lists.replaceChildren(all(only))), pane(texts.window, strings.console.sections.invites, lists));
 }
 
 function maker(me: Me, made: () => void): HTMLElement {
@@ -68,12 +70,13 @@ async function show(invited: Invited): Promise<HTMLElement> {
   );
 }
 
-const all = (): HTMLElement =>
+const all = (only: Only | undefined): HTMLElement =>
   list({
     path: "/invites",
     schema: InvitesSchema,
     empty: empty(texts.empty),
-    states: texts.states,
+    choices: { state: { label: strings.console.state, values: texts.states } },
+    only,
     canExport: true,
     row: (one, reload, status) => {
       const takeBack = async () => {
@@ -85,10 +88,11 @@ const all = (): HTMLElement =>
       return row(
         [badge(texts.states[one.state], kind), ...one.scopes.map((name) => badge(name))],
         [
-          about(texts.by, one.createdByName),
+          about(texts.by, principalLink(one.createdBy, one.createdByName)),
           about(texts.made, when(one.createdAt)),
           about(texts.expires, when(one.expiresAt)),
           one.redeemedAt > 0 && about(texts.redeemed, when(one.redeemedAt)),
+          one.redeemedBy !== undefined && about(texts.redeemedBy, principalLink(one.redeemedBy, one.redeemedBy)),
         ],
         [one.state === "open" && button(texts.takeBack, takeBack, "danger")],
       );

@@ -5,13 +5,14 @@ import { ask, path } from "../lib/api.ts";
 import { h } from "../lib/dom.ts";
 import { about, list, row } from "../lib/list.ts";
 import * as wire from "../../gen/ts/api.ts";
-import { type Status, attempt, badge, button, code, confirm, empty, facts, field, pane, when, withPasskey, Status as Told } from "../lib/ui.ts";
+import { type Status, attempt, badge, button, code, confirm, during, empty, facts, field, pane, when, withPasskey, Status as Told } from "../lib/ui.ts";
 import { method, scope } from "../lib/words.ts";
+import { ID, listLink, narrowedBy, principalLink, serialOf } from "./links.ts";
 
 const words = strings.console;
 
-/** The id of a principal. */
-const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** What the address narrows a list to. */
+type Given = Record<string, string>;
 
 /** A change that is asked about first and may want a passkey. */
 async function change(status: Status, question: Parameters<typeof confirm>[0] | undefined, act: () => Promise<unknown>): Promise<boolean> {
@@ -19,13 +20,17 @@ async function change(status: Status, question: Parameters<typeof confirm>[0] | 
   return (await attempt(status, () => withPasskey(act))) !== undefined;
 }
 
-/** To a principal's own part of the console. */
-const principalLink = (id: string, name: string): HTMLElement => h("a", { href: `#principals/${encodeURIComponent(id)}` }, name || id);
-
 const badges = (scopes: string[]): HTMLElement[] => scopes.map((name) => badge(name));
 
-export function principals(id: string | undefined): HTMLElement {
-  if (id !== undefined) return principal(id);
+/** Ways in, of those that there may be. */
+const methods = (...names: string[]) => ({ label: words.method, values: Object.fromEntries(names.map((name) => [name, method(name)])) });
+
+const scopes = { label: words.grants.scope, values: Object.fromEntries(Object.keys(strings.scopes).map((name) => [name, name])) };
+
+const states = (values: Record<string, string>) => ({ label: words.state, values });
+
+export function principals(me: wire.Me, id: string | undefined): HTMLElement {
+  if (id !== undefined) return principal(me, id);
   const texts = words.principals;
   return pane(
     texts.window,
@@ -35,7 +40,7 @@ export function principals(id: string | undefined): HTMLElement {
       schema: wire.PrincipalsSchema,
       empty: empty(texts.empty),
       search: { hint: texts.hint, query: (q) => ({ q }) },
-      states: texts.states,
+      choices: { state: states(texts.states) },
       canExport: true,
       row: (one) =>
         row(
@@ -47,7 +52,7 @@ export function principals(id: string | undefined): HTMLElement {
 }
 
 /** One principal, and what can be done about them. */
-function principal(id: string): HTMLElement {
+function principal(me: wire.Me, id: string): HTMLElement {
   const texts = words.principals;
   const status = new Told();
   const body = h("div", {});
@@ -56,8 +61,8 @@ function principal(id: string): HTMLElement {
     const one = await attempt(status, () => ask("GET", path`/admin/principals/${id}`, wire.PrincipalSchema));
     if (!one) return body.replaceChildren(button(strings.common.retry, () => load()));
     status.clear();
-    if (said !== undefined) status.done(said);
     show(one);
+    if (said !== undefined) status.done(said);
   };
   const apply = async (said: string, question: Parameters<typeof confirm>[0] | undefined, act: () => Promise<unknown>) => {
     if (await change(status, question, act)) await load(said);
@@ -81,46 +86,92 @@ function principal(id: string): HTMLElement {
         [texts.invitedBy, one.createdBy === undefined ? strings.common.nobody : principalLink(one.createdBy, one.createdBy)],
       ),
       h("p", { class: "actions" }, one.disabledAt > 0 ? button(texts.enable, enable, "primary") : button(texts.disable, disable, "danger")),
-      grants(one),
+      h("h3", {}, words.sections.grants),
+      grantList({ query: { principal: id } }, texts.noGrants),
+      granting(one),
       h("h3", {}, words.sections.authenticators),
-      authenticatorList(id),
+      authenticatorList({ query: { principal: id } }),
       h("h3", {}, words.sections.sessions),
-      sessionList(id),
-    );
-  };
-  const grants = (one: wire.Principal) => {
-    const mayHave = Object.keys(strings.scopes).filter((name) => !one.scopes.includes(name));
-    const choice = h("select", { id: "scope" }, ...mayHave.map((name) => h("option", { value: name }, name)));
-    const grant = () => apply(texts.granted, undefined, () => ask("POST", path`/admin/principals/${id}/grants`, wire.DoneSchema, { scope: choice.value }));
-    const takeBack = (name: string) =>
-      apply(texts.takenBack, { title: texts.takeBackTitle, text: texts.takeBackText(one.displayName, scope(name)), action: texts.takeBack }, () =>
-        ask("DELETE", path`/admin/principals/${id}/grants/${name}`, wire.DoneSchema),
-      );
-    return h(
-      "section",
-      {},
-      h("h3", {}, texts.grants),
+      sessionList({ query: { principal: id } }),
+      h("h3", {}, texts.more),
       h(
         "ul",
-        { class: "rows" },
-        ...one.scopes.map((name) => row([badge(name)], [scope(name)], [button(texts.takeBack, () => takeBack(name), "danger")])),
-        one.scopes.length === 0 && h("li", { class: "none" }, empty(texts.noGrants)),
+        { class: "links" },
+        h("li", {}, listLink("credentials", { principal: id }, texts.credentials)),
+        h("li", {}, listLink("invites", { principal: id }, texts.invites)),
+        h("li", {}, listLink("audit", { actor: id }, texts.actor)),
+        h("li", {}, listLink("audit", { target: id }, texts.target)),
       ),
-      mayHave.length > 0 &&
-        h("div", { class: "search" }, h("div", { class: "field" }, h("label", { for: "scope" }, texts.grantScope), choice), button(texts.grant, grant)),
+    );
+  };
+  /** Nobody grants what they don't have, so that isn't offered; what the other one has may get another end. */
+  const granting = (one: wire.Principal) => {
+    const lacks = me.scopes.find((name) => !one.scopes.includes(name));
+    const choice = h("select", { id: "scope" }, ...me.scopes.map((name) => h("option", { value: name, selected: name === lacks }, name)));
+    const soon = new Date(Date.now() + 60_000).toISOString().slice(0, 16);
+    const until = field(texts.until, { type: "datetime-local", hint: texts.untilHint, min: soon });
+    const send = h("button", { class: "button" }, texts.grant);
+    const submit = (event: Event) => {
+      event.preventDefault();
+      const { value } = until.input;
+      const wish = { scope: choice.value, ...(value && { expiresAt: Date.parse(`${value}Z`) / 1000 }) };
+      void during(send, () => apply(texts.granted, undefined, () => ask("POST", path`/admin/principals/${id}/grants`, wire.DoneSchema, wish)));
+    };
+    return h(
+      "form",
+      { class: "search", on: { submit } },
+      h("div", { class: "field short" }, h("label", { for: choice.id }, words.grants.scope), choice),
+      until.element,
+      send,
     );
   };
   void load();
   return pane(texts.window, texts.details, h("p", {}, h("a", { href: "#principals" }, `← ${texts.back}`)), status.element, body);
 }
 
-const authenticatorList = (of?: string): HTMLElement => {
+/** How a list is narrowed: as a part of something else, or by the address, and then it is a section. */
+type Part = { query: Given } | { only: ReturnType<typeof narrowedBy>; canExport: true };
+
+const grantList = (part: Part, none: string = words.grants.empty): HTMLElement => {
+  const texts = words.grants;
+  return list({
+    path: "/admin/grants",
+    schema: wire.GrantsSchema,
+    empty: empty(none),
+    ...part,
+    ...("only" in part && { choices: { scope: scopes } }),
+    row: (one, reload, status) => {
+      const takeBack = async () => {
+        const question = { title: texts.takeBackTitle, text: texts.takeBackText(one.displayName, scope(one.scope)), action: texts.takeBack };
+        const act = () => ask("DELETE", path`/admin/principals/${one.principal}/grants/${one.scope}`, wire.DoneSchema);
+        if (await change(status, question, act)) await reload(texts.takenBack);
+      };
+      const isOver = one.expiresAt > 0 && one.expiresAt * 1000 <= Date.now();
+      const by = one.grantedBy === undefined ? texts.byRegistration : principalLink(one.grantedBy, one.grantedBy);
+      return row(
+        ["only" in part && principalLink(one.principal, one.displayName), badge(one.scope), isOver && badge(texts.over, "bad")],
+        [
+          h("span", {}, scope(one.scope)),
+          about(texts.since, when(one.grantedAt)),
+          about(texts.until, when(one.expiresAt, strings.common.forGood)),
+          about(texts.by, by),
+        ],
+        [button(texts.takeBack, takeBack, "danger")],
+      );
+    },
+  });
+};
+
+export const grants = (given: Given): HTMLElement =>
+  pane(words.grants.window, words.sections.grants, grantList({ only: narrowedBy("grants", given, ["principal"]), canExport: true }));
+
+const authenticatorList = (part: Part): HTMLElement => {
   const texts = words.authenticators;
   return list({
     path: "/admin/authenticators",
     schema: wire.AuthenticatorsSchema,
     empty: empty(texts.empty),
-    ...(of === undefined ? { canExport: true } : { query: { principal: of } }),
+    ...part,
     row: (one, reload, status) => {
       const remove = async () => {
         const question = { title: texts.removeTitle, text: texts.removeText(one.name || one.kind, one.displayName), action: texts.remove };
@@ -135,15 +186,21 @@ const authenticatorList = (of?: string): HTMLElement => {
   });
 };
 
-export const authenticators = (): HTMLElement => pane(words.authenticators.window, words.sections.authenticators, authenticatorList());
+export const authenticators = (given: Given): HTMLElement =>
+  pane(
+    words.authenticators.window,
+    words.sections.authenticators,
+    authenticatorList({ only: narrowedBy("authenticators", given, ["principal"]), canExport: true }),
+  );
 
-const sessionList = (of?: string): HTMLElement => {
+const sessionList = (part: Part): HTMLElement => {
   const texts = strings.me.sessions;
   return list({
     path: "/admin/sessions",
     schema: wire.SessionsSchema,
     empty: empty(words.sessions.empty),
-    ...(of === undefined ? { canExport: true } : { query: { principal: of } }),
+    ...part,
+    ...("only" in part && { choices: { method: methods("passkey") } }),
     row: (one, reload, status) => {
       const end = async () => {
         const question = { title: texts.endTitle, text: words.sessions.endText(one.displayName), action: texts.end };
@@ -164,9 +221,16 @@ const sessionList = (of?: string): HTMLElement => {
   });
 };
 
-export const sessions = (): HTMLElement => pane(words.sessions.window, words.sections.sessions, sessionList());
+export const sessions = (given: Given): HTMLElement =>
+  pane(words.sessions.window, words.sections.sessions, sessionList({ only: narrowedBy("sessions", given, ["principal"]), canExport: true }));
 
-export function credentials(): HTMLElement {
+/** What was typed: a principal's id, a serial number, or how a subject begins. */
+function credentialQuery(text: string): Given {
+  const serial = serialOf(text);
+  return ID.test(text) ? { principal: text } : serial === undefined ? { subject: text } : { serial };
+}
+
+export function credentials(given: Given): HTMLElement {
   const texts = words.credentials;
   return pane(
     texts.window,
@@ -175,8 +239,9 @@ export function credentials(): HTMLElement {
       path: "/admin/credentials",
       schema: wire.CredentialsSchema,
       empty: empty(texts.empty),
-      search: { hint: texts.hint, query: (text) => (/^[0-9a-f]{16,}$/i.test(text) ? { serial: text.toLowerCase() } : { subject: text }) },
-      states: texts.states,
+      search: { hint: texts.hint, query: credentialQuery },
+      choices: { state: states(texts.states), method: methods("passkey", "gha-oidc") },
+      only: narrowedBy("credentials", given, ["principal"]),
       canExport: true,
       row: (one, reload, status) => {
         const revoke = async () => {
@@ -187,12 +252,13 @@ export function credentials(): HTMLElement {
         return row(
           [code(one.identity), " ", badge(texts.states[one.state], kind), ...badges(one.scopes)],
           [
-            one.subject !== one.identity && h("span", {}, one.subject),
-            about(texts.method, method(one.method)),
+            one.principal === undefined ? one.subject !== one.identity && h("span", {}, one.subject) : principalLink(one.principal, one.subject),
+            about(words.method, method(one.method)),
             about(texts.issued, when(one.issuedAt)),
             about(texts.expires, when(one.expiresAt)),
             about(texts.epoch, String(one.epoch)),
             about(texts.serial, code(one.serial)),
+            listLink("audit", { target: one.serial }, words.sections.audit),
           ],
           [one.state === "active" && button(texts.revoke, revoke, "danger")],
         );
@@ -216,7 +282,13 @@ function details(text: string): HTMLElement[] {
     .map(([name, member]) => about(name.replaceAll("_", " "), /_at$/.test(name) && typeof member === "number" ? when(member) : code(word(member))));
 }
 
-export function audit(): HTMLElement {
+/** What was typed, and what it is looked for in. An action looks like no id. */
+function auditQuery(text: string, kind: string): Given {
+  if (kind === "target") return { target: serialOf(text) ?? text };
+  return kind === "actor" || ID.test(text) ? { actor: text } : { action: text };
+}
+
+export function audit(given: Given): HTMLElement {
   const texts = words.audit;
   return pane(
     texts.window,
@@ -225,7 +297,8 @@ export function audit(): HTMLElement {
       path: "/admin/audit",
       schema: wire.AuditSchema,
       empty: empty(texts.empty),
-      search: { hint: texts.hint, query: (text) => (ID.test(text) ? { actor: text } : { action: text }) },
+      search: { hint: texts.hint, kinds: { label: texts.kind, values: texts.kinds }, query: auditQuery },
+      only: narrowedBy("audit", given, ["actor", "target"]),
       canExport: true,
       row: (one) =>
         row(
@@ -233,7 +306,7 @@ export function audit(): HTMLElement {
           [
             when(one.at),
             about(texts.from, code(one.source)),
-            one.target !== undefined && h("span", {}, "→ ", code(one.target)),
+            one.target !== undefined && h("span", {}, "→ ", listLink("audit", { target: one.target }, code(one.target))),
             ...details(one.details),
             about(texts.request, code(one.requestId)),
           ],

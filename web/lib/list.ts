@@ -17,14 +17,31 @@ export interface ListOf<T> {
   empty: Child;
   /** How an item looks. */
   row: (item: T, reload: (said?: string) => Promise<void>, status: Status) => HTMLElement;
-  /** What can be searched for, and the query for what was typed. */
-  search?: { hint: string; query: (text: string) => Record<string, string> };
-  /** States to choose from. */
-  states?: Record<string, string>;
+  /** What can be searched for, and the query for what was typed; `kind` is what was chosen of `kinds`, if anything. */
+  search?: { hint: string; kinds?: Choice; query: (text: string, kind: string) => Record<string, string> };
+  /** What can be chosen from: parameters of the query, and their values. */
+  choices?: Record<string, Choice>;
   /** Whether all of it can be taken away as a file. */
   canExport?: boolean;
   /** More of the query. */
   query?: Record<string, string>;
+  /** More of the query, that the address asked for, and where the list is without it. */
+  only?: Only | undefined;
+}
+
+/** What can be chosen: its name, and the values with theirs. */
+export interface Choice {
+  label: string;
+  values: Record<string, string>;
+}
+
+/** What a list was narrowed to by whoever led to it. */
+export interface Only {
+  query: Record<string, string>;
+  /** How that is told. */
+  told: Child[];
+  /** The address of the whole list. */
+  all: string;
 }
 
 /** A list that begins to load. */
@@ -34,10 +51,12 @@ export function list<T>(of: ListOf<T>): HTMLElement {
   const count = h("p", { class: "hint", role: "status" });
   const foot = h("p", { class: "actions" });
   let wanted = "";
-  let state = "";
+  let kind = "";
+  let chosen: Record<string, string> = {};
   let shown = 0;
 
-  const query = () => ({ ...of.query, ...(wanted && of.search?.query(wanted)), state });
+  const query = () => ({ ...of.query, ...of.only?.query, ...chosen, ...(wanted && of.search?.query(wanted, kind)) });
+  const isNarrowed = () => Boolean(wanted || of.only || Object.values(chosen).some(Boolean));
   const reload = async (said?: string): Promise<void> => {
     items.replaceChildren();
     shown = 0;
@@ -61,7 +80,7 @@ export function list<T>(of: ListOf<T>): HTMLElement {
     count.textContent = shown ? words.shown(shown, next !== undefined) : "";
     // Where several things were asked for at once, a page may have none of what the next ones have.
     if (!shown && next !== undefined) count.textContent = words.noneYet;
-    else if (!shown) items.replaceChildren(h("li", { class: "none" }, wanted || state ? empty(words.nothingFound) : of.empty));
+    else if (!shown) items.replaceChildren(h("li", { class: "none" }, isNarrowed() ? empty(words.nothingFound) : of.empty));
     if (next !== undefined)
       foot.append(
         button(strings.common.more, async () => {
@@ -74,26 +93,40 @@ export function list<T>(of: ListOf<T>): HTMLElement {
   };
 
   void reload();
-  return h("div", { class: "list" }, tools(), status.element, items, h("div", { class: "list-foot" }, count, foot, of.canExport && exports()));
+  return h("div", { class: "list" }, of.only && narrowed(of.only), tools(), status.element, items, h("div", { class: "list-foot" }, count, foot, of.canExport && exports()));
 
   function tools(): HTMLElement | undefined {
-    if (!of.search && !of.states) return undefined;
-    const text = of.search && field(words.search, { type: "search", hint: of.search.hint, maxlength: 128 });
-    const choice = of.states && h("select", { id: `state-${of.path}` }, h("option", { value: "" }, words.allStates), ...Object.entries(of.states).map(([value, name]) => h("option", { value }, name)));
+    const { search, choices = {} } = of;
+    if (!search && !of.choices) return undefined;
+    const text = search && field(words.search, { type: "search", hint: search.hint, maxlength: 128 });
+    const kinds = search?.kinds && choose("kind", search.kinds);
+    const selects = Object.entries(choices).map(([name, choice]) => ({ name, ...choose(name, choice, words.all) }));
     const send = h("button", { class: "button" }, of.search ? words.searchButton : words.showButton);
     const submit = (event: Event) => {
       event.preventDefault();
       wanted = text?.input.value.trim() ?? "";
-      state = choice?.value ?? "";
+      kind = kinds?.select.value ?? "";
+      chosen = Object.fromEntries(selects.map(({ name, select }) => [name, select.value]));
       void during(send, () => reload());
     };
     return h(
       "form",
       { role: "search", class: "search tools", on: { submit } },
       text?.element,
-      choice && h("div", { class: "field short" }, h("label", { for: choice.id }, words.state), choice),
+      kinds?.element,
+      ...selects.map(({ element }) => element),
       send,
     );
+  }
+
+  function choose(name: string, { label, values }: Choice, all?: string): { element: HTMLElement; select: HTMLSelectElement } {
+    const options = [...(all === undefined ? [] : [["", all] as const]), ...Object.entries(values)];
+    const select = h("select", { id: `${name}-${of.path}` }, ...options.map(([value, text]) => h("option", { value }, text)));
+    return { element: h("div", { class: "field short" }, h("label", { for: select.id }, label), select), select };
+  }
+
+  function narrowed({ told, all }: Only): HTMLElement {
+    return h("p", { class: "only" }, ...told, " ", h("a", { href: all }, words.showAll));
   }
 
   /** All that was searched for, not what is shown alone. */

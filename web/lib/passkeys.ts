@@ -117,7 +117,7 @@ export type Progress = "asking" | "touch" | "checking";
 /** Whether this browser has passkeys here at all. */
 export const canUsePasskeys = (): boolean => window.isSecureContext && "PublicKeyCredential" in window;
 
-/** Why a passkey is made. */
+/** Why a passkey is made: for somebody new, who has a name, or, without one, as a further one of whoever is signed in. */
 export type Wish =
   | { bootstrapCode: string; displayName: string }
   | { invite: string; displayName: string }

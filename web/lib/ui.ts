@@ -22,7 +22,7 @@ export function pane(bar: string, heading: string | undefined, ...children: Chil
 
 /** Where progress and failures are told: read out by screen readers, and seen by everybody. */
 export class Status {
-  readonly element = h("div", { class: "status" });
+  readonly element = h("div", { class: "status", tabindex: -1 });
   readonly #progress = h("p", { role: "status" });
   readonly #failure = h("div", { role: "alert" });
 
@@ -42,6 +42,8 @@ export class Status {
 
   done(text: string): void {
     this.#show("ok", text);
+    // What was pressed may be gone with what it did: whoever has no pointer goes on here.
+    if (document.activeElement === document.body) focus(this.element);
   }
 
   clear(): void {
@@ -61,8 +63,13 @@ export class Status {
   }
 }
 
-const signInAgain = (): HTMLElement =>
-  h("p", {}, h("a", { href: `${at("/login")}?${new URLSearchParams({ return_to: location.pathname + location.hash })}` }, strings.errors.signInAgain));
+/** Where to sign in, and from there back to here. */
+const signInAddress = (): string => `${at("/login")}?${new URLSearchParams({ return_to: location.pathname + location.search + location.hash })}`;
+
+const signInAgain = (): HTMLElement => h("p", {}, h("a", { href: signInAddress() }, strings.errors.signInAgain));
+
+/** Leads to signing in whoever has no session. */
+export const toSignIn = (): void => location.replace(signInAddress());
 
 /** What a button does, with nothing else done by it meanwhile. */
 export function button(text: string, act: (button: HTMLButtonElement) => unknown, kind = ""): HTMLButtonElement {
@@ -111,6 +118,10 @@ export function field(label: string, { hint, ...attributes }: FieldProps = {}): 
   const element = h("div", { class: "field" }, h("label", { for: id }, label), input, hint && h("p", { id: `${id}-hint`, class: "hint" }, hint));
   return { element, input };
 }
+
+/** The field for what somebody wants to be called: nothing but spaces is no name. */
+export const nameField = (): ReturnType<typeof field> =>
+  field(strings.login.nameLabel, { hint: strings.login.nameHint, autocomplete: "name", maxlength: 64, required: true, pattern: ".*\\S.*" });
 
 /** A form that is sent by its button and by Enter. */
 export function form(act: () => unknown, submit: string, ...children: Child[]): HTMLFormElement {
@@ -248,10 +259,16 @@ export async function withPasskey<T>(act: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof Refusal && error.code === "step_up_required")) throw error;
   }
+  if (!(await askForPasskey(strings.stepUp.text))) throw new DOMException("", "AbortError");
+  return act();
+}
+
+/** Asks for a passkey; tells whether it was shown. */
+export async function askForPasskey(text: string): Promise<boolean> {
   const shown = await openDialog(strings.stepUp.title, (close) => {
     const status = new Status();
     return [
-      h("p", {}, strings.stepUp.text),
+      h("p", {}, text),
       status.element,
       h(
         "p",
@@ -268,8 +285,7 @@ export async function withPasskey<T>(act: () => Promise<T>): Promise<T> {
       ),
     ];
   });
-  if (shown === undefined) throw new DOMException("", "AbortError");
-  return act();
+  return shown !== undefined;
 }
 
 /** Puts the focus where a reader should go on. */

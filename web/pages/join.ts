@@ -6,28 +6,46 @@ import { byId, h } from "../lib/dom.ts";
 import { canUsePasskeys, register } from "../lib/passkeys.ts";
 import { at } from "../lib/place.ts";
 import { InvitationSchema } from "../../gen/ts/api.ts";
-import { Status, attempt, button, empty, facts, field, form, telling, when } from "../lib/ui.ts";
+import { Status, attempt, button, empty, facts, form, nameField, telling, when } from "../lib/ui.ts";
 import { scope } from "../lib/words.ts";
 
 const words = strings.join;
 const app = byId("app");
+const title = byId("title");
 const status = new Status();
 
-// Read once, and gone: neither the address bar nor the history keeps it.
-const token = new URLSearchParams(location.hash.slice(1)).get("t") ?? "";
-if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+let token = "";
+
+/** Reads the token once, and it is gone: neither the address bar nor the history keeps it. */
+function take(): boolean {
+  const found = new URLSearchParams(location.hash.slice(1)).get("t");
+  if (found === null) return false;
+  token = found;
+  history.replaceState(null, "", location.pathname + location.search);
+  return true;
+}
+
+/** There is none, or none that is good. */
+function without(text: string, next: string): void {
+  title.textContent = words.noHeadline;
+  app.replaceChildren(empty(text, next));
+}
 
 async function start(): Promise<void> {
+  const asked = token;
+  status.clear();
+  title.textContent = words.headline;
   app.replaceChildren(status.element);
-  if (!token) return app.replaceChildren(empty(words.none, words.noneNext));
+  if (!token) return without(words.none, words.noneNext);
   if (!canUsePasskeys()) return app.replaceChildren(empty(strings.login.noWebAuthn, strings.login.noWebAuthnNext));
   status.busy(words.looking);
   try {
-    const offer = await ask("POST", "/invites/lookup", InvitationSchema, { token });
+    const offer = await ask("POST", "/invites/lookup", InvitationSchema, { token: asked });
+    if (asked !== token) return; // another invite was opened meanwhile
     status.clear();
-    const name = field(words.nameLabel, { hint: words.nameHint, autocomplete: "name", maxlength: 64, required: true });
+    const name = nameField();
     const join = async () => {
-      const wish = { invite: token, displayName: name.input.value.trim() };
+      const wish = { invite: asked, displayName: name.input.value.trim() };
       const done = await attempt(status, () => register(wish, telling(status, strings.ceremony.creating)));
       if (!done) return;
       status.done(words.welcome);
@@ -40,9 +58,13 @@ async function start(): Promise<void> {
       status.element,
     );
   } catch (error) {
-    if (error instanceof Refusal && error.status < 500 && error.status !== 429) return app.replaceChildren(empty(words.bad, words.badNext));
+    if (asked !== token) return;
+    if (error instanceof Refusal && error.status < 500 && error.status !== 429) return without(words.bad, words.badNext);
     status.failed(error, button(strings.common.retry, start));
   }
 }
 
+// Another invite that is opened in the same tab loads no page.
+addEventListener("hashchange", () => take() && void start());
+take();
 void start();

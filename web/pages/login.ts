@@ -5,8 +5,9 @@ import { ask } from "../lib/api.ts";
 import { byId, h } from "../lib/dom.ts";
 import { canUsePasskeys, register, signIn } from "../lib/passkeys.ts";
 import { base, returnTo } from "../lib/place.ts";
-import { type Door, DoorSchema, MeSchema } from "../../gen/ts/api.ts";
-import { Status, attempt, button, empty, field, form, telling } from "../lib/ui.ts";
+import { type Door, DoorSchema, MeSchema, SignedOutSchema } from "../../gen/ts/api.ts";
+import { Status, attempt, button, empty, field, form, nameField, telling } from "../lib/ui.ts";
+import { isSessionGone } from "../lib/words.ts";
 
 const words = strings.login;
 const app = byId("app");
@@ -20,9 +21,21 @@ const REFRESH_MS = 4 * 60 * 1000;
 /** The request that waits in the browser's list of passkeys: only one may be made at a time. */
 let waiting = new AbortController();
 
-function leave(): void {
+async function leave(): Promise<void> {
   status.done(words.welcome);
+  // Else the next page would lead back to here, and nobody would know why.
+  if (!(await isKept())) return status.warn(words.notKept);
   location.assign(destination);
+}
+
+/** Whether the browser sends the session that just began, and nothing beside it. */
+async function isKept(): Promise<boolean> {
+  try {
+    await ask("GET", "/me", MeSchema);
+    return true;
+  } catch (error) {
+    return !isSessionGone(error);
+  }
 }
 
 /** Offers passkeys in the field, for as long as nothing else asks for one. */
@@ -36,7 +49,7 @@ async function waitForChoice(): Promise<void> {
       // Nobody has done anything yet: there is nothing to tell before there is an answer.
       await signIn((at) => at === "checking" && status.busy(words.checking), { mediation: "conditional", signal });
       waiting.abort();
-      return leave();
+      return await leave();
     } catch (error) {
       if (waiting.signal.aborted) return;
       if (turn.signal.aborted) continue;
@@ -62,14 +75,13 @@ async function perform(ceremony: () => Promise<unknown>): Promise<void> {
 
 let isOffering = false;
 
-function signInForm(): HTMLElement {
+function signInForm(isSignedIn: boolean): HTMLElement {
   const { element } = field(words.fieldLabel, { hint: words.fieldHint, autocomplete: "username webauthn", inputmode: "none", maxlength: 0 });
   isOffering = true;
   void waitForChoice();
-  return h("div", {}, element, h("p", { class: "actions" }, button(words.button, () => perform(() => signIn(telling(status))), "primary")));
+  const send = button(words.button, () => perform(() => signIn(telling(status))), isSignedIn ? "" : "primary");
+  return h("div", { class: isSignedIn ? "part" : "" }, element, h("p", { class: "actions" }, send));
 }
-
-const nameField = () => field(strings.login.nameLabel, { hint: words.nameHint, autocomplete: "name", maxlength: 64, required: true });
 
 const codeField = () => field(words.codeLabel, { hint: words.codeHint, type: "password", autocomplete: "one-time-code", required: true });
 
@@ -84,7 +96,9 @@ function firstBoot(): HTMLElement[] {
   return [h("p", {}, words.firstText), codeForm(words.firstButton, false)];
 }
 
-function openRegistration(): HTMLElement {
+function openRegistration(isSignedIn: boolean): HTMLElement {
+  // Whoever is signed in is somebody already.
+  if (isSignedIn) return h("section", { class: "part" }, h("h2", {}, words.registerHeadline), h("p", {}, words.registerSignedIn));
   const name = nameField();
   const wish = () => ({ displayName: name.input.value.trim() });
   return h(
@@ -95,6 +109,12 @@ function openRegistration(): HTMLElement {
     form(() => perform(() => register(wish(), telling(status, strings.ceremony.creating))), words.registerButton, name.element),
   );
 }
+
+/** Ends the session, and shows the page as whoever comes next sees it. */
+const signOutButton = () =>
+  button(strings.me.signOut, async () => {
+    if (await attempt(status, () => ask("POST", "/logout", SignedOutSchema))) location.reload();
+  });
 
 const recovery = () =>
   h("details", { class: "part" }, h("summary", {}, words.recoverSummary), h("p", {}, words.recoverText), codeForm(words.recoverButton, true));
@@ -107,12 +127,12 @@ function obstacle({ rpId }: Door): HTMLElement | undefined {
   return canUsePasskeys() ? undefined : empty(words.noWebAuthn, words.noWebAuthnNext);
 }
 
-function content(door: Door): (HTMLElement | undefined)[] {
+function content(door: Door, isSignedIn: boolean): (HTMLElement | undefined)[] {
   const stopped = obstacle(door);
   if (stopped) return [stopped];
   if (door.firstBoot === "armed") return firstBoot();
   if (door.firstBoot === "unconfigured") return [empty(words.unconfigured, words.unconfiguredNext)];
-  return [signInForm(), door.registration ? openRegistration() : undefined, recovery()];
+  return [signInForm(isSignedIn), door.registration ? openRegistration(isSignedIn) : undefined, recovery()];
 }
 
 /** Who is signed in in this browser already, if anybody. */
@@ -135,10 +155,10 @@ async function start(): Promise<void> {
   status.clear();
   if (name !== undefined) {
     const go = h("a", { class: "button primary", href: destination }, words.continue);
-    app.append(h("p", {}, words.already(name)), h("p", { class: "actions" }, go));
+    app.append(h("p", {}, words.already(name)), h("p", { class: "actions" }, go, signOutButton()));
   }
   // The status stands below what it is about.
-  app.append(...content(door).filter((part) => part !== undefined));
+  app.append(...content(door, name !== undefined).filter((part) => part !== undefined));
   app.querySelector("form, .actions")?.after(status.element);
 }
 

@@ -8,8 +8,8 @@ import { NoEd25519, type Pair, mint } from "../lib/mint.ts";
 import { canUsePasskeys, register } from "../lib/passkeys.ts";
 import { at } from "../lib/place.ts";
 import { CredentialsSchema, DoneSchema, type Me, MeSchema, type Passkey, PasskeysSchema, SessionsSchema, SignedOutSchema } from "../../gen/ts/api.ts";
-import { Status, attempt, badge, button, code, confirm, copyButton, downloadButton, empty, facts, pane, telling, when, withPasskey } from "../lib/ui.ts";
-import { method, scope, time } from "../lib/words.ts";
+import { Status, askForPasskey, attempt, badge, button, code, confirm, copyButton, downloadButton, empty, facts, pane, telling, toSignIn, when, withPasskey } from "../lib/ui.ts";
+import { isSessionGone, method, scope, time } from "../lib/words.ts";
 
 const words = strings.me;
 const app = byId("app");
@@ -20,13 +20,19 @@ function you(me: Me): HTMLElement {
     status.busy(words.signingOut);
     if (await attempt(status, () => ask("POST", "/logout", SignedOutSchema))) location.assign(at("/login"));
   };
+  const take = async () => {
+    if (await askForPasskey(words.pendingText)) location.reload();
+  };
+  const scopes = (names: string[]) => h("ul", {}, ...names.map((name) => h("li", {}, scope(name))));
+  const pending: [string, HTMLElement][] = me.pending.length ? [[words.pending, h("div", {}, scopes(me.pending), button(strings.stepUp.button, take, "primary"))]] : [];
   const isFresh = me.freshUntil * 1000 > Date.now();
   return pane(
     words.window,
     me.displayName,
     facts(
       [words.identity, code(me.identity)],
-      [words.scopes, h("ul", {}, ...me.scopes.map((name) => h("li", {}, scope(name))))],
+      [words.scopes, scopes(me.scopes)],
+      ...pending,
       [words.method, method(me.authMethod)],
       [words.ends, when(me.expiresAt)],
       [words.fresh, isFresh ? words.freshUntil(time(me.freshUntil)) : words.notFresh],
@@ -71,7 +77,7 @@ function passkeys(): HTMLElement {
   };
   const add = async () => {
     const name = await confirm({ title: texts.add, text: texts.addText, action: texts.add, ask: { label: texts.renameLabel, value: texts.unnamed, maxlength: 64 }, kind: "primary" });
-    if (name !== undefined) await change(texts.added, () => register({}, telling(status, strings.ceremony.creating), { name }));
+    if (name !== undefined) await change(texts.added, () => register({ further: true }, telling(status, strings.ceremony.creating), { name }));
   };
   void load();
   return pane(texts.window, texts.title, status.element, items, h("p", { class: "actions" }, canUsePasskeys() && button(texts.add, add, "primary")));
@@ -163,9 +169,13 @@ async function start(): Promise<void> {
   const status = new Status();
   app.replaceChildren(status.element);
   status.busy(strings.common.loading);
-  const me = await attempt(status, () => ask("GET", "/me", MeSchema));
-  if (me) app.replaceChildren(you(me), passkeys(), certificates(me), sessions());
-  else app.append(button(strings.common.retry, start));
+  try {
+    const me = await ask("GET", "/me", MeSchema);
+    app.replaceChildren(you(me), passkeys(), certificates(me), sessions());
+  } catch (error) {
+    if (isSessionGone(error)) return toSignIn();
+    status.failed(error, button(strings.common.retry, start));
+  }
 }
 
 void start();
