@@ -488,6 +488,7 @@ describe("an administrator in the console", { skip }, () => {
     await ana.says("The grant was taken back.");
     await ben.go("/console");
     await ben.says("You may not administer this authority.");
+    await ben.go("/me");
   });
 
   test("grants for a time, and no more than they have; sees who may do what", async () => {
