@@ -299,6 +299,8 @@ struct Invite {
   # The principal that joined with it.
   redeemedAt @8 :UInt64;
   # When they did; 0 if nobody has.
+  redeemedByName @9 :Text $Notme.optional;
+  # What they are called.
 }
 
 struct Invites {
@@ -336,6 +338,8 @@ struct Granted {
   # When.
   expiresAt @5 :UInt64;
   # Until when; 0 if for good.
+  grantedByName @6 :Text $Notme.optional;
+  # What whoever granted it is called.
 }
 
 struct Grants {

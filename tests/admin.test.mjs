@@ -286,7 +286,7 @@ describe("what is taken back", () => {
     refused(await ben.post(`/admin/principals/${ben.id}/grants`, { scope: "authorityManage", expiresAt: soon + 1 }), 403, "grant_too_long");
     refused(await ben.post(`/admin/principals/${ben.id}/grants`, { scope: "certMint" }), 403, "scope_not_held");
     const [grant] = await all(admin, "/admin/grants", { principal: ben.id, scope: "authorityManage" });
-    assert.deepEqual(grant, { principal: ben.id, displayName: "Ben", scope: "authorityManage", grantedBy: admin.id, grantedAt: grant.grantedAt, expiresAt: soon });
+    assert.deepEqual(grant, { principal: ben.id, displayName: "Ben", scope: "authorityManage", grantedBy: admin.id, grantedByName: "Ana", grantedAt: grant.grantedAt, expiresAt: soon });
     // The same again is no change.
     done(await admin.post(`/admin/principals/${ben.id}/grants`, { scope: "authorityManage", expiresAt: soon }));
     assert.equal((await trail(admin, { target: ben.id, action: "grant.added" })).length, 1);
@@ -390,7 +390,7 @@ describe("what is taken back", () => {
     done(await admin.remove(`/invites/${invite.id}`));
     assert.equal((await trail(admin, { target: invite.id, action: "invite.revoked" })).length, 1);
     const redeemed = await all(admin, "/invites", { state: "redeemed" });
-    assert.ok(redeemed.length > 0 && redeemed.every(({ redeemedBy, redeemedAt }) => redeemedBy && redeemedAt));
+    assert.ok(redeemed.length > 0 && redeemed.every(({ redeemedBy, redeemedByName, redeemedAt }) => redeemedBy && redeemedByName && redeemedAt));
   });
 });
 

@@ -411,6 +411,8 @@ export interface Invite {
   redeemedBy?: string | undefined;
   /** When they did; 0 if nobody has. */
   redeemedAt: number;
+  /** What they are called. */
+  redeemedByName?: string | undefined;
 }
 
 /** Validates {@link Invite}. */
@@ -424,6 +426,7 @@ export const InviteSchema: z.ZodMiniType<Invite> = /* @__PURE__ */ z.object({
   state: InviteStateSchema,
   redeemedBy: /* @__PURE__ */ z.optional(plain.text),
   redeemedAt: plain.uint64,
+  redeemedByName: /* @__PURE__ */ z.optional(plain.text),
 });
 
 /** A page of invites. */
@@ -471,6 +474,8 @@ export interface Granted {
   grantedAt: number;
   /** Until when; 0 if for good. */
   expiresAt: number;
+  /** What whoever granted it is called. */
+  grantedByName?: string | undefined;
 }
 
 /** Validates {@link Granted}. */
@@ -481,6 +486,7 @@ export const GrantedSchema: z.ZodMiniType<Granted> = /* @__PURE__ */ z.object({
   grantedBy: /* @__PURE__ */ z.optional(plain.text),
   grantedAt: plain.uint64,
   expiresAt: plain.uint64,
+  grantedByName: /* @__PURE__ */ z.optional(plain.text),
 });
 
 /** A page of grants. */

@@ -92,7 +92,7 @@ const all = (only: Only | undefined): HTMLElement =>
           about(texts.made, when(one.createdAt)),
           about(texts.expires, when(one.expiresAt)),
           one.redeemedAt > 0 && about(texts.redeemed, when(one.redeemedAt)),
-          one.redeemedBy !== undefined && about(texts.redeemedBy, principalLink(one.redeemedBy, one.redeemedBy)),
+          one.redeemedBy !== undefined && about(texts.redeemedBy, principalLink(one.redeemedBy, one.redeemedByName ?? one.redeemedBy)),
         ],
         [one.state === "open" && button(texts.takeBack, takeBack, "danger")],
       );

@@ -147,7 +147,7 @@ const grantList = (part: Part, none: string = words.grants.empty): HTMLElement =
         if (await change(status, question, act)) await reload(texts.takenBack);
       };
       const isOver = one.expiresAt > 0 && one.expiresAt * 1000 <= Date.now();
-      const by = one.grantedBy === undefined ? texts.byRegistration : principalLink(one.grantedBy, one.grantedBy);
+      const by = one.grantedBy === undefined ? texts.byRegistration : principalLink(one.grantedBy, one.grantedByName ?? one.grantedBy);
       return row(
         ["only" in part && principalLink(one.principal, one.displayName), badge(one.scope), isOver && badge(texts.over, "bad")],
         [

@@ -59,6 +59,7 @@ const GRANTS: &[Column] = &[
     ("displayName", Kind::Text),
     ("scope", Kind::Text),
     ("grantedBy", Kind::OptionalText),
+    ("grantedByName", Kind::OptionalText),
     ("grantedAt", Kind::Number),
     ("expiresAt", Kind::Number),
 ];
@@ -111,6 +112,7 @@ const INVITES: &[Column] = &[
     ("expiresAt", Kind::Number),
     ("state", Kind::Derived),
     ("redeemedBy", Kind::OptionalText),
+    ("redeemedByName", Kind::OptionalText),
     ("redeemedAt", Kind::Number),
     (MAKER_DISABLED, Kind::Flag),
     (MAKER_SCOPES, Kind::Scopes),
@@ -328,10 +330,13 @@ mod tests {
             json!({ "items": [{ "principal": "p", "scope": "bridgeCert", "grantedAt": 1 }] });
         assert_eq!(
             csv(Listed::Grants, page.to_string().as_bytes()).unwrap(),
-            "principal,displayName,scope,grantedBy,grantedAt,expiresAt\r\np,,bridgeCert,,1,\r\n"
+            "principal,displayName,scope,grantedBy,grantedByName,grantedAt,expiresAt\r\np,,bridgeCert,,,1,\r\n"
         );
         let empty = csv(Listed::Invites, b"{}").unwrap();
-        assert!(empty.ends_with(",redeemedBy,redeemedAt\r\n"), "{empty}");
+        assert!(
+            empty.ends_with(",redeemedBy,redeemedByName,redeemedAt\r\n"),
+            "{empty}"
+        );
     }
 
     fn list(kind: Listed, state: Option<State>) -> List {
