@@ -6,7 +6,7 @@ use notme_authority::issuer_keys::{KeyCache, Plan};
 use notme_authority::protocol::{self, Command, KeysReply, KeysWanted, Reply};
 use notme_authority::{Error, Fault};
 use notme_durable::now_millis;
-use notme_jose::JwkSet;
+use notme_jose::{Algorithm, JwkSet};
 use notme_keys::VerifyingKey;
 use std::cell::RefCell;
 use wasm_bindgen::prelude::*;
@@ -95,5 +95,5 @@ pub(crate) async fn issuer_key(
             KeysReply::Refused(refusal) => return Err(refusal.into()),
         }
     }
-    Ok(KEYS.with_borrow(|keys| Some(keys.keys()?.find_rs256(kid)?.key.clone())))
+    Ok(KEYS.with_borrow(|keys| keys.keys()?.find(kid, Algorithm::Rs256)))
 }

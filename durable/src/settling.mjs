@@ -6,15 +6,16 @@ const ALGORITHMS = [
   { name: "Ed25519" },
   { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
   { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
+  { name: "RSA-PSS", hash: "SHA-256", saltLength: 32 },
 ];
-const RSA = 2;
+const RSA = [2, 3];
 
 const FAILED = 254;
 const INVALID_KEY = 255;
 
 /**
  * Issuers' few keys, the newest last: importing RSA costs as much as verifying with it.
- * @type {{ spki: Uint8Array, key: CryptoKey }[]}
+ * @type {{ algorithm: number, spki: Uint8Array, key: CryptoKey }[]}
  */
 const rsaKeys = [];
 const MAX_RSA_KEYS = 64;
@@ -64,14 +65,15 @@ async function verifies(algorithm, key, signature, message) {
 
 async function importKey(algorithm, spki) {
   const fresh = () => crypto.subtle.importKey("spki", spki, ALGORITHMS[algorithm], false, ["verify"]);
-  if (algorithm !== RSA) return fresh();
-  const known = rsaKeys.find((one) => isSame(one.spki, spki));
+  if (!RSA.includes(algorithm)) return fresh();
+  const isIt = (one) => one.algorithm === algorithm && isSame(one.spki, spki);
+  const known = rsaKeys.find(isIt);
   if (known) return known.key;
   const key = await fresh();
   // Others may have imported the same one meanwhile.
-  if (rsaKeys.some((one) => isSame(one.spki, spki))) return key;
+  if (rsaKeys.some(isIt)) return key;
   if (rsaKeys.length >= MAX_RSA_KEYS) rsaKeys.shift();
-  rsaKeys.push({ spki: spki.slice(), key });
+  rsaKeys.push({ algorithm, spki: spki.slice(), key });
   return key;
 }
 

@@ -39,13 +39,13 @@ pub async fn settle_all(checks: &[SignatureCheck]) -> Result<Vec<Outcome>, Fault
 fn pack(checks: &[SignatureCheck]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2048);
     for check in checks {
-        let (algorithm, spki) = match &check.key {
-            VerifyingKey::Ed25519(key) => (0, key.to_spki().to_vec()),
-            VerifyingKey::Es256(key) => (1, key.to_spki().to_vec()),
-            VerifyingKey::Rs256(key) => (2, key.to_spki()),
-        };
-        out.push(algorithm);
-        push(&mut out, &spki);
+        out.push(match check.key {
+            VerifyingKey::Ed25519(_) => 0,
+            VerifyingKey::Es256(_) => 1,
+            VerifyingKey::Rs256(_) => 2,
+            VerifyingKey::Ps256(_) => 3,
+        });
+        push(&mut out, &check.key.to_spki());
         push(&mut out, &check.signature);
         out.push(u8::try_from(check.messages.len()).unwrap_or(u8::MAX));
         check

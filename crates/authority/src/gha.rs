@@ -90,7 +90,6 @@ impl<'a> Exchange<'a> {
             return Err(TokenError::UnsupportedAlgorithm(Echo::new(alg)).into());
         }
         check_times_and_audience(config, token.claims(), now)?;
-        // A token without `kid` names no key, and no key has an empty name.
         let kid = token.header("kid").unwrap_or_default().to_owned();
         Ok(Self {
             token_text,
@@ -111,6 +110,8 @@ impl<'a> Exchange<'a> {
     /// # Errors
     /// [`TokenError::UnknownKey`] if there is none, or it isn't for RS256.
     pub fn oblige(self, key: Option<&VerifyingKey>) -> Result<Obliged<'a>, Error> {
+        // A token without `kid` names no key (§7.3), also where the issuer has only one.
+        let key = key.filter(|_| !self.kid.is_empty());
         let Some(key @ VerifyingKey::Rs256(_)) = key else {
             return Err(TokenError::UnknownKey(Echo::new(&self.kid)).into());
         };

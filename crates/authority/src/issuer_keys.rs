@@ -99,7 +99,7 @@ impl KeyCache {
             .attempted_at
             .is_some_and(|at| within(at, BACK_OFF_MILLIS));
         match &self.fetched {
-            Some((set, at)) if set.find(kid).is_some() && within(*at, FRESH_MILLIS) => Plan::Use,
+            Some((set, at)) if set.knows(kid) && within(*at, FRESH_MILLIS) => Plan::Use,
             _ if !backing_off => Plan::Fetch,
             Some((_, at)) if within(*at, STALE_MILLIS) => Plan::Use,
             _ => Plan::Unavailable,
@@ -116,7 +116,7 @@ impl KeyCache {
     #[must_use]
     pub fn can_serve(&self, kid: &str, now: u64) -> bool {
         self.fetched.as_ref().is_some_and(|(set, at)| {
-            set.find(kid).is_some() && now.checked_sub(*at).is_some_and(|age| age < STALE_MILLIS)
+            set.knows(kid) && now.checked_sub(*at).is_some_and(|age| age < STALE_MILLIS)
         })
     }
 

@@ -6,6 +6,8 @@ use notme_keys::{Ed25519PublicKey, P256PublicKey, RsaPublicKey, VerifyingKey, de
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::Algorithm;
+
 /// Why some bytes aren't a JWK set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JwkSetError {
@@ -26,19 +28,45 @@ impl fmt::Display for JwkSetError {
 
 impl std::error::Error for JwkSetError {}
 
-/// A signature key of an issuer, with the one algorithm that it is for.
+/// A signature key of an issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Jwk {
-    /// Its `kid`.
-    pub kid: String,
-    /// The key and its algorithm.
-    pub key: VerifyingKey,
+struct Jwk {
+    /// Its `kid`; empty if it has none.
+    kid: String,
+    /// The one algorithm that it is for, if it says so.
+    algorithm: Option<Algorithm>,
+    key: Key,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key {
+    Ed25519(Ed25519PublicKey),
+    P256(P256PublicKey),
+    Rsa(RsaPublicKey),
+}
+
+impl Jwk {
+    /// The key as what verifies `algorithm`; `None` if it can't, or is for another one.
+    fn verifying(&self, algorithm: Algorithm) -> Option<VerifyingKey> {
+        if self.algorithm.is_some_and(|own| own != algorithm) {
+            return None;
+        }
+        match (&self.key, algorithm) {
+            (Key::Ed25519(key), Algorithm::EdDsa) => Some(VerifyingKey::Ed25519(*key)),
+            (Key::P256(key), Algorithm::Es256) => Some(VerifyingKey::Es256(*key)),
+            (Key::Rsa(key), Algorithm::Rs256) => Some(VerifyingKey::Rs256(key.clone())),
+            (Key::Rsa(key), Algorithm::Ps256) => Some(VerifyingKey::Ps256(key.clone())),
+            _ => None,
+        }
+    }
 }
 
 /// The signature keys of an issuer that we can use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JwkSet {
     keys: Vec<Jwk>,
+    /// How many keys were published, usable or not.
+    published: usize,
 }
 
 #[derive(Deserialize)]
@@ -64,8 +92,8 @@ impl JwkSet {
     /// How many keys a set may have: issuers publish a handful; more only makes us work.
     pub const MAX_KEYS: usize = 64;
 
-    /// Reads a JWK set. Keys that we can't use (another type or purpose, no `kid`, too weak) are
-    /// left out, as RFC 7517 §5 asks.
+    /// Reads a JWK set. Keys that we can't use (another type or purpose, too weak) are left out, as RFC 7517
+    /// §5 asks.
     ///
     /// # Errors
     /// [`JwkSetError`] if it isn't a set at all.
@@ -75,6 +103,7 @@ impl JwkSet {
             return Err(JwkSetError::TooManyKeys);
         }
         Ok(Self {
+            published: set.keys.len(),
             keys: set
                 .keys
                 .into_iter()
@@ -83,17 +112,24 @@ impl JwkSet {
         })
     }
 
-    /// The key with this `kid`; if there are several, the first.
+    /// The key that a token means which names this `kid` and `algorithm`. Without a `kid`, which is the empty
+    /// one, it is the only key that is published; of several keys with the same one, the first that fits.
     #[must_use]
-    pub fn find(&self, kid: &str) -> Option<&Jwk> {
-        self.keys.iter().find(|key| key.kid == kid)
+    pub fn find(&self, kid: &str, algorithm: Algorithm) -> Option<VerifyingKey> {
+        self.meant(kid).find_map(|key| key.verifying(algorithm))
     }
 
-    /// The RS256 key with this `kid`.
+    /// Whether a token that names this `kid` means one of the keys.
     #[must_use]
-    pub fn find_rs256(&self, kid: &str) -> Option<&Jwk> {
-        let fits = |key: &&Jwk| key.kid == kid && matches!(key.key, VerifyingKey::Rs256(_));
-        self.keys.iter().find(fits)
+    pub fn knows(&self, kid: &str) -> bool {
+        self.meant(kid).next().is_some()
+    }
+
+    fn meant<'a>(&'a self, kid: &'a str) -> impl Iterator<Item = &'a Jwk> {
+        let only = kid.is_empty() && self.published == 1;
+        self.keys
+            .iter()
+            .filter(move |key| only || (!kid.is_empty() && key.kid == kid))
     }
 
     /// Whether the set has no key that we can use.
@@ -109,29 +145,34 @@ impl RawKey {
             return None;
         }
         let part = |text: &Option<String>| decode_base64url(text.as_deref()?);
-        let alg = self.alg.as_deref();
+        let algorithm = match self.alg.as_deref() {
+            None => None,
+            // An algorithm is a promise: what is for another one is for nothing here.
+            Some(name) => Some(Algorithm::parse(name)?),
+        };
         let key = match (self.kty.as_str(), self.crv.as_deref()) {
-            ("RSA", _) if matches!(alg, None | Some("RS256")) => {
-                VerifyingKey::Rs256(RsaPublicKey::new(&part(&self.n)?, &part(&self.e)?).ok()?)
-            }
-            ("EC", Some("P-256")) if matches!(alg, None | Some("ES256")) => {
+            ("RSA", _) => Key::Rsa(RsaPublicKey::new(&part(&self.n)?, &part(&self.e)?).ok()?),
+            ("EC", Some("P-256")) => {
                 // RFC 7518 §6.2.1.2: coordinates have their full length.
                 let xy = [part(&self.x)?, part(&self.y)?];
                 if xy.iter().any(|coordinate| coordinate.len() != 32) {
                     return None;
                 }
-                VerifyingKey::Es256(P256PublicKey::from_coordinates(
+                Key::P256(P256PublicKey::from_coordinates(
                     xy.concat().try_into().ok()?,
                 ))
             }
-            ("OKP", Some("Ed25519")) if matches!(alg, None | Some("EdDSA" | "Ed25519")) => {
+            ("OKP", Some("Ed25519")) => {
                 let x = part(&self.x)?.try_into().ok()?;
-                VerifyingKey::Ed25519(Ed25519PublicKey::from_bytes(x).ok()?)
+                Key::Ed25519(Ed25519PublicKey::from_bytes(x).ok()?)
             }
             _ => return None,
         };
-        let kid = self.kid.filter(|kid| !kid.is_empty())?;
-        Some(Jwk { kid, key })
+        Some(Jwk {
+            kid: self.kid.unwrap_or_default(),
+            algorithm,
+            key,
+        })
     }
 }
 
@@ -146,19 +187,18 @@ mod tests {
         {"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
          "e":"AQAB","alg":"RS256","kid":"2011-04-29"}]}"#;
 
+    fn find(json: &str, kid: &str, algorithm: Algorithm) -> Option<VerifyingKey> {
+        JwkSet::parse(json.as_bytes()).unwrap().find(kid, algorithm)
+    }
+
     #[test]
     fn keys_for_encryption_are_left_out() {
-        let set = JwkSet::parse(RFC7517_A1.as_bytes()).unwrap();
-        assert!(set.find("1").is_none());
-        assert!(matches!(
-            set.find("2011-04-29").unwrap().key,
-            VerifyingKey::Rs256(_)
-        ));
-        let signing = JwkSet::parse(RFC7517_A1.replace("enc", "sig").as_bytes()).unwrap();
-        assert!(matches!(
-            signing.find("1").unwrap().key,
-            VerifyingKey::Es256(_)
-        ));
+        assert_eq!(find(RFC7517_A1, "1", Algorithm::Es256), None);
+        let rsa = find(RFC7517_A1, "2011-04-29", Algorithm::Rs256);
+        assert!(matches!(rsa, Some(VerifyingKey::Rs256(_))));
+        let signing = RFC7517_A1.replace("enc", "sig");
+        let ec = find(&signing, "1", Algorithm::Es256);
+        assert!(matches!(ec, Some(VerifyingKey::Es256(_))));
     }
 
     #[test]
@@ -178,15 +218,68 @@ mod tests {
         ] {
             let json = RFC7517_A1.replacen('[', &format!("[{key},"), 1);
             let set = JwkSet::parse(json.as_bytes()).unwrap();
-            assert!(set.find("x").is_none(), "{key}");
-            assert!(set.find("2011-04-29").is_some(), "{key}");
+            assert!(!set.knows("x"), "{key}");
+            assert!(set.knows("2011-04-29"), "{key}");
         }
     }
 
     #[test]
-    fn an_algorithm_is_a_promise() {
-        let json = RFC7517_A1.replace("RS256", "PS256");
-        assert!(JwkSet::parse(json.as_bytes()).unwrap().is_empty());
+    fn a_key_is_used_for_what_it_is_and_says() {
+        let rsa = |alg: &str| RFC7517_A1.replace(r#""alg":"RS256","#, alg);
+        let kid = "2011-04-29";
+        for (alg, rs256, ps256) in [
+            ("", true, true),
+            (r#""alg":"RS256","#, true, false),
+            (r#""alg":"PS256","#, false, true),
+            (r#""alg":"RS512","#, false, false),
+            (r#""alg":"RSA-OAEP","#, false, false),
+            (r#""alg":"ES256","#, false, false),
+            (r#""alg":"HS256","#, false, false),
+        ] {
+            let json = rsa(alg);
+            assert_eq!(find(&json, kid, Algorithm::Rs256).is_some(), rs256, "{alg}");
+            assert_eq!(find(&json, kid, Algorithm::Ps256).is_some(), ps256, "{alg}");
+            // A key of one type verifies no algorithm of another.
+            for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
+                assert_eq!(find(&json, kid, algorithm), None, "{alg}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_without_a_key_id_means_the_only_key() {
+        let ed25519 =
+            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"KID}"#;
+        let set = |keys: &[&str]| format!(r#"{{"keys":[{}]}}"#, keys.join(","));
+        let (bare, named) = (
+            ed25519.replace("KID", ""),
+            ed25519.replace("KID", r#","kid":"a""#),
+        );
+        for (keys, kid, found) in [
+            (&[&bare[..]][..], "", true),
+            (&[&named], "", true),
+            (&[&named], "a", true),
+            (&[&bare], "a", false),
+            (&[&named], "b", false),
+            (&[&named, &bare], "", false),
+            // One that we can't use is one all the same.
+            (&[&named, r#"{"kty":"oct","k":"AAAA"}"#], "", false),
+            (&[&named, &bare], "a", true),
+        ] {
+            let json = set(keys);
+            assert_eq!(
+                find(&json, kid, Algorithm::EdDsa).is_some(),
+                found,
+                "{json} {kid}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_two_keys_with_one_id_the_one_that_fits_is_meant() {
+        let json = RFC7517_A1.replace("enc", "sig").replace("2011-04-29", "1");
+        assert!(find(&json, "1", Algorithm::Es256).is_some());
+        assert!(find(&json, "1", Algorithm::Rs256).is_some());
     }
 
     #[test]

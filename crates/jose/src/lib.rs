@@ -11,10 +11,12 @@
 //! **Invariant:** nothing is believed here. A [`CompactJws`] is only text taken apart until its
 //! [`SignatureCheck`](notme_keys::SignatureCheck) was settled.
 
+mod algorithm;
 mod claims;
 mod jwk;
 mod jws;
 
+pub use algorithm::Algorithm;
 pub use claims::{Audience, numeric_date};
-pub use jwk::{Jwk, JwkSet, JwkSetError};
+pub use jwk::{JwkSet, JwkSetError};
 pub use jws::{CompactJws, JwsError};

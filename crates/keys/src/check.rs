@@ -11,6 +11,20 @@ pub enum VerifyingKey {
     Es256(P256PublicKey),
     /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 §8.2).
     Rs256(RsaPublicKey),
+    /// RSASSA-PSS with SHA-256, MGF1 with the same, and a salt of 32 bytes (RFC 8017 §8.1, RFC 7518 §3.5).
+    Ps256(RsaPublicKey),
+}
+
+impl VerifyingKey {
+    /// The DER SubjectPublicKeyInfo of the key.
+    #[must_use]
+    pub fn to_spki(&self) -> Vec<u8> {
+        match self {
+            Self::Ed25519(key) => key.to_spki().to_vec(),
+            Self::Es256(key) => key.to_spki().to_vec(),
+            Self::Rs256(key) | Self::Ps256(key) => key.to_spki(),
+        }
+    }
 }
 
 /// An obligation: the host must find out whether `signature` is `key`'s over one of `messages`.

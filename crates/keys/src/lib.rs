@@ -3,7 +3,7 @@
 //!
 //! **In scope:** SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) of P-256 (RFC 5480) and Ed25519
 //! (RFC 8410) keys in DER and PEM, RSA keys as issuers publish them (RFC 7517), key ids, what a key
-//! signs to endorse another, and signature checks as values.
+//! signs to endorse another, signature checks as values, and the encodings that all of these come in.
 //!
 //! **Out of scope:** private keys, certificates, fetching.
 //!
@@ -16,6 +16,7 @@ mod check;
 mod der;
 mod ed25519;
 mod endorsement;
+pub mod json;
 mod key_id;
 #[cfg(feature = "native")]
 pub mod native;

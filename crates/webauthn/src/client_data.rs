@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::json::{self, JsonError};
 use crate::{Ceremony, Challenge, Error, RelyingParty};
 
 /// The longest `clientDataJSON` that is read. Real ones have a few hundred bytes.
@@ -21,9 +20,9 @@ impl ClientData {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
         // "UTF-8 decode" drops a byte order mark (Encoding §6).
         let json = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let members = json::object(json).map_err(|error| match error {
-            JsonError::Malformed => Error::ClientDataMalformed,
-            JsonError::Duplicate => Error::DuplicateMember,
+        let members = notme_keys::json::object(json).map_err(|error| match error {
+            notme_keys::json::JsonError::Malformed => Error::ClientDataMalformed,
+            notme_keys::json::JsonError::Duplicate => Error::DuplicateMember,
         })?;
         Ok(Self {
             members,

@@ -62,7 +62,10 @@ impl Algorithm {
 ///
 /// Whether it is a point of its curve shows when a signature is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialKey(VerifyingKey);
+pub struct CredentialKey {
+    algorithm: Algorithm,
+    key: VerifyingKey,
+}
 
 impl CredentialKey {
     /// Reads the stored form: the DER SubjectPublicKeyInfo of a key for `algorithm`.
@@ -70,37 +73,30 @@ impl CredentialKey {
     /// # Errors
     /// [`Error::KeyMalformed`] or [`Error::KeyWeak`] for anything but such a key.
     pub fn from_spki(algorithm: Algorithm, der: &[u8]) -> Result<Self, Error> {
-        Ok(Self(match algorithm {
+        let key = match algorithm {
             Algorithm::EdDsa => VerifyingKey::Ed25519(Ed25519PublicKey::from_spki(der)?),
             Algorithm::Es256 => VerifyingKey::Es256(P256PublicKey::from_spki(der)?),
             Algorithm::Rs256 => VerifyingKey::Rs256(RsaPublicKey::from_spki(der)?),
-        }))
+        };
+        Ok(Self { algorithm, key })
     }
 
     /// The stored form, beside [`Self::algorithm`]: a key has one.
     #[must_use]
     pub fn to_spki(&self) -> Vec<u8> {
-        match &self.0 {
-            VerifyingKey::Ed25519(key) => key.to_spki().to_vec(),
-            VerifyingKey::Es256(key) => key.to_spki().to_vec(),
-            VerifyingKey::Rs256(key) => key.to_spki(),
-        }
+        self.key.to_spki()
     }
 
     /// What the key is for.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
-        match self.0 {
-            VerifyingKey::Ed25519(_) => Algorithm::EdDsa,
-            VerifyingKey::Es256(_) => Algorithm::Es256,
-            VerifyingKey::Rs256(_) => Algorithm::Rs256,
-        }
+        self.algorithm
     }
 
     /// The key as signature checks name it.
     #[must_use]
     pub const fn as_verifying_key(&self) -> &VerifyingKey {
-        &self.0
+        &self.key
     }
 
     /// Reads a credentialPublicKey (§6.5.1.1): the members that its algorithm needs and no other,
@@ -114,7 +110,7 @@ impl CredentialKey {
             .and_then(|(_, value)| value.as_integer())
             .ok_or(bad)?;
         let algorithm = Algorithm::from_cose(number).ok_or(Error::AlgorithmNotOffered)?;
-        Ok(Self(match algorithm {
+        let key = match algorithm {
             Algorithm::EdDsa => {
                 let [kty, _, crv, x] =
                     members(cose, [label::KTY, label::ALG, label::CRV, label::X])?;
@@ -150,7 +146,8 @@ impl CredentialKey {
                 };
                 VerifyingKey::Rs256(RsaPublicKey::new(&number(n)?, &number(e)?)?)
             }
-        }))
+        };
+        Ok(Self { algorithm, key })
     }
 }
 

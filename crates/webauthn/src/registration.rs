@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::attestation::{self, AttestationObject};
 use crate::authenticator_data::Attested;
 use crate::client_data::{self, ClientData};
-use crate::json::{self, JsonError};
+use crate::json;
 use crate::{
     Aaguid, AttestationKind, Ceremony, Challenge, CredentialId, CredentialKey, Error, RelyingParty,
     Transport,
@@ -158,9 +158,9 @@ pub(crate) fn envelope(json: &[u8]) -> Result<(CredentialId, Map<String, Value>)
     if json.len() > MAX_RESPONSE_LEN {
         return Err(Error::ResponseTooLarge);
     }
-    let mut credential = json::object(json).map_err(|error| match error {
-        JsonError::Malformed => Error::ResponseMalformed,
-        JsonError::Duplicate => Error::DuplicateMember,
+    let mut credential = notme_keys::json::object(json).map_err(|error| match error {
+        notme_keys::json::JsonError::Malformed => Error::ResponseMalformed,
+        notme_keys::json::JsonError::Duplicate => Error::DuplicateMember,
     })?;
     if json::string(&credential, "type")? != "public-key" {
         return Err(Error::CredentialTypeUnsupported);

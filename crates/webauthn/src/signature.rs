@@ -15,7 +15,9 @@ pub(crate) fn check(
 ) -> Option<SignatureCheck> {
     let signature = match key {
         VerifyingKey::Es256(_) => ecdsa_from_der(signature)?.to_vec(),
-        VerifyingKey::Ed25519(_) | VerifyingKey::Rs256(_) => signature.to_vec(),
+        VerifyingKey::Ed25519(_) | VerifyingKey::Rs256(_) | VerifyingKey::Ps256(_) => {
+            signature.to_vec()
+        }
     };
     Some(SignatureCheck {
         key: key.clone(),
