@@ -13,6 +13,7 @@ use notme_authority::rotation::Act;
 use notme_authority::state::Archive;
 use notme_authority::{Error, Fault, documents};
 use notme_durable::{log, now_millis, settle_all};
+use notme_jose::Algorithm;
 use serde_json::Value;
 
 use crate::objects::{issuer_key, signing_authority};
@@ -134,7 +135,7 @@ async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let now = now_millis() / 1000;
     let authorization = call.request.headers().get("authorization").ok().flatten();
     let exchange = Exchange::parse(gha, authorization.as_deref(), body, now)?; // (1)
-    let key = issuer_key(&call.env, gha, exchange.kid()).await?; // (2)
+    let key = issuer_key(&call.env, &gha.issuer, exchange.kid(), Algorithm::Rs256).await?; // (2)
     let obliged = exchange.oblige(key.as_ref())?;
     let outcomes = settle_all(obliged.checks()).await?; // (3)
     let verified = obliged.settle(&call.config, &outcomes, now)?; // (4)

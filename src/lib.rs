@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod doors;
 mod handlers;
 mod keys;
 mod objects;

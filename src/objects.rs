@@ -1,7 +1,6 @@
 //! Calling the objects.
 
 use js_sys::Uint8Array;
-use notme_authority::config::GhaConfig;
 use notme_authority::issuer_keys::{KeyCache, Plan};
 use notme_authority::protocol::{self, Command, KeysReply, KeysWanted, Reply};
 use notme_authority::{Error, Fault};
@@ -9,6 +8,7 @@ use notme_durable::now_millis;
 use notme_jose::{Algorithm, JwkSet};
 use notme_keys::VerifyingKey;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
@@ -20,8 +20,8 @@ extern "C" {
 }
 
 thread_local! {
-    /// This worker's copy of what the object answered about the issuer of job tokens.
-    static KEYS: RefCell<KeyCache> = RefCell::default();
+    /// This worker's copies of what the objects answered, by issuer.
+    static KEYS: RefCell<BTreeMap<String, KeyCache>> = RefCell::default();
 }
 
 pub(crate) async fn ask(
@@ -59,41 +59,42 @@ pub(crate) async fn signing_authority(env: &Env, command: &Command) -> Result<Re
     }
 }
 
-/// The issuer's key `kid`, if it publishes one.
+/// The copy of an issuer's keys. There are as many as there are issuers in the configuration: nobody asks for
+/// those of others.
+fn with_keys<T>(issuer: &str, work: impl FnOnce(&mut KeyCache) -> T) -> T {
+    KEYS.with_borrow_mut(|issuers| work(issuers.entry(issuer.to_owned()).or_default()))
+}
+
+/// The key that a token of `issuer` means which names this `kid` and `algorithm`, if there is one.
 ///
 /// # Errors
 /// [`Fault::IssuerUnavailable`] if that can't be found out.
 pub(crate) async fn issuer_key(
     env: &Env,
-    config: &GhaConfig,
+    issuer: &str,
     kid: &str,
+    algorithm: Algorithm,
 ) -> Result<Option<VerifyingKey>, Error> {
     let now = now_millis();
-    if KEYS.with_borrow(|keys| keys.plan(kid, now)) != Plan::Use {
+    if with_keys(issuer, |keys| keys.plan(kid, now)) != Plan::Use {
         let wanted = KeysWanted {
-            issuer: config.issuer.clone(),
+            issuer: issuer.to_owned(),
             kid: kid.to_owned(),
         };
-        let answer = ask(
-            env,
-            "ISSUER_KEYS",
-            &config.issuer,
-            &protocol::encode(&wanted)?,
-        )
-        .await;
+        let answer = ask(env, "ISSUER_KEYS", issuer, &protocol::encode(&wanted)?).await;
         match protocol::decode(&answer?)? {
             KeysReply::Keys(answer) => {
                 let set = JwkSet::parse(&answer.json)
                     .map_err(|error| Fault::Internal(format!("the object's key set: {error}")))?;
-                KEYS.with_borrow_mut(|keys| {
+                with_keys(issuer, |keys| {
                     keys.copied(now);
                     keys.store(set, answer.fetched_at);
                 });
             }
             // The object may have lost what this copy still has.
-            KeysReply::Refused(_) if KEYS.with_borrow(|keys| keys.can_serve(kid, now)) => {}
+            KeysReply::Refused(_) if with_keys(issuer, |keys| keys.can_serve(kid, now)) => {}
             KeysReply::Refused(refusal) => return Err(refusal.into()),
         }
     }
-    Ok(KEYS.with_borrow(|keys| keys.keys()?.find(kid, Algorithm::Rs256)))
+    Ok(with_keys(issuer, |keys| keys.keys()?.find(kid, algorithm)))
 }

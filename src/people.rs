@@ -12,17 +12,18 @@ use notme_authority::people::command::{
     Command, Origin, OwnAct, Register, RegistrationBegun, SessionFacts, Shown, Wish,
 };
 use notme_authority::people::invite::{self, Draft, InviteToken};
-use notme_authority::people::mint::{Holder, Proof};
+use notme_authority::people::mint::{Holder, Mint, Proof};
 use notme_authority::people::session::{Presented, SessionToken, clear_cookie};
 use notme_authority::people::{PrincipalId, mint, own};
 use notme_authority::protocol;
-use notme_authority::{CeremonyError, Error, Fault};
+use notme_authority::{CeremonyError, Echo, Error, Fault};
 use notme_durable::{log, now_millis, random, settle_all};
 use notme_keys::encode_base64url;
 use notme_webauthn::{NewCredential, RelyingParty};
 use serde_json::Value;
 
 use crate::Call;
+use crate::doors;
 use crate::handlers::{json, unexpected};
 use crate::objects::signing_authority;
 
@@ -283,19 +284,28 @@ pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
     }
 }
 
-/// A pair for whoever has a session, or the operator's code (notme protocol §8.1).
+/// A pair for a principal, by whatever proof (notme protocol §8.1).
 pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let request = mint::Request::parse(body)?;
-    let holder = match request.proof.clone() {
-        Proof::Session => Holder::Session(session_of_cert(call)?.hash()),
-        Proof::Code(code, display_name) => Holder::First {
-            code,
-            principal: PrincipalId::from_random(random()?),
-            display_name,
-            origin: origin(call),
-        },
-    };
-    minted(call, request, holder).await
+    match request.proof.clone() {
+        Proof::Session => {
+            let holder = Holder::Session(session_of_cert(call)?.hash());
+            held(call, request, holder).await
+        }
+        Proof::Code(code, display_name) => {
+            let holder = Holder::First {
+                code,
+                principal: PrincipalId::from_random(random()?),
+                display_name,
+                origin: origin(call),
+            };
+            held(call, request, holder).await
+        }
+        Proof::Token(kind, token) => {
+            let wish = Wished::of(&request, &[]);
+            minted(call, wish, doors::identified(call, request, kind, &token)).await
+        }
+    }
 }
 
 /// The same for whoever holds the cookie, and not only sends it (§8.2).
@@ -312,22 +322,41 @@ pub(crate) async fn cert_passkey(call: &Call, body: &[u8]) -> Result<Reply, Erro
     let request = mint::Request::parse_bound_to_cookie(body, &session.to_text());
     let holder = Holder::Session(session.hash());
     match request {
-        Ok(request) => minted(call, request, holder).await,
+        Ok(request) => held(call, request, holder).await,
         Err(error @ Error::InvalidKey(_)) => Err(told_after_session(call, &holder, error).await),
         Err(error) => Err(error),
     }
 }
 
-async fn minted(call: &Call, request: mint::Request, holder: Holder) -> Result<Reply, Error> {
-    let (asked, challenge) = (request.asked.clone(), request.challenge);
-    let context = holder.context().to_vec();
-    let issued = issued(call, request, holder).await;
-    // A challenge is used by whatever is wrong, unless that is our fault.
-    let is_refused = matches!(&issued, Err(error) if !matches!(error, Error::Fault(_)));
-    if let (true, Some(challenge)) = (is_refused, challenge) {
-        spend(call, Ceremony::Possession, context, challenge).await?;
+/// What of a request is needed when it was refused.
+struct Wished {
+    asked: Vec<Echo>,
+    challenge: Option<[u8; 32]>,
+    /// What the challenge was made for.
+    context: Vec<u8>,
+}
+
+impl Wished {
+    fn of(request: &mint::Request, context: &[u8]) -> Self {
+        Self {
+            asked: request.asked.clone(),
+            challenge: request.challenge,
+            context: context.to_vec(),
+        }
     }
-    issued.map_err(|error| of_cert(error).asked_for(&asked))
+}
+
+/// A pair for this holder.
+async fn held(call: &Call, request: mint::Request, holder: Holder) -> Result<Reply, Error> {
+    let wish = Wished::of(&request, holder.context());
+    let mint = async {
+        let outcomes = settle_all(&request.checks()).await?;
+        match request.settle(holder.clone(), &outcomes) {
+            Ok(mint) => Ok(mint),
+            Err(error) => Err(told_after_session(call, &holder, error).await),
+        }
+    };
+    minted(call, wish, mint).await
 }
 
 /// An error in keys or proofs, unless the session isn't good: that is told first (§8).
@@ -337,16 +366,28 @@ async fn told_after_session(call: &Call, holder: &Holder, error: Error) -> Error
             Ok(_) => error,
             Err(session) => of_cert(session),
         },
-        Holder::First { .. } => error,
+        Holder::First { .. } | Holder::Identified(_) => error,
     }
 }
 
-async fn issued(call: &Call, request: mint::Request, holder: Holder) -> Result<Reply, Error> {
-    let outcomes = settle_all(&request.checks()).await?;
-    let mint = match request.settle(holder.clone(), &outcomes) {
-        Ok(mint) => mint,
-        Err(error) => return Err(told_after_session(call, &holder, error).await),
+async fn minted(
+    call: &Call,
+    wish: Wished,
+    mint: impl Future<Output = Result<Mint, Error>>,
+) -> Result<Reply, Error> {
+    let issued = match mint.await {
+        Ok(mint) => issued(call, mint).await,
+        Err(error) => Err(error),
     };
+    // A challenge is used by whatever is wrong, unless that is our fault.
+    let is_refused = matches!(&issued, Err(error) if !matches!(error, Error::Fault(_)));
+    if let (true, Some(challenge)) = (is_refused, wish.challenge) {
+        spend(call, Ceremony::Possession, wish.context, challenge).await?;
+    }
+    issued.map_err(|error| of_cert(error).asked_for(&wish.asked))
+}
+
+async fn issued(call: &Call, mint: Mint) -> Result<Reply, Error> {
     let command = protocol::Command::Mint(Box::new(mint));
     match signing_authority(&call.env, &command).await? {
         protocol::Reply::Issued(body) => {

@@ -16,6 +16,15 @@ import { end, firstAnswer, launch } from "./lib/workerd.mjs";
 import { setup } from "./setup.mjs";
 
 /** @param {string | undefined} issuer */
+/** The issuers of the rows; what is wrong with them the authority says. */
+function trustedIssuers(rows) {
+  try {
+    return JSON.parse(rows ?? "[]").map(({ issuer }) => issuer);
+  } catch {
+    return [];
+  }
+}
+
 function isLoopback(issuer) {
   if (!issuer) return false;
   try {
@@ -136,7 +145,8 @@ async function start() {
   const codePath = chooseCode(vars, stateDir);
   // Nothing stands in front of it that would say where requests come from.
   vars.NOTME_SOURCE_HEADER ??= "none";
-  const allowLoopback = isLoopback(vars.GHA_ISSUER);
+  const local = [vars.GHA_ISSUER, ...trustedIssuers(vars.TRUSTED_ISSUERS)].filter(isLoopback);
+  const allowLoopback = local.length > 0;
 
   await build(await setup());
   // That took a while: somebody else may have come first.
@@ -144,7 +154,7 @@ async function start() {
   await requireFreePort(port);
 
   say(`Starting workerd on port ${port}.`);
-  if (allowLoopback) say(`  The issuer ${vars.GHA_ISSUER} is on this machine, so the worker may reach servers on loopback.`);
+  if (allowLoopback) say(`  ${local.join(" and ")} ${local.length > 1 ? "are issuers" : "is an issuer"} on this machine, so the worker may reach servers on loopback.`);
   const child = launch({ port, stateDir, vars, allowLoopback });
   process.on("exit", () => child.kill("SIGKILL"));
   const note = notePath(stateDir);

@@ -205,13 +205,27 @@ impl SigningAuthority {
             if decide(db)? != request {
                 return Err(Error::NoSession);
             }
-            people.register_first(db, &mint.holder, now_millis() / 1000)?;
-            match &request.evidence.burns[..] {
-                [] => {} // a session is no single-use value, a code is used up, and these proofs are over none
-                burns => burn(db, burns).map_err(|error| match error {
-                    Error::ProofUsed => Error::BadChallenge,
-                    error => error,
-                })?,
+            people.admit_holder(db, &mint.holder, now_millis() / 1000)?;
+            // The proof's own first: what is told of a proof that was used is that.
+            let of_proof = mint.holder.burns().len();
+            let (of_proof, challenge) = request
+                .evidence
+                .burns
+                .split_at_checked(of_proof)
+                .unwrap_or_default();
+            match (&mint.holder, of_proof, challenge) {
+                (Holder::Identified(_), [], []) => {
+                    return Err(internal("nothing makes the proof single").into());
+                }
+                // A session is no single-use value, and a code is used up.
+                (Holder::Session(_) | Holder::First { .. }, [], []) => {}
+                _ => {
+                    burn_all(db, of_proof)?;
+                    burn_all(db, challenge).map_err(|error| match error {
+                        Error::ProofUsed => Error::BadChallenge,
+                        error => error,
+                    })?;
+                }
             }
             record(db, &request, &issued)
         })?;
@@ -352,6 +366,10 @@ fn burn(db: &Database, burns: &[Burn]) -> Result<(), Error> {
     if burns.is_empty() {
         return Err(Fault::Internal("a proof without a single-use value".into()).into());
     }
+    burn_all(db, burns)
+}
+
+fn burn_all(db: &Database, burns: &[Burn]) -> Result<(), Error> {
     for burn in burns {
         // A proof that expired before what was forgotten may have been used, and its row be gone:
         // clocks go back. The condition is part of the insert, so it costs no statement of its own.

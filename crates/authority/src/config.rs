@@ -6,13 +6,14 @@ use std::fmt;
 
 use notme_webauthn::RelyingParty;
 
+use crate::doors::issuer::TrustedIssuer;
 use crate::people::bootstrap::BootstrapCode;
 use crate::policy::PatternList;
 use crate::sealing::{Kek, KekError};
 use crate::url::BaseUrl;
 
 /// Every variable there is. Hosts read these and no others.
-pub const VARIABLES: [&str; 27] = [
+pub const VARIABLES: [&str; 28] = [
     "BOOTSTRAP_CODE",
     "BUILD_SHA",
     "CORS_ALLOWED_ORIGINS",
@@ -38,6 +39,7 @@ pub const VARIABLES: [&str; 27] = [
     "REGISTRATION",
     "SIGNET_AUTHORITY_URL",
     "SITE_URL",
+    "TRUSTED_ISSUERS",
     "WEBAUTHN_ORIGINS",
     "WEBAUTHN_RP_ID",
 ];
@@ -150,6 +152,8 @@ pub struct Config {
     pub site_url: BaseUrl,
     /// The door for CI jobs.
     pub gha: GhaConfig,
+    /// The issuers whose tokens let somebody in.
+    pub issuers: Vec<TrustedIssuer>,
     /// Origins that browsers may call from.
     pub cors_origins: Vec<String>,
     /// `id_token_signing_alg_values_supported`.
@@ -239,6 +243,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
         let site_url = self.url("SITE_URL").or_else(|| authority_url.clone());
         let gha = self.gha();
+        let issuers = self.issuers();
         let cors_origins = self.origins("CORS_ALLOWED_ORIGINS");
         let key_storage = self.key_storage();
         let allow_url_change = self.switch("NOTME_ALLOW_URL_CHANGE");
@@ -258,6 +263,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             cors_origins: cors_origins.unwrap_or_else(|| vec![authority_url.origin()]),
             site_url: site_url?,
             gha: gha?,
+            issuers,
             id_token_algs: csv(&algs),
             key_storage: key_storage?,
             relying_party,
@@ -467,6 +473,21 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             events,
             allow_pull_request,
         })
+    }
+
+    fn issuers(&mut self) -> Vec<TrustedIssuer> {
+        let Some(rows) = self.text("TRUSTED_ISSUERS") else {
+            return Vec::new();
+        };
+        match TrustedIssuer::read_all(&rows) {
+            Ok(issuers) => issuers,
+            Err(problems) => {
+                for problem in problems {
+                    self.error("TRUSTED_ISSUERS", problem);
+                }
+                Vec::new()
+            }
+        }
     }
 
     /// A list that is set has an entry: one that lost them all (a template with empty parts, say)

@@ -57,6 +57,8 @@ pub enum Possession {
 pub enum Error {
     /// The challenge was used, has expired, or was never given out for this.
     BadChallenge,
+    /// This proof is there to be shown again, so a challenge has to make it single.
+    ChallengeRequired,
     /// The operator's code is wrong, or was used.
     BadBootstrapCode,
     /// The invite is wrong, was used, has expired, or its maker may not grant it any more.
@@ -99,6 +101,8 @@ pub enum Error {
     MissingKeys,
     /// No kind of proof is named.
     MissingProofType,
+    /// The proof is of a kind that has a token, and there is none.
+    MissingToken,
     /// A proof of possession is missing.
     MissingProofs,
     /// The token has no `jti`, so it can't be made single use.
@@ -151,6 +155,8 @@ pub enum Error {
     TooManyKeys(u32),
     /// Too many wrong tries; when to try again, in seconds.
     TooManyTries(u32),
+    /// Whose proof it is was turned away.
+    TurnedAway,
     /// Nobody has this passkey, or who has may not come in any more.
     UnknownPasskey,
     /// The body has another media type than JSON.
@@ -196,6 +202,8 @@ pub enum TokenError {
 /// The rule of the policy that said no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyRule {
+    /// What the issuer's rows say about claims.
+    Claims,
     /// The environment.
     Environment,
     /// The event that started the job.

@@ -12,6 +12,7 @@
 pub mod bundle;
 pub mod config;
 pub mod documents;
+pub mod doors;
 mod error;
 mod evidence;
 pub mod gha;

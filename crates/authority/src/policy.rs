@@ -19,12 +19,22 @@ impl Pattern {
     }
 }
 
-/// A comma-separated list of patterns.
+/// A list of patterns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatternList(Vec<Pattern>);
 
 impl PatternList {
-    /// Reads a list; blanks around entries and empty entries are dropped.
+    /// The list of these patterns.
+    #[must_use]
+    pub fn of(patterns: impl IntoIterator<Item = String>) -> Self {
+        let pattern = |text| Pattern {
+            text,
+            ignore_case: false,
+        };
+        Self(patterns.into_iter().map(pattern).collect())
+    }
+
+    /// Reads a comma-separated list; blanks around entries and empty entries are dropped.
     #[must_use]
     pub fn parse(csv: &str) -> Self {
         Self::with_case(csv, false)

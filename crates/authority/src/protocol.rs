@@ -118,6 +118,8 @@ pub enum Refusal {
     BadInvite,
     /// [`Error::LastAdministrator`].
     LastAdministrator,
+    /// [`Error::TurnedAway`].
+    TurnedAway,
     /// [`Error::LastHolder`].
     LastHolder(Scope),
     /// [`Error::ScopeNotHeld`].
@@ -161,6 +163,7 @@ impl From<Error> for Refusal {
             Error::BadInvite => Self::BadInvite,
             Error::LastAdministrator => Self::LastAdministrator,
             Error::LastHolder(scope) => Self::LastHolder(scope),
+            Error::TurnedAway => Self::TurnedAway,
             Error::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Error::NoSuchItem => Self::NoSuchItem,
             Error::ManageRequired => Self::ManageRequired,
@@ -203,6 +206,7 @@ impl From<Refusal> for Error {
             Refusal::BadInvite => Self::BadInvite,
             Refusal::LastAdministrator => Self::LastAdministrator,
             Refusal::LastHolder(scope) => Self::LastHolder(scope),
+            Refusal::TurnedAway => Self::TurnedAway,
             Refusal::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Refusal::NoSuchItem => Self::NoSuchItem,
             Refusal::ManageRequired => Self::ManageRequired,

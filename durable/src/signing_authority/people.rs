@@ -3,6 +3,7 @@
 //! Each effect is one transaction, with the challenge that it burns and the line in the trail. A
 //! ceremony that fails burns its challenge too, in a transaction of its own.
 
+mod identities;
 mod invites;
 mod own;
 mod registration;
@@ -344,6 +345,15 @@ impl People {
                 };
                 mint.decide(subject, &self.trust_domain, burn)
             }
+            Holder::Identified(newcomer) => {
+                let (principal, granted) = identities::known(db, newcomer, now)?;
+                let subject = Subject {
+                    principal: &principal,
+                    scopes: &granted.narrowed_to(&newcomer.identified.ceiling),
+                    method: &newcomer.identified.method,
+                };
+                mint.decide(subject, &self.trust_domain, burn)
+            }
         }
     }
 
@@ -520,7 +530,8 @@ impl People {
             }
         };
         Ok(Doors {
-            has_authenticator: exists(db, "SELECT 1 FROM authenticators LIMIT 1", vec![])?,
+            // Machines come in by authenticators of their own, and administer nothing.
+            has_authenticator: exists(db, "SELECT 1 FROM passkeys LIMIT 1", vec![])?,
             has_unused_code,
             is_open: self.is_open,
         })

@@ -52,6 +52,16 @@ pub fn problem(error: &Error) -> Problem {
             "bad_challenge",
             "the challenge was used, has expired, or is for something else: begin again",
         ),
+        Error::ChallengeRequired => text(
+            400,
+            "challenge_required",
+            "this proof can be shown again: name a challenge of /cert/challenge, and sign it",
+        ),
+        Error::TurnedAway => text(
+            403,
+            "turned_away",
+            "whoever this proof is about was turned away",
+        ),
         Error::BadBootstrapCode => text(
             403,
             "bad_bootstrap_code",
@@ -181,6 +191,7 @@ pub fn problem(error: &Error) -> Problem {
             "missing_proofs",
             "proofs.mtls and proofs.signing required (signatures over binding payload)",
         ),
+        Error::MissingToken => text(400, "missing_proof_token", "proof.token required"),
         Error::MissingTokenId => text(
             400,
             "missing_jti",
@@ -256,6 +267,7 @@ fn token_problem(error: &TokenError) -> Problem {
 
 fn policy_problem(rule: PolicyRule) -> Problem {
     let (code, text) = match rule {
+        PolicyRule::Claims => ("claims_not_permitted", "no rule lets these claims in"),
         PolicyRule::Environment => ("environment_not_permitted", "environment not permitted"),
         PolicyRule::Event => ("event_not_permitted", "event not permitted"),
         PolicyRule::Owner => ("owner_not_permitted", "repository owner not permitted"),
@@ -406,6 +418,7 @@ pub(super) fn examples() -> Vec<Error> {
         PolicyRule::Workflow,
         PolicyRule::Environment,
         PolicyRule::Event,
+        PolicyRule::Claims,
     ];
     let faults = [
         Fault::Configuration(String::new()),
@@ -429,6 +442,7 @@ pub(super) fn examples() -> Vec<Error> {
     examples.extend(rules.map(Error::NotPermitted));
     examples.extend([
         Error::MissingTokenId,
+        Error::MissingToken,
         Error::InvalidJson,
         Error::MissingKeys,
         Error::MissingProofs,
@@ -441,6 +455,8 @@ pub(super) fn examples() -> Vec<Error> {
     examples.extend(first_boot.map(Error::FirstBoot));
     examples.extend([
         Error::BadBootstrapCode,
+        Error::ChallengeRequired,
+        Error::TurnedAway,
         Error::BadChallenge,
         Error::CredentialKnown,
         Error::CrossSite,

@@ -1,4 +1,4 @@
-//! A pair for a signed-in person, or for whoever has the operator's code (notme protocol §8).
+//! A pair for a principal, by whatever proof (notme protocol §8).
 
 use notme_keys::{Outcome, SignatureCheck};
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,8 @@ use super::body::{object, shown_name, text};
 use super::bootstrap::BootstrapCode;
 use super::command::{Origin, SessionFacts};
 use super::{DEFAULT_NAME, PrincipalId, Scope, Scopes};
+use crate::doors::Identified;
+use crate::doors::issuer::Kind;
 use crate::issue::IssueRequest;
 use crate::possession::{BoundTo, PairRequest};
 use crate::{Burn, Echo, Error, Evidence};
@@ -26,6 +28,8 @@ pub enum Proof {
     Session,
     /// The operator's code, by its hash, and what the administrator that it makes is to be called.
     Code([u8; 32], String),
+    /// A token of an issuer that is trusted.
+    Token(Kind, String),
 }
 
 /// A request for a pair, whose proofs of possession nobody has checked yet.
@@ -77,6 +81,19 @@ pub enum Holder {
         /// Where from.
         origin: Origin,
     },
+    /// Whoever a proof of another kind is about.
+    Identified(Box<Newcomer>),
+}
+
+/// Somebody whom a proof tells of, and who may be a principal already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newcomer {
+    /// Who it is.
+    pub identified: Identified,
+    /// Which principal it becomes, if it is none.
+    pub principal: PrincipalId,
+    /// Where from.
+    pub origin: Origin,
 }
 
 impl Holder {
@@ -85,15 +102,24 @@ impl Holder {
     pub const fn context(&self) -> &[u8] {
         match self {
             Self::Session(hash) => hash,
-            Self::First { .. } => &[],
+            Self::First { .. } | Self::Identified(_) => &[],
+        }
+    }
+
+    /// The single-use values of the proof itself.
+    #[must_use]
+    pub fn burns(&self) -> &[Burn] {
+        match self {
+            Self::Session(_) | Self::First { .. } => &[],
+            Self::Identified(newcomer) => &newcomer.identified.burns,
         }
     }
 }
 
 impl Request {
-    /// Reads `{proof: {type: "session"} | {type: "bootstrap", code, displayName?}, credential?:
-    /// "certificate", scopes?, challenge?, public_keys, proofs}`. A token is what asks for one
-    /// (`credential: "token"`), never what lacks keys.
+    /// Reads `{proof: {type: "session"} | {type: "bootstrap", code, displayName?} | {type: "oidc" |
+    /// "kubernetes", token}, credential?: "certificate", scopes?, challenge?, public_keys, proofs}`. A
+    /// token is what asks for one (`credential: "token"`), never what lacks keys.
     ///
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::MissingProofType`], [`Error::UnknownProofType`],
@@ -105,8 +131,13 @@ impl Request {
             Some("session") => Proof::Session,
             Some("bootstrap") => code(&json)?,
             None | Some("") => return Err(Error::MissingProofType),
-            Some("oidc") => return Err(Error::NotImplemented),
-            Some(other) => return Err(Error::UnknownProofType(Echo::new(other))),
+            Some("access" | "custom" | "github_pat" | "mtls" | "x509") => {
+                return Err(Error::NotImplemented);
+            }
+            Some(other) => match Kind::parse(other) {
+                Some(kind) => Proof::Token(kind, token(&json)?),
+                None => return Err(Error::UnknownProofType(Echo::new(other))),
+            },
         };
         match text(json.get("credential"), "credential")? {
             None | Some("certificate") => {}
@@ -153,10 +184,11 @@ impl Request {
     /// What must hold for the caller to hold both keys.
     #[must_use]
     pub fn checks(&self) -> Vec<SignatureCheck> {
-        let bound_to = match (&self.challenge, &self.cookie) {
-            (Some(challenge), _) => BoundTo::Challenge(challenge),
-            (None, Some(cookie)) => BoundTo::Cookie(cookie),
-            (None, None) => BoundTo::Nothing,
+        let bound_to = match (&self.challenge, &self.cookie, &self.proof) {
+            (Some(challenge), _, _) => BoundTo::Challenge(challenge),
+            (None, Some(cookie), _) => BoundTo::Cookie(cookie),
+            (None, None, Proof::Token(_, token)) => BoundTo::Token(token),
+            (None, None, _) => BoundTo::Nothing,
         };
         let pair = self.pair.as_ref();
         pair.map_or_else(|_| Vec::new(), |pair| pair.checks(bound_to).into())
@@ -180,6 +212,13 @@ impl Request {
             signing_spki: pair.signing.to_spki().to_vec(),
         })
     }
+}
+
+/// The token that is shown.
+fn token(json: &Value) -> Result<String, Error> {
+    let token = json.pointer("/proof/token").and_then(Value::as_str);
+    let token = token.filter(|token| !token.is_empty());
+    Ok(token.ok_or(Error::MissingToken)?.to_owned())
 }
 
 /// The operator's code, and what whoever has it is to be called.
@@ -262,7 +301,7 @@ impl Mint {
                 identity: principal.uri(trust_domain),
                 auth_method: subject.method.to_owned(),
                 scopes: carried.names(),
-                burns: burn.into_iter().collect(),
+                burns: self.holder.burns().iter().copied().chain(burn).collect(),
             },
             mtls_spki: self.mtls_spki.clone(),
             signing_spki: self.signing_spki.clone(),
@@ -352,7 +391,16 @@ mod tests {
                 r#"{"proof":{"type":"x"}}"#,
                 Error::UnknownProofType(Echo::new("x")),
             ),
-            (r#"{"proof":{"type":"oidc"}}"#, Error::NotImplemented),
+            (r#"{"proof":{"type":"x509"}}"#, Error::NotImplemented),
+            (r#"{"proof":{"type":"oidc"}}"#, Error::MissingToken),
+            (
+                r#"{"proof":{"type":"oidc","token":7}}"#,
+                Error::MissingToken,
+            ),
+            (
+                r#"{"proof":{"type":"kubernetes","token":""}}"#,
+                Error::MissingToken,
+            ),
             (
                 r#"{"proof":{"type":"session"},"credential":"token"}"#,
                 Error::NotImplemented,

@@ -13,9 +13,11 @@ use notme_keys::encode_base64url;
 use serde_json::{Value, json};
 use worker::SqlStorageValue;
 
+use super::identities;
 use super::invites::scopes_of;
 use super::{PASSKEY, People, UNNAMED, begin_session, rotate_session, sign_out, signed, trail};
 use crate::host::random;
+use crate::sql::Argument::{Null, Number, Text};
 use crate::sql::{Database, integer, internal};
 
 /// How many registrations of strangers may wait at a time, where anybody may register.
@@ -196,26 +198,36 @@ impl People {
         }
     }
 
-    /// Makes the first administrator of whoever showed the code to be issued a pair. In the transaction
-    /// that issues.
-    pub(in crate::signing_authority) fn register_first(
+    /// Makes a principal of whoever is issued a pair and is none yet. In the transaction that issues.
+    #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
+    pub(in crate::signing_authority) fn admit_holder(
         &self,
         db: &Database,
         holder: &Holder,
         now: u64,
     ) -> Result<(), Error> {
-        let Holder::First {
-            code,
-            principal,
-            display_name,
-            origin,
-        } = holder
-        else {
-            return Ok(());
+        let (code, principal, display_name, origin) = match holder {
+            Holder::Session(_) => return Ok(()),
+            Holder::Identified(newcomer) => return identities::admit(db, newcomer, now),
+            Holder::First {
+                code,
+                principal,
+                display_name,
+                origin,
+            } => (code, principal, display_name, origin),
         };
         let scopes = Scopes::of_administrator();
         use_up(db, code, principal, now)?;
-        self.insert_principal(db, principal, display_name, &scopes.for_good(), None, now)?;
+        let grants = scopes.for_good();
+        insert_principal(
+            db,
+            principal,
+            Sort::Workload,
+            display_name,
+            &grants,
+            None,
+            now,
+        )?;
         let details = json!({
             "admission": Admission::Bootstrap.as_str(),
             "method": BY_CODE,
@@ -290,7 +302,7 @@ impl People {
             }
         };
         let maker = invite.as_ref().map(|invite| &invite.maker);
-        self.insert_principal(db, principal, &name, &grants, maker, now)?;
+        insert_principal(db, principal, Sort::Human, &name, &grants, maker, now)?;
         if let Some(invite) = &invite {
             self.redeem(db, invite, principal, now)?;
         }
@@ -344,42 +356,6 @@ impl People {
         self.session(db, registration.session, now)
     }
 
-    #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
-    fn insert_principal(
-        &self,
-        db: &Database,
-        principal: &PrincipalId,
-        name: &str,
-        grants: &[Grant],
-        maker: Option<&PrincipalId>,
-        now: u64,
-    ) -> Result<(), Error> {
-        let maker = || maker.map_or(SqlStorageValue::Null, |maker| maker.as_str().into());
-        let arguments = vec![
-            principal.as_str().into(),
-            name.into(),
-            integer(now)?,
-            maker(),
-        ];
-        db.execute(
-            "INSERT INTO principals VALUES (?1, 'human', ?2, ?3, ?4, NULL)",
-            arguments,
-        )?;
-        for grant in grants {
-            let arguments = vec![
-                principal.as_str().into(),
-                grant.scope.as_str().into(),
-                maker(),
-                integer(now)?,
-                grant
-                    .expires_at
-                    .map_or(Ok(SqlStorageValue::Null), integer)?,
-            ];
-            db.execute("INSERT INTO grants VALUES (?, ?, ?, ?, ?)", arguments)?;
-        }
-        Ok(())
-    }
-
     /// Adds a passkey to a principal; tells its authenticator's id.
     fn insert_passkey(
         &self,
@@ -420,4 +396,43 @@ impl People {
         )?;
         Ok(authenticator)
     }
+}
+
+/// What a principal is.
+#[derive(Clone, Copy)]
+pub(super) enum Sort {
+    Human,
+    Workload,
+}
+
+pub(super) fn insert_principal(
+    db: &Database,
+    principal: &PrincipalId,
+    sort: Sort,
+    name: &str,
+    grants: &[Grant],
+    maker: Option<&PrincipalId>,
+    now: u64,
+) -> Result<(), Error> {
+    let (id, maker) = (
+        Text(principal.as_str()),
+        maker.map_or(Null, |maker| Text(maker.as_str())),
+    );
+    let sort = Text(match sort {
+        Sort::Human => "human",
+        Sort::Workload => "workload",
+    });
+    db.run(
+        "INSERT INTO principals VALUES (?1, ?2, ?3, ?4, ?5, NULL)",
+        &[id, sort, Text(name), Number(now), maker],
+    )?;
+    for grant in grants {
+        let until = grant.expires_at.map_or(Null, Number);
+        let scope = Text(grant.scope.as_str());
+        db.run(
+            "INSERT INTO grants VALUES (?, ?, ?, ?, ?)",
+            &[id, scope, maker, Number(now), until],
+        )?;
+    }
+    Ok(())
 }

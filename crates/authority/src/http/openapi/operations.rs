@@ -194,18 +194,6 @@ pub(super) fn describe(route: &Route) -> Description {
 // ---- Certificates -------------------------------------------------------------------------------
 
 fn cert_gha() -> Description {
-    let token = [
-        TokenError::Malformed,
-        TokenError::UnsupportedAlgorithm(Echo::new("…")),
-        TokenError::WrongIssuer(Echo::new("…")),
-        TokenError::Expired,
-        TokenError::IssuedInFuture,
-        TokenError::NotYetValid,
-        TokenError::WrongAudience(Echo::new("…")),
-        TokenError::UnknownKey(Echo::new("…")),
-        TokenError::InvalidSignature,
-        TokenError::InvalidClaim("…"),
-    ];
     let rules = [
         PolicyRule::Owner,
         PolicyRule::Repository,
@@ -224,7 +212,7 @@ fn cert_gha() -> Description {
             Error::MissingTokenId,
             Error::ProofUsed,
         ])
-        .errors(token.map(Error::InvalidToken))
+        .errors(token_errors())
         .errors(rules.map(Error::NotPermitted))
         .errors(pair_errors())
         .errors([Error::Fault(Fault::IssuerUnavailable(String::new()))])
@@ -232,7 +220,7 @@ fn cert_gha() -> Description {
 
 fn cert() -> Description {
     of(Tag::Certificates)
-        .details("With a session for whoever is signed in, or with the operator's code for the first administrator of an authority without people.\n\nWith a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`.")
+        .details("With a session for whoever is signed in, with a token of an issuer that is trusted for whoever it is about, or with the operator's code for the first administrator of an authority without people.\n\nWith a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`, and after that `SHA-256(token)` where there is a token. A token that lives for more than 15 minutes, or has no `jti`, needs a challenge.")
         .by(Caller::AnybodyOrSession)
         .takes("PrincipalPairRequest")
         .json("PrincipalPair", "The pair.")
@@ -248,8 +236,31 @@ fn cert() -> Description {
             Error::StepUpRequired,
             Error::BadBootstrapCode,
             Error::TooManyTries(1),
+            Error::MissingToken,
+            Error::NotPermitted(PolicyRule::Claims),
+            Error::ChallengeRequired,
+            Error::TurnedAway,
+            Error::ProofUsed,
+            Error::Fault(Fault::IssuerUnavailable(String::new())),
         ])
+        .errors(token_errors())
         .errors(scope_errors())
+}
+
+fn token_errors() -> [Error; 10] {
+    [
+        TokenError::Malformed,
+        TokenError::UnsupportedAlgorithm(Echo::new("…")),
+        TokenError::WrongIssuer(Echo::new("…")),
+        TokenError::Expired,
+        TokenError::IssuedInFuture,
+        TokenError::NotYetValid,
+        TokenError::WrongAudience(Echo::new("…")),
+        TokenError::UnknownKey(Echo::new("…")),
+        TokenError::InvalidSignature,
+        TokenError::InvalidClaim("…"),
+    ]
+    .map(Error::InvalidToken)
 }
 
 fn cert_passkey() -> Description {

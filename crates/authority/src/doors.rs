@@ -1,0 +1,34 @@
+//! The doors: each kind of proof in a file of its own, and what they share
+//! ([ADR 10](https://github.com/notme/notme/blob/main/docs/adr/0010-one-pipeline.md)).
+//!
+//! A door takes a proof apart, names what it needs and what must be checked, and says what the proof is
+//! evidence of. It fetches nothing and decides nothing: whom a row lets in, and as what, is said by its
+//! rules ([`claims`]) and, in the end, by the principal's grants.
+
+pub mod claims;
+pub mod issuer;
+pub mod oidc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Burn;
+use crate::people::Scopes;
+
+/// Who was proven to be asking, by whatever kind of proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identified {
+    /// The kind of authenticator that the proof stands for.
+    pub kind: String,
+    /// Who vouches for it.
+    pub issuer: String,
+    /// What the issuer will never call anybody else.
+    pub subject: String,
+    /// What it is called where people see it.
+    pub name: String,
+    /// How it was proven, as answers and certificates say it.
+    pub method: String,
+    /// What the row that lets it in allows at most.
+    pub ceiling: Scopes,
+    /// The proof's own single-use values; empty where a challenge makes it single.
+    pub burns: Vec<Burn>,
+}

@@ -1,0 +1,404 @@
+//! Issuers that are trusted, each in a row: whose tokens, for whom, and whom they let in as what.
+
+use notme_jose::{Algorithm, JwkSet};
+use serde_json::{Map, Value};
+
+use super::claims::{Claims, Rule, Template};
+use crate::people::{Scope, Scopes};
+use crate::url::BaseUrl;
+
+/// The most rows there may be.
+const MAX_ROWS: usize = 100;
+/// The members of a row.
+const MEMBERS: [&str; 9] = [
+    "algorithms",
+    "audience",
+    "issuer",
+    "jwks",
+    "name",
+    "rules",
+    "scopes",
+    "subject",
+    "type",
+];
+
+/// A row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedIssuer {
+    /// The kind of proof that it is about.
+    pub kind: Kind,
+    /// What operators call it.
+    pub name: String,
+    /// `iss` of its tokens, compared exactly.
+    pub issuer: String,
+    /// Required in `aud`.
+    pub audience: String,
+    /// The algorithms that its tokens may be signed with.
+    pub algorithms: Vec<Algorithm>,
+    /// Where its keys are.
+    pub keys: Keys,
+    /// What is written of its claims to be a subject that it gives to nobody else.
+    pub subject: Template,
+    /// What those may do at most whom it lets in.
+    pub scopes: Scopes,
+    /// Whom it lets in: whoever one of them fits.
+    pub rules: Vec<Rule>,
+}
+
+/// The kind of proof that a row is about: a member of `proof.type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A token of any OpenID Connect issuer.
+    Oidc,
+    /// A projected token of a Kubernetes service account.
+    Kubernetes,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Oidc, Self::Kubernetes];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Oidc => "oidc",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// How a subject is written where the row doesn't say.
+    const fn default_subject(self) -> &'static str {
+        match self {
+            // OpenID Connect Core §2: never given to anybody else.
+            Self::Oidc => "{sub}",
+            // A service account of the same name may be made anew, and is another one.
+            Self::Kubernetes => "{sub}/{/kubernetes.io/serviceaccount/uid}",
+        }
+    }
+}
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// Where its discovery document says.
+    Discovered,
+    /// In the row, for an issuer that can't be reached.
+    Given(JwkSet),
+}
+
+impl TrustedIssuer {
+    /// Reads rows: a JSON array of objects.
+    ///
+    /// # Errors
+    /// Sentences for the operator, each about one row. They don't repeat values.
+    pub fn read_all(json: &str) -> Result<Vec<Self>, Vec<String>> {
+        let rows: Vec<Value> =
+            match notme_keys::json::object(format!("{{\"rows\":{json}}}").as_bytes()) {
+                Ok(mut object) => match (object.len(), object.remove("rows")) {
+                    (1, Some(Value::Array(rows))) => rows,
+                    _ => return Err(vec!["must be a JSON array of rows".into()]),
+                },
+                Err(_) => {
+                    return Err(vec![
+                        "must be a JSON array, in which no member stands twice".into(),
+                    ]);
+                }
+            };
+        if rows.len() > MAX_ROWS {
+            return Err(vec![format!("has more than {MAX_ROWS} rows")]);
+        }
+        let (mut read, mut problems) = (Vec::<Self>::new(), Vec::new());
+        for (at, row) in rows.iter().enumerate() {
+            let row = row.as_object().ok_or_else(|| "is no object".to_owned());
+            match row.and_then(Self::read) {
+                Ok(row) => {
+                    let is_of_it = |other: &&Self| other.issuer == row.issuer;
+                    match read.iter().find(is_of_it) {
+                        Some(other) if other.keys != row.keys => problems.push(format!(
+                            "row {}: an earlier row has other keys for this issuer",
+                            at + 1
+                        )),
+                        _ => read.push(row),
+                    }
+                }
+                Err(problem) => problems.push(format!("row {}: {problem}", at + 1)),
+            }
+        }
+        if problems.is_empty() {
+            Ok(read)
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn read(row: &Map<String, Value>) -> Result<Self, String> {
+        if let Some(unknown) = row.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
+            let members = MEMBERS.join(", ");
+            return Err(format!(
+                "{unknown} is no member of a row; they are {members}"
+            ));
+        }
+        let text = |name: &str| match row.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.as_str())),
+            Some(_) => Err(format!("{name} must be a text")),
+        };
+        let required = |name: &str| text(name)?.ok_or_else(|| format!("{name} is missing"));
+        let kind = text("type")?.unwrap_or(Kind::Oidc.as_str());
+        let kind = Kind::parse(kind).ok_or_else(|| {
+            let kinds = Kind::ALL.map(Kind::as_str).join(" or ");
+            format!("type must be {kinds}")
+        })?;
+        let issuer = required("issuer")?;
+        let keys = match row.get("jwks") {
+            None => {
+                BaseUrl::parse(issuer).map_err(|error| format!("issuer {}", error.0))?;
+                Keys::Discovered
+            }
+            Some(set) => match JwkSet::parse(set.to_string().as_bytes()) {
+                Ok(set) if !set.is_empty() => Keys::Given(set),
+                _ => return Err("jwks must be a JWK set with a key that can be used".into()),
+            },
+        };
+        let subject = text("subject")?.unwrap_or_else(|| kind.default_subject());
+        let subject = Template::read(subject).map_err(|why| format!("subject {why}"))?;
+        Ok(Self {
+            kind,
+            name: text("name")?.unwrap_or(issuer).to_owned(),
+            issuer: issuer.to_owned(),
+            audience: required("audience")?.to_owned(),
+            algorithms: algorithms(row.get("algorithms"))?,
+            keys,
+            subject,
+            scopes: scopes(row.get("scopes"))?,
+            rules: rules(row.get("rules"))?,
+        })
+    }
+
+    /// Whether one of the rules fits; if none does, the claim that stood in the way of the first.
+    ///
+    /// # Errors
+    /// The claim.
+    pub fn permit(&self, claims: &Claims) -> Result<(), &str> {
+        let mut first = None;
+        for rule in &self.rules {
+            match rule.first_mismatch(claims) {
+                None => return Ok(()),
+                Some(claim) => first = first.or(Some(claim)),
+            }
+        }
+        Err(first.unwrap_or("rules"))
+    }
+}
+
+fn algorithms(member: Option<&Value>) -> Result<Vec<Algorithm>, String> {
+    let all = Algorithm::ALL.to_vec();
+    let Some(member) = member else { return Ok(all) };
+    let names = member.as_array().filter(|names| !names.is_empty());
+    let read = |name: &Value| Algorithm::parse(name.as_str()?);
+    names
+        .and_then(|names| names.iter().map(read).collect())
+        .ok_or_else(|| {
+            format!(
+                "algorithms must be a list of {}",
+                Algorithm::ALL.map(Algorithm::as_str).join(", ")
+            )
+        })
+}
+
+fn scopes(member: Option<&Value>) -> Result<Scopes, String> {
+    let Some(member) = member else {
+        return Err("scopes is missing: a list such as [\"bridgeCert\"]".into());
+    };
+    let names = member.as_array().filter(|names| !names.is_empty());
+    let read = |name: &Value| Scope::parse(name.as_str()?);
+    let scopes = names.and_then(|names| names.iter().map(read).collect::<Option<Scopes>>());
+    let scopes = scopes
+        .ok_or_else(|| "scopes must be a list of scopes, such as [\"bridgeCert\"]".to_owned())?;
+    // Administering is for people, whom an administrator grants it.
+    if scopes.for_certificates() == scopes {
+        Ok(scopes)
+    } else {
+        Err(format!(
+            "scopes may have {} and no other",
+            Scopes::eligible().names().join(", ")
+        ))
+    }
+}
+
+fn rules(member: Option<&Value>) -> Result<Vec<Rule>, String> {
+    let rules = member
+        .and_then(Value::as_array)
+        .filter(|rules| !rules.is_empty());
+    let rules = rules.ok_or_else(|| {
+        "rules is missing: a list of objects that say which claims let somebody in, such as \
+         [{\"repository_owner_id\": \"123\"}]; [{}] is everybody whom the issuer knows"
+            .to_owned()
+    })?;
+    let read = |(at, rule): (usize, &Value)| {
+        let rule = rule.as_object().ok_or_else(|| "is no object".to_owned());
+        let rule = rule.and_then(Rule::read);
+        rule.map_err(|problem| format!("rule {}: {problem}", at + 1))
+    };
+    rules.iter().enumerate().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row() -> Value {
+        json!({
+            "issuer": "https://gitlab.example.com",
+            "audience": "https://id.example.com",
+            "subject": "project:{project_id}",
+            "scopes": ["bridgeCert"],
+            "rules": [{ "namespace_id": "7", "ref": "main" }, { "namespace_id": "8" }],
+        })
+    }
+
+    fn read(row: &Value) -> Result<TrustedIssuer, String> {
+        let rows = TrustedIssuer::read_all(&json!([row]).to_string());
+        rows.map(|mut rows| rows.remove(0))
+            .map_err(|problems| problems.join("; "))
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut row = row();
+        row[name] = value;
+        row
+    }
+
+    #[test]
+    fn a_row_says_whose_tokens_for_whom_and_as_what() {
+        let row = read(&row()).unwrap();
+        assert_eq!(row.kind, Kind::Oidc);
+        assert_eq!(row.name, "https://gitlab.example.com");
+        assert_eq!(row.algorithms, Algorithm::ALL);
+        assert_eq!(row.keys, Keys::Discovered);
+        let claims = |claims: Value| claims.as_object().unwrap().clone();
+        assert_eq!(
+            row.permit(&claims(json!({ "namespace_id": 7, "ref": "main" }))),
+            Ok(())
+        );
+        assert_eq!(
+            row.permit(&claims(json!({ "namespace_id": 8, "ref": "x" }))),
+            Ok(())
+        );
+        assert_eq!(
+            row.permit(&claims(json!({ "namespace_id": 7, "ref": "x" }))),
+            Err("ref")
+        );
+        assert_eq!(row.permit(&claims(json!({}))), Err("namespace_id"));
+    }
+
+    #[test]
+    fn a_service_account_that_is_made_anew_is_another_one() {
+        let row = read(&with("type", json!("kubernetes"))).unwrap();
+        assert_eq!(row.kind, Kind::Kubernetes);
+        let mut bare = with("type", json!("kubernetes"));
+        bare.as_object_mut().unwrap().remove("subject");
+        let row = read(&bare).unwrap();
+        let account = |uid: &str| {
+            let claims = json!({ "sub": "system:serviceaccount:a:b", "kubernetes.io": { "serviceaccount": { "uid": uid } } });
+            row.subject
+                .write(claims.as_object().unwrap())
+                .map_err(str::to_owned)
+        };
+        assert_ne!(account("1"), account("2"));
+        assert!(account("1").is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_by_row_and_member_and_never_repeated() {
+        for (row, problem) in [
+            (json!(1), "row 1: is no object"),
+            (
+                with("rulez", json!([])),
+                "row 1: rulez is no member of a row",
+            ),
+            (with("issuer", json!("")), "row 1: issuer must be a text"),
+            (
+                with("issuer", json!("http://example.com")),
+                "row 1: issuer ",
+            ),
+            (
+                with("audience", json!(["a"])),
+                "row 1: audience must be a text",
+            ),
+            (
+                with("type", json!("saml")),
+                "row 1: type must be oidc or kubernetes",
+            ),
+            (with("subject", json!("x")), "row 1: subject has no claim"),
+            (with("scopes", json!([])), "row 1: scopes must be a list"),
+            (
+                with("scopes", json!(["bridgeCert", "root"])),
+                "row 1: scopes must be a list",
+            ),
+            (
+                with("scopes", json!(["authorityManage"])),
+                "row 1: scopes may have bridgeCert",
+            ),
+            (with("rules", json!([])), "row 1: rules is missing"),
+            (with("rules", json!({})), "row 1: rules is missing"),
+            (with("rules", json!([1])), "row 1: rule 1: is no object"),
+            (
+                with("rules", json!([{}, { "a": null }])),
+                "row 1: rule 2: a must be a text",
+            ),
+            (
+                with("algorithms", json!(["none"])),
+                "row 1: algorithms must be a list",
+            ),
+            (
+                with("algorithms", json!(["HS256"])),
+                "row 1: algorithms must be a list",
+            ),
+            (with("jwks", json!({ "keys": [] })), "row 1: jwks must be"),
+            (
+                with("jwks", json!({ "keys": [{ "kty": "oct", "k": "AAAA" }] })),
+                "row 1: jwks must be",
+            ),
+        ] {
+            let told = read(&row).unwrap_err();
+            assert!(told.starts_with(problem), "{told}");
+        }
+        for missing in ["issuer", "audience", "scopes", "rules"] {
+            let mut row = row();
+            row.as_object_mut().unwrap().remove(missing);
+            let told = read(&row).unwrap_err();
+            assert!(
+                told.starts_with(&format!("row 1: {missing} is missing")),
+                "{told}"
+            );
+        }
+        for json in [
+            "",
+            "{}",
+            "[",
+            "[],[]",
+            r#"[],"x":1"#,
+            r#"[{"issuer":"a","issuer":"b"}]"#,
+            "[]}",
+        ] {
+            assert!(TrustedIssuer::read_all(json).is_err(), "{json}");
+        }
+        assert_eq!(TrustedIssuer::read_all("[]"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let json = json!([1, row(), with("audience", json!(1))]).to_string();
+        assert_eq!(TrustedIssuer::read_all(&json).unwrap_err().len(), 2);
+    }
+}

@@ -1,0 +1,196 @@
+//! The door for tokens of OpenID Connect issuers, Kubernetes clusters among them: a JWT in, who it is about out.
+//!
+//! OpenID Connect Core §3.1.3.7 and RFC 8725 say what has to be checked. Nothing that the token itself says
+//! about keys (`jku`, `jwk`, `x5u`, `x5c`) is looked at.
+
+use notme_jose::{Algorithm, Audience, CompactJws, numeric_date};
+use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
+
+use super::Identified;
+use super::issuer::{Keys, Kind, TrustedIssuer};
+use crate::error::{PolicyRule, TokenError};
+use crate::{Burn, Echo, Error};
+
+/// How far an issuer's clock may be ahead of ours, in seconds.
+const CLOCK_SKEW: u64 = 60;
+/// The longest that a token may live to be single by its `jti`, in seconds: for so long a used one is
+/// remembered. What lives longer is there to be shown again, and has to come with a challenge.
+const SHORT_LIVED_SECS: u64 = 900;
+/// The longest token that is read, in bytes.
+const MAX_TOKEN_LEN: usize = 16 * 1024;
+
+/// A token whose form, issuer, audience and times are right, and whose signature nobody has checked yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchange<'a> {
+    /// The rows of its issuer and audience; never empty.
+    rows: Vec<&'a TrustedIssuer>,
+    token: CompactJws<'a>,
+    algorithm: Algorithm,
+    exp: u64,
+    iat: Option<u64>,
+}
+
+/// An [`Exchange`], and what must hold for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Obliged<'a> {
+    exchange: Exchange<'a>,
+    check: SignatureCheck,
+}
+
+impl<'a> Exchange<'a> {
+    /// Takes a token apart that is shown as a proof of this kind; `now` in Unix seconds.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`].
+    pub fn parse(
+        rows: &'a [TrustedIssuer],
+        kind: Kind,
+        token: &'a str,
+        now: u64,
+    ) -> Result<Self, Error> {
+        if token.len() > MAX_TOKEN_LEN {
+            return Err(TokenError::Malformed.into());
+        }
+        let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
+        let named = token.header("alg").unwrap_or_default();
+        let unsupported = || TokenError::UnsupportedAlgorithm(Echo::new(named));
+        let algorithm = token.algorithm().ok_or_else(unsupported)?;
+        if token.has_critical_extensions() {
+            return Err(unsupported().into());
+        }
+        let claims = token.claims();
+        let iss = claims.get("iss").and_then(|iss| iss.as_str());
+        let iss = iss.unwrap_or_default();
+        let of_issuer = |row: &&TrustedIssuer| row.kind == kind && row.issuer == iss;
+        let mut rows: Vec<_> = rows.iter().filter(of_issuer).collect();
+        if rows.is_empty() {
+            return Err(TokenError::WrongIssuer(Echo::new(iss)).into());
+        }
+        let aud = claims.get("aud").unwrap_or(&serde_json::Value::Null);
+        if !Audience::new(aud).is_well_formed() {
+            return Err(TokenError::InvalidClaim("aud").into());
+        }
+        rows.retain(|row| Audience::new(aud).contains(&row.audience));
+        if rows.is_empty() {
+            let shown = aud.as_str().map_or_else(|| aud.to_string(), str::to_owned);
+            return Err(TokenError::WrongAudience(Echo::new(&shown)).into());
+        }
+        rows.retain(|row| row.algorithms.contains(&algorithm));
+        if rows.is_empty() {
+            return Err(unsupported().into());
+        }
+        let date = |name| match claims.get(name) {
+            None => Ok(None),
+            Some(claim) => numeric_date(claim)
+                .map(Some)
+                .ok_or(TokenError::InvalidClaim(name)),
+        };
+        let (exp, iat, nbf) = (date("exp")?, date("iat")?, date("nbf")?);
+        let exp = exp.ok_or(TokenError::InvalidClaim("exp"))?;
+        if exp < now {
+            return Err(TokenError::Expired.into());
+        }
+        let is_ahead = |at: Option<u64>| at.is_some_and(|at| at > now.saturating_add(CLOCK_SKEW));
+        if is_ahead(iat) {
+            return Err(TokenError::IssuedInFuture.into());
+        }
+        if is_ahead(nbf) {
+            return Err(TokenError::NotYetValid.into());
+        }
+        Ok(Self {
+            rows,
+            algorithm,
+            exp,
+            iat,
+            token,
+        })
+    }
+
+    /// Whose token it says it is.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.rows.first().map_or("", |row| &row.issuer)
+    }
+
+    /// Where the keys of its issuer are.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        self.rows.first().map_or(&Keys::Discovered, |row| &row.keys)
+    }
+
+    /// The key that it says it is signed by; empty if it doesn't.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        self.token.header("kid").unwrap_or_default()
+    }
+
+    /// The algorithm that it says it is signed with.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Names what must be settled, given the issuer's key of that id for that algorithm, if it has one.
+    ///
+    /// # Errors
+    /// [`TokenError::UnknownKey`] if there is none.
+    pub fn oblige(self, key: Option<VerifyingKey>) -> Result<Obliged<'a>, Error> {
+        let unknown = || TokenError::UnknownKey(Echo::new(self.kid()));
+        let check = self.token.signature_check(key.ok_or_else(unknown)?);
+        Ok(Obliged {
+            exchange: self,
+            check,
+        })
+    }
+}
+
+impl Obliged<'_> {
+    /// What the host must settle.
+    #[must_use]
+    pub const fn check(&self) -> &SignatureCheck {
+        &self.check
+    }
+
+    /// Says who was proven to be asking, given how the check was settled. `has_challenge` is whether the
+    /// proofs of possession are over a challenge, which will be burned.
+    ///
+    /// # Errors
+    /// The first that applies of: the token's signature, the rules, the subject, what makes it single.
+    pub fn settle(self, outcome: Outcome, has_challenge: bool) -> Result<Identified, Error> {
+        if !outcome.is_verified() {
+            return Err(TokenError::InvalidSignature.into());
+        }
+        let Exchange {
+            rows,
+            token,
+            exp,
+            iat,
+            ..
+        } = self.exchange;
+        let claims = token.claims();
+        let permits = |row: &&&TrustedIssuer| row.permit(claims).is_ok();
+        let row = rows.iter().find(permits);
+        let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
+        let subject = row.subject.write(claims);
+        let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
+        let text = |name: &str| claims.get(name).and_then(|claim| claim.as_str());
+        let is_short_lived = iat.is_some_and(|iat| exp.saturating_sub(iat) <= SHORT_LIVED_SECS);
+        let jti = text("jti").filter(|jti| is_short_lived && !jti.is_empty());
+        let burns: Vec<Burn> = jti
+            .map(|jti| Burn::new(row.kind.as_str(), &row.issuer, jti, exp + CLOCK_SKEW))
+            .into_iter()
+            .collect();
+        if burns.is_empty() && !has_challenge {
+            return Err(Error::ChallengeRequired);
+        }
+        Ok(Identified {
+            kind: row.kind.as_str().to_owned(),
+            issuer: row.issuer.clone(),
+            name: subject.clone(),
+            subject,
+            method: format!("{}:{}", row.kind.as_str(), row.issuer),
+            ceiling: row.scopes.clone(),
+            burns,
+        })
+    }
+}

@@ -1,0 +1,45 @@
+//! A pair for whoever a token of a trusted issuer is about.
+
+use notme_authority::Error;
+use notme_authority::doors::issuer::{Keys, Kind};
+use notme_authority::doors::oidc::Exchange;
+use notme_authority::people::PrincipalId;
+use notme_authority::people::mint::{self, Holder, Mint, Newcomer};
+use notme_durable::{now_millis, random, settle_all};
+use notme_keys::Outcome;
+
+use crate::Call;
+use crate::objects::issuer_key;
+use crate::people::origin;
+
+/// From a request that shows a token to what the object is asked for:
+///
+/// 1. take the token apart;
+/// 2. find the key that it names;
+/// 3. settle its signature, and then the proofs of possession;
+/// 4. say who it is about, and whether they hold the keys.
+pub(crate) async fn identified(
+    call: &Call,
+    request: mint::Request,
+    kind: Kind,
+    token: &str,
+) -> Result<Mint, Error> {
+    let exchange = Exchange::parse(&call.config.issuers, kind, token, now_millis() / 1000)?; // (1)
+    let (kid, algorithm) = (exchange.kid(), exchange.algorithm());
+    let key = match exchange.keys() {
+        Keys::Given(set) => set.find(kid, algorithm),
+        Keys::Discovered => issuer_key(&call.env, exchange.issuer(), kid, algorithm).await?,
+    }; // (2)
+    let obliged = exchange.oblige(key)?;
+    let mut checks = vec![obliged.check().clone()];
+    checks.extend(request.checks());
+    let outcomes = settle_all(&checks).await?; // (3)
+    let (of_token, of_keys) = outcomes.split_first().unwrap_or((&Outcome::Failed, &[]));
+    let identified = obliged.settle(*of_token, request.challenge.is_some())?;
+    let newcomer = Newcomer {
+        identified,
+        principal: PrincipalId::from_random(random()?),
+        origin: origin(call),
+    };
+    request.settle(Holder::Identified(Box::new(newcomer)), of_keys) // (4)
+}

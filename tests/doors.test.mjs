@@ -1,0 +1,347 @@
+// Doors for tokens: any issuer that a row trusts, and Kubernetes clusters, against issuers that sign real ones.
+import assert from "node:assert/strict";
+import { X509Certificate, createHmac, randomUUID, sign } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+import { SignJWT, exportJWK, exportSPKI, generateKeyPair } from "jose";
+import { startAuthority } from "./support/authority.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser, CODE } from "./support/browser.mjs";
+import { Keys } from "./support/client.mjs";
+import { ALGORITHMS, startOidc } from "./support/oidc.mjs";
+import { databaseOf, noSqlite, query } from "./support/state.mjs";
+
+const AUDIENCE = "https://id.example";
+const LABEL = Buffer.from("notme-proof-of-possession-v1\0");
+const base64url = (value) => Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
+
+function refused(answer, status, code) {
+  assert.equal(answer.status, status, answer.text);
+  assert.equal(answer.json?.code, code, answer.text);
+}
+
+/** Asks for a pair; `proof` is the body's. */
+async function enroll({ url }, proof, { keys = new Keys(), over, ...more } = {}) {
+  const spki = (key) => key.export({ type: "spki", format: "der" });
+  const message = over && Buffer.concat([LABEL, over, spki(keys.mtls.publicKey), spki(keys.signing.publicKey)]);
+  const proofs = message
+    ? {
+        mtls: sign("sha256", message, { key: keys.mtls.privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url"),
+        signing: sign(null, message, keys.signing.privateKey).toString("base64url"),
+      }
+    : keys.proofs(proof.token ?? "");
+  const body = { proof, public_keys: keys.publicKeys, proofs, ...(over && { challenge: over.toString("base64url") }), ...more };
+  const response = await fetch(`${url}/cert`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const text = await response.text();
+  return { status: response.status, text, json: JSON.parse(text) };
+}
+
+const oidc = (token) => ({ type: "oidc", token });
+const challenge = async ({ url }) => {
+  const response = await fetch(`${url}/cert/challenge`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
+  return Buffer.from((await response.json()).challenge, "base64url");
+};
+
+const start = (rows, vars = {}) => startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(rows), ...vars } });
+
+describe("a token of an issuer that is trusted", () => {
+  let issuer;
+  let other;
+  let authority;
+  const row = (more = {}) => ({ issuer: issuer.url, audience: AUDIENCE, subject: "job:{sub}", scopes: ["bridgeCert"], rules: [{ team: ["red", "green"] }], ...more });
+  before(async () => {
+    issuer = await startOidc();
+    other = await startOidc();
+    authority = await start([row(), row({ issuer: other.url, audience: "https://elsewhere.example", rules: [{}] })]);
+  });
+  after(async () => {
+    await authority?.stop();
+    await issuer?.close();
+    await other?.close();
+  });
+
+  test("leads to a principal, which is the same the next time, by whatever algorithm", async () => {
+    const seen = new Set();
+    for (const alg of ALGORITHMS) {
+      const { status, json, text } = await enroll(authority, oidc(await issuer.token({}, { alg })));
+      assert.equal(status, 200, text);
+      assert.equal(json.identity, `wimse://localhost:${authority.port}/principal/${json.principal_id}`);
+      assert.deepEqual([json.subject, json.auth_method, json.scopes], [json.principal_id, `oidc:${issuer.url}`, ["bridgeCert"]]);
+      const root = new X509Certificate(await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text());
+      for (const name of ["mtls", "signing"]) {
+        const leaf = new X509Certificate(json.certificates[name]);
+        assert.ok(leaf.verify(root.publicKey) && leaf.subjectAltName === `URI:${json.identity}`);
+      }
+      seen.add(json.principal_id);
+    }
+    assert.equal(seen.size, 1);
+    const { json } = await enroll(authority, oidc(await issuer.token({ sub: "job-2" })));
+    assert.ok(!seen.has(json.principal_id), "another subject is another principal");
+  });
+
+  test("works once, also for 50 at once, who make one principal", async () => {
+    const token = await issuer.token({ sub: "crowd" });
+    const answers = await Promise.all(Array.from({ length: 50 }, () => enroll(authority, oidc(token))));
+    const good = answers.filter(({ status }) => status === 200);
+    assert.equal(good.length, 1);
+    for (const answer of answers.filter(({ status }) => status !== 200)) refused(answer, 401, "token_used");
+    const tokens = await Promise.all(Array.from({ length: 20 }, () => issuer.token({ sub: "swarm" })));
+    const swarm = await Promise.all(tokens.map((one) => enroll(authority, oidc(one))));
+    for (const { status, text } of swarm) assert.equal(status, 200, text);
+    assert.equal(new Set(swarm.map(({ json }) => json.principal_id)).size, 1);
+  });
+
+  test("is not used up by what is wrong with the request", async () => {
+    const token = await issuer.token();
+    const keys = new Keys();
+    refused(await enroll(authority, oidc(token), { proofs: new Keys().proofs(token) }), 401, "p256_possession_failed");
+    refused(await enroll(authority, oidc(token), { public_keys: undefined }), 400, "missing_public_keys");
+    refused(await enroll(authority, oidc(token), { public_keys: { mtls: "x", signing: "y" } }), 400, "invalid_public_key");
+    refused(await enroll(authority, oidc(token), { scopes: ["authorityManage"] }), 403, "scopes_not_granted");
+    refused(await enroll(authority, oidc(token), { scopes: "x" }), 400, "invalid_member");
+    refused(await enroll(authority, { type: "oidc" }), 400, "missing_proof_token");
+    assert.equal((await enroll(authority, oidc(token), { keys })).status, 200);
+  });
+
+  test("that lives long needs a challenge each time, and lasts as long as it lives", async () => {
+    const now = Math.floor(Date.now() / 1000);
+    for (const token of [
+      await issuer.token({ sub: "service", exp: now + 3600 }),
+      await issuer.token({ sub: "service", jti: undefined }),
+      await issuer.token({ sub: "service", iat: undefined }),
+    ]) {
+      refused(await enroll(authority, oidc(token)), 400, "challenge_required");
+      for (let i = 0; i < 2; i++) {
+        const over = await challenge(authority);
+        const keys = new Keys();
+        assert.equal((await enroll(authority, oidc(token), { keys, over })).status, 200);
+        refused(await enroll(authority, oidc(token), { keys, over }), 400, "bad_challenge");
+      }
+      // What is wrong answers it too.
+      const over = await challenge(authority);
+      refused(await enroll(authority, oidc(token), { over, proofs: new Keys().proofs(token) }), 401, "p256_possession_failed");
+      refused(await enroll(authority, oidc(token), { over }), 400, "bad_challenge");
+      refused(await enroll(authority, oidc(token), { over: Buffer.alloc(32, 7) }), 400, "bad_challenge");
+    }
+    // One that lives for a short time is single also beside a challenge.
+    const token = await issuer.token();
+    assert.equal((await enroll(authority, oidc(token), { over: await challenge(authority) })).status, 200);
+    refused(await enroll(authority, oidc(token), { over: await challenge(authority) }), 401, "token_used");
+  });
+
+  test("is let in by a rule, or not at all", async () => {
+    for (const team of ["green", ["blue", "red"]]) assert.equal((await enroll(authority, oidc(await issuer.token({ team })))).status, 200);
+    for (const team of ["blue", "Red", "red ", "", undefined, ["blue"], [], { red: "red" }, null]) {
+      refused(await enroll(authority, oidc(await issuer.token({ team }))), 403, "claims_not_permitted");
+    }
+    for (const sub of [undefined, "", 1.5, ["a"], "a\u202eb", "x".repeat(600)]) {
+      refused(await enroll(authority, oidc(await issuer.token({ sub }))), 401, "invalid_claims");
+    }
+  });
+
+  test("is of an issuer, for an audience and of a time that are right", async () => {
+    const now = Math.floor(Date.now() / 1000);
+    for (const [claims, code] of [
+      [{ aud: "https://elsewhere.example" }, "wrong_audience"],
+      [{ aud: undefined }, "invalid_claims"],
+      [{ aud: `${AUDIENCE}/` }, "wrong_audience"],
+      [{ aud: [AUDIENCE, 7] }, "invalid_claims"],
+      [{ iss: `${issuer.url}/` }, "wrong_issuer"],
+      [{ iss: other.url }, "wrong_audience"],
+      [{ iss: [issuer.url] }, "wrong_issuer"],
+      [{ exp: now - 1 }, "token_expired"],
+      [{ exp: undefined }, "invalid_claims"],
+      [{ exp: "soon" }, "invalid_claims"],
+      [{ iat: now + 120 }, "token_from_future"],
+      [{ nbf: now + 120 }, "token_not_yet_valid"],
+    ]) {
+      refused(await enroll(authority, oidc(await issuer.token(claims))), 401, code);
+    }
+    // A good token of a trusted issuer, for another audience of ours: each row has its own.
+    refused(await enroll(authority, oidc(await other.token())), 401, "wrong_audience");
+    assert.equal((await enroll(authority, oidc(await other.token({ aud: "https://elsewhere.example" })))).status, 200);
+    // Signed by the one and said to be the other's.
+    refused(await enroll(authority, oidc(await other.token({ iss: issuer.url }))), 401, "invalid_signature");
+    refused(await enroll(authority, { type: "kubernetes", token: await issuer.token() }), 401, "wrong_issuer");
+  });
+
+  test("is signed by its issuer's key, whatever it says of keys", async () => {
+    const claims = issuer.claims();
+    const { publicKey, kid } = issuer.keys.get("RS256");
+    const unsigned = (header, signature = "") => `${base64url(header)}.${base64url(claims)}.${signature}`;
+    const forged = async (header, key) => new SignJWT(claims).setProtectedHeader(header).sign(key);
+    const mine = await generateKeyPair("RS256", { extractable: true });
+    const jwk = { ...(await exportJWK(mine.publicKey)), kid: "mine" };
+    const hmac = (text) => createHmac("sha256", Buffer.from(text));
+    const input = `${base64url({ alg: "HS256", kid })}.${base64url(claims)}`;
+    for (const [token, code] of [
+      [unsigned({ alg: "none" }), "unsupported_alg"],
+      [unsigned({ alg: "None", kid }), "unsupported_alg"],
+      [unsigned({ kid }), "unsupported_alg"],
+      [`${input}.${hmac(await exportSPKI(publicKey)).update(input).digest("base64url")}`, "unsupported_alg"],
+      [await forged({ alg: "RS256", kid }, mine.privateKey), "invalid_signature"],
+      [await forged({ alg: "RS256", kid: "mine", jwk }, mine.privateKey), "unknown_key"],
+      [await forged({ alg: "RS256", kid, jwk, jku: `${other.url}/keys`, x5u: other.url, x5c: ["AAAA"] }, mine.privateKey), "invalid_signature"],
+      [await forged({ alg: "RS256" }, mine.privateKey), "unknown_key"],
+      [await forged({ alg: "RS256", kid: "../../../dev/null" }, mine.privateKey), "unknown_key"],
+      [await forged({ alg: "RS256", kid: "key-RS256' OR 1=1--" }, mine.privateKey), "unknown_key"],
+      // A key is for the algorithm that it was published for.
+      [await forged({ alg: "PS256", kid }, await crypto.subtle.importKey("jwk", await exportJWK(issuer.keys.get("RS256").privateKey), { name: "RSA-PSS", hash: "SHA-256" }, false, ["sign"])), "unknown_key"],
+      [await forged({ alg: "ES256", kid }, issuer.keys.get("ES256").privateKey), "unknown_key"],
+      [await forged({ alg: "RS256", kid, crit: ["x"], x: 1 }, issuer.keys.get("RS256").privateKey).catch(() => unsigned({ alg: "RS256", kid, crit: ["x"], x: 1 }, "AAAA")), "unsupported_alg"],
+    ]) {
+      refused(await enroll(authority, oidc(token)), 401, code);
+    }
+    const good = await issuer.token({ sub: "twice" });
+    const [header, payload, signature] = good.split(".");
+    const twice = Buffer.from(payload, "base64url").toString().replace("{", '{"team":"red",');
+    for (const token of [
+      `${header}.${base64url(twice)}.${signature}`,
+      `${header}.${payload}.${signature}.`,
+      `${header}.${payload}`,
+      `${header}..${signature}`,
+      `${header}.${payload}.${signature}=`,
+      ` ${good}`,
+      `${"A".repeat(17_000)}.${payload}.${signature}`,
+      "x",
+    ]) {
+      refused(await enroll(authority, oidc(token)), 401, "malformed_token");
+    }
+    const changed = `${header}.${base64url({ ...issuer.claims(), sub: "somebody else" })}.${signature}`;
+    refused(await enroll(authority, oidc(changed)), 401, "invalid_signature");
+    assert.equal((await enroll(authority, oidc(good))).status, 200);
+  });
+
+  test("opens no session, and leaves first boot open", async () => {
+    assert.equal((await new Browser(authority).call("GET", "/auth/state")).json.firstBoot, "armed");
+    const response = await fetch(`${authority.url}/cert`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
+    assert.equal(response.headers.get("set-cookie"), null);
+  });
+
+  test("leads to what administrators see, take back and turn away", async () => {
+    const browser = new Browser(authority);
+    assert.equal((await browser.register(new Passkey(ES256))).status, 200);
+    const { json: pair } = await enroll(authority, oidc(await issuer.token({ sub: "watched" })));
+    const get = async (path) => (await browser.call("GET", path)).json;
+    const principal = await get(`/admin/principals/${pair.principal_id}`);
+    assert.deepEqual([principal.kind, principal.displayName], ["workload", "job:watched"]);
+    const [credential] = (await get(`/admin/credentials?principal=${pair.principal_id}`)).items;
+    assert.equal(credential.method, `oidc:${issuer.url}`);
+    const [line] = (await get(`/admin/audit?target=${pair.principal_id}`)).items;
+    assert.equal(line.action, "principal.registered");
+    const [way] = (await get(`/admin/authenticators?principal=${pair.principal_id}`)).items;
+    assert.deepEqual([way.kind, way.issuer], ["oidc", issuer.url]);
+    // A grant that was taken back stays away.
+    assert.equal((await browser.call("DELETE", `/admin/principals/${pair.principal_id}/grants/bridgeCert`)).status, 200);
+    refused(await enroll(authority, oidc(await issuer.token({ sub: "watched" }))), 403, "scopes_not_granted");
+    // More than the row allows is worth nothing here.
+    assert.equal((await browser.post(`/admin/principals/${pair.principal_id}/grants`, { scope: "authorityManage" })).status, 200);
+    refused(await enroll(authority, oidc(await issuer.token({ sub: "watched" })), { scopes: ["authorityManage"] }), 403, "scopes_not_granted");
+    assert.equal((await browser.post(`/admin/principals/${pair.principal_id}/grants`, { scope: "bridgeCert" })).status, 200);
+    assert.equal((await enroll(authority, oidc(await issuer.token({ sub: "watched" })))).status, 200);
+    assert.equal((await browser.post(`/admin/principals/${pair.principal_id}/disable`)).status, 200);
+    const token = await issuer.token({ sub: "watched" });
+    refused(await enroll(authority, oidc(token)), 403, "turned_away");
+    assert.equal((await browser.post(`/admin/principals/${pair.principal_id}/enable`)).status, 200);
+    assert.equal((await enroll(authority, oidc(token))).json.principal_id, pair.principal_id, "and the token wasn't used up");
+  });
+
+  test("is refused after a crash if it was used before, and knows its principal again", { skip: noSqlite }, async () => {
+    const [used, fresh] = [await issuer.token({ sub: "crash" }), await issuer.token({ sub: "crash" })];
+    const { json: before } = await enroll(authority, oidc(used));
+    await authority.kill9();
+    await authority.restart();
+    refused(await enroll(authority, oidc(used)), 401, "token_used");
+    assert.equal((await enroll(authority, oidc(fresh))).json.principal_id, before.principal_id);
+    const rows = query(databaseOf(authority.stateDir), "SELECT COUNT(*) FROM authenticators WHERE subject = 'job:crash'");
+    assert.deepEqual(rows, [[1]]);
+  });
+});
+
+describe("a service account of a cluster that can't be reached", () => {
+  let cluster;
+  let authority;
+  const ISSUER = "https://kubernetes.default.svc.cluster.local";
+  before(async () => {
+    cluster = await startOidc({ algorithms: ["RS256"] });
+    authority = await start([
+      {
+        type: "kubernetes",
+        issuer: ISSUER,
+        audience: AUDIENCE,
+        jwks: cluster.jwks,
+        scopes: ["bridgeCert"],
+        rules: [{ "/kubernetes.io/namespace": "agents" }, { "/kubernetes.io/namespace": "ci-*", "/kubernetes.io/serviceaccount/name": "runner" }],
+      },
+    ]);
+  });
+  after(async () => {
+    await authority?.stop();
+    await cluster?.close();
+  });
+
+  /** What a kube-apiserver puts into a projected token. */
+  const projected = ({ namespace = "agents", name = "web", uid = "8a1f5c0e-0000-4000-8000-000000000001", ...more } = {}) => {
+    const now = Math.floor(Date.now() / 1000);
+    return cluster.token({
+      aud: [AUDIENCE],
+      exp: now + 3607,
+      iat: now,
+      nbf: now,
+      iss: ISSUER,
+      jti: randomUUID(),
+      "kubernetes.io": { namespace, node: { name: "node-1", uid: randomUUID() }, pod: { name: "web-7d4", uid: randomUUID() }, serviceaccount: { name, uid } },
+      sub: `system:serviceaccount:${namespace}:${name}`,
+      team: undefined,
+      ...more,
+    });
+  };
+  const shown = async (token) => enroll(authority, { type: "kubernetes", token }, { over: await challenge(authority) });
+
+  test("is a principal, again and again with one token, each time by a challenge", async () => {
+    const token = await projected();
+    refused(await enroll(authority, { type: "kubernetes", token }), 400, "challenge_required");
+    const [first, second] = [await shown(token), await shown(token)];
+    assert.equal(first.status, 200, first.text);
+    assert.equal(first.json.auth_method, `kubernetes:${ISSUER}`);
+    assert.equal(second.json.principal_id, first.json.principal_id);
+    assert.equal((await shown(await projected())).json.principal_id, first.json.principal_id);
+    assert.deepEqual(cluster.requests, [], "nobody asked the cluster");
+  });
+
+  test("is another one if it was made anew under the same name", async () => {
+    const [one, other] = [await shown(await projected()), await shown(await projected({ uid: "8a1f5c0e-0000-4000-8000-000000000002" }))];
+    assert.notEqual(one.json.principal_id, other.json.principal_id);
+  });
+
+  test("is let in by namespace and name", async () => {
+    assert.equal((await shown(await projected({ namespace: "ci-7", name: "runner" }))).status, 200);
+    for (const account of [{ namespace: "default" }, { namespace: "ci-7", name: "web" }, { namespace: "agents2" }]) {
+      refused(await shown(await projected(account)), 403, "claims_not_permitted");
+    }
+    // The namespace that rules look at is the one that the cluster says, and not what the subject looks like.
+    refused(await shown(await projected({ "kubernetes.io": undefined, sub: "system:serviceaccount:agents:web" })), 403, "claims_not_permitted");
+    const bare = { namespace: "agents", serviceaccount: { name: "web" } };
+    refused(await shown(await projected({ "kubernetes.io": bare })), 401, "invalid_claims");
+    refused(await enroll(authority, oidc(await projected()), { over: await challenge(authority) }), 401, "wrong_issuer");
+  });
+});
+
+describe("rows that are wrong", () => {
+  test("stop the authority, with a sentence for each and no value", async () => {
+    const authority = await startAuthority({
+      expectRefusal: true,
+      vars: { TRUSTED_ISSUERS: JSON.stringify([{ issuer: "https://a.example", audience: "s3cret-value" }, { issuer: "ftp://b.example" }]) },
+    });
+    try {
+      const response = await fetch(`${authority.url}/.well-known/jwks.json`);
+      assert.equal(response.status, 503);
+      assert.equal((await response.json()).code, "misconfigured");
+      const logs = authority.logs();
+      assert.match(logs, /TRUSTED_ISSUERS row 1: scopes is missing/);
+      assert.match(logs, /TRUSTED_ISSUERS row 2: issuer /);
+      assert.doesNotMatch(logs, /s3cret-value/);
+    } finally {
+      await authority.stop();
+    }
+  });
+});

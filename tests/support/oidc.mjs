@@ -1,0 +1,37 @@
+// Real OIDC issuers on loopback that sign as anybody does: any algorithm, any claims.
+import { createServer } from "node:http";
+import { randomUUID } from "node:crypto";
+import { SignJWT, exportJWK, generateKeyPair } from "jose";
+
+export const ALGORITHMS = ["EdDSA", "ES256", "PS256", "RS256"];
+
+/** Starts an issuer with a key for each algorithm. */
+export async function startOidc({ algorithms = ALGORITHMS } = {}) {
+  const keys = new Map();
+  for (const alg of algorithms) keys.set(alg, { ...(await generateKeyPair(alg, { extractable: true })), kid: `key-${alg}` });
+  const jwks = { keys: await Promise.all([...keys].map(async ([alg, { publicKey, kid }]) => ({ ...(await exportJWK(publicKey)), alg, kid, use: "sig" }))) };
+  const issuer = { jwks, keys, requests: [] };
+  const server = createServer((req, res) => {
+    issuer.requests.push(req.url);
+    const json = (body) => res.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
+    if (req.url === "/.well-known/openid-configuration") return json({ issuer: issuer.url, jwks_uri: `${issuer.url}/keys` });
+    if (req.url === "/keys") return json(issuer.jwks);
+    res.writeHead(404).end();
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  issuer.url = `http://127.0.0.1:${server.address().port}`;
+  /** The claims of a token of five minutes; what is `undefined` is left out. */
+  issuer.claims = (more = {}) => {
+    const now = Math.floor(Date.now() / 1000);
+    const claims = { iss: issuer.url, aud: "https://id.example", sub: "job-1", iat: now, exp: now + 300, jti: randomUUID(), team: "red", ...more };
+    return Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== undefined));
+  };
+  issuer.token = (claims = {}, { alg = "RS256", key = keys.get(alg)?.privateKey, ...header } = {}) =>
+    new SignJWT(issuer.claims(claims)).setProtectedHeader({ alg, kid: keys.get(alg)?.kid, ...header }).sign(key);
+  issuer.close = () =>
+    new Promise((resolve) => {
+      server.closeAllConnections();
+      server.close(() => resolve());
+    });
+  return issuer;
+}
