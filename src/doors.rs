@@ -28,7 +28,13 @@ pub(crate) async fn identified(
     let (kid, algorithm) = (exchange.kid(), exchange.algorithm());
     let key = match exchange.keys() {
         Keys::Given(set) => set.find(kid, algorithm),
-        Keys::Discovered => issuer_key(&call.env, exchange.issuer(), kid, algorithm).await?,
+        keys => {
+            let at = match keys {
+                Keys::At(uri) => Some(uri.as_str()),
+                _ => None,
+            };
+            issuer_key(&call.env, exchange.issuer(), at, kid, algorithm).await?
+        }
     }; // (2)
     let obliged = exchange.oblige(key)?;
     let mut checks = vec![obliged.check().clone()];

@@ -135,7 +135,14 @@ async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let now = now_millis() / 1000;
     let authorization = call.request.headers().get("authorization").ok().flatten();
     let exchange = Exchange::parse(gha, authorization.as_deref(), body, now)?; // (1)
-    let key = issuer_key(&call.env, &gha.issuer, exchange.kid(), Algorithm::Rs256).await?; // (2)
+    let key = issuer_key(
+        &call.env,
+        &gha.issuer,
+        None,
+        exchange.kid(),
+        Algorithm::Rs256,
+    )
+    .await?; // (2)
     let obliged = exchange.oblige(key.as_ref())?;
     let outcomes = settle_all(obliged.checks()).await?; // (3)
     let verified = obliged.settle(&call.config, &outcomes, now)?; // (4)

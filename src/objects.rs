@@ -65,13 +65,15 @@ fn with_keys<T>(issuer: &str, work: impl FnOnce(&mut KeyCache) -> T) -> T {
     KEYS.with_borrow_mut(|issuers| work(issuers.entry(issuer.to_owned()).or_default()))
 }
 
-/// The key that a token of `issuer` means which names this `kid` and `algorithm`, if there is one.
+/// The key that a token of `issuer` means which names this `kid` and `algorithm`, if there is one. `at` is where
+/// its keys are, if no discovery document says so.
 ///
 /// # Errors
 /// [`Fault::IssuerUnavailable`] if that can't be found out.
 pub(crate) async fn issuer_key(
     env: &Env,
     issuer: &str,
+    at: Option<&str>,
     kid: &str,
     algorithm: Algorithm,
 ) -> Result<Option<VerifyingKey>, Error> {
@@ -80,6 +82,7 @@ pub(crate) async fn issuer_key(
         let wanted = KeysWanted {
             issuer: issuer.to_owned(),
             kid: kid.to_owned(),
+            at: at.map(str::to_owned),
         };
         let answer = ask(env, "ISSUER_KEYS", issuer, &protocol::encode(&wanted)?).await;
         match protocol::decode(&answer?)? {

@@ -286,7 +286,8 @@ pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
 
 /// A pair for a principal, by whatever proof (notme protocol §8.1).
 pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let request = mint::Request::parse(body)?;
+    let access = call.request.headers().get("cf-access-jwt-assertion");
+    let request = mint::Request::parse(body, access.ok().flatten().as_deref())?;
     match request.proof.clone() {
         Proof::Session => {
             let holder = Holder::Session(session_of_cert(call)?.hash());

@@ -1,12 +1,20 @@
 // Doors for tokens: any issuer that a row trusts, and Kubernetes clusters, against issuers that sign real ones.
 import assert from "node:assert/strict";
-import { X509Certificate, createHmac, randomUUID, sign } from "node:crypto";
+import { X509Certificate, createHmac, generateKeyPairSync, randomUUID, sign } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
 import { after, before, describe, test } from "node:test";
+import { build } from "esbuild";
 import { SignJWT, exportJWK, exportSPKI, generateKeyPair } from "jose";
+import { ROOT } from "../tools/lib/places.mjs";
+import { pkilint } from "../tools/lib/python.mjs";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys } from "./support/client.mjs";
+import { execute, missing } from "./support/foreign.mjs";
 import { ALGORITHMS, startOidc } from "./support/oidc.mjs";
 import { databaseOf, noSqlite, query } from "./support/state.mjs";
 
@@ -20,7 +28,7 @@ function refused(answer, status, code) {
 }
 
 /** Asks for a pair; `proof` is the body's. */
-async function enroll({ url }, proof, { keys = new Keys(), over, ...more } = {}) {
+async function enroll({ url }, proof, { keys = new Keys(), over, headers, ...more } = {}) {
   const spki = (key) => key.export({ type: "spki", format: "der" });
   const message = over && Buffer.concat([LABEL, over, spki(keys.mtls.publicKey), spki(keys.signing.publicKey)]);
   const proofs = message
@@ -30,7 +38,7 @@ async function enroll({ url }, proof, { keys = new Keys(), over, ...more } = {})
       }
     : keys.proofs(proof.token ?? "");
   const body = { proof, public_keys: keys.publicKeys, proofs, ...(over && { challenge: over.toString("base64url") }), ...more };
-  const response = await fetch(`${url}/cert`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const response = await fetch(`${url}/cert`, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) });
   const text = await response.text();
   return { status: response.status, text, json: JSON.parse(text) };
 }
@@ -324,6 +332,103 @@ describe("a service account of a cluster that can't be reached", () => {
     refused(await shown(await projected({ "kubernetes.io": bare })), 401, "invalid_claims");
     refused(await enroll(authority, oidc(await projected()), { over: await challenge(authority) }), 401, "wrong_issuer");
   });
+});
+
+describe("whoever came through Cloudflare Access", () => {
+  let team;
+  let authority;
+  const TAG = "32eafc7626e737ad32eafc7626e737ad32eafc7626e737ad32eafc7626e737ad";
+  before(async () => {
+    team = await startOidc({ algorithms: ["RS256"] });
+    const row = { type: "access", issuer: team.url, audience: TAG, scopes: ["bridgeCert"] };
+    authority = await start([
+      { ...row, name: "people", rules: [{ email: "*@example.com" }] },
+      { ...row, name: "services", subject: "service:{common_name}", rules: [{ common_name: "e367826f93b8d71185e03fe518aff3b4.access" }] },
+    ]);
+  });
+  after(async () => {
+    await authority?.stop();
+    await team?.close();
+  });
+
+  /** What Access says of a person, and of a service token. */
+  const person = (more) => {
+    const now = Math.floor(Date.now() / 1000);
+    const claims = { aud: [TAG], email: "user@example.com", exp: now + 86_400, iat: now, nbf: now, type: "app", identity_nonce: "6ei69kawdKzMIAPF", country: "US" };
+    return team.token({ ...claims, sub: "7335d417-61da-459d-899c-0a01c76a2f94", jti: undefined, team: undefined, ...more });
+  };
+  const service = (more) => person({ email: undefined, identity_nonce: undefined, country: undefined, common_name: "e367826f93b8d71185e03fe518aff3b4.access", sub: "", ...more });
+  const shown = async (proof, headers) => enroll(authority, proof, { over: await challenge(authority), headers });
+
+  test("is a principal, a person or a service token, whether the token is in the body or the header", async () => {
+    const token = await person();
+    const [inBody, inHeader] = [await shown({ type: "access", token }), await shown({ type: "access" }, { "cf-access-jwt-assertion": token })];
+    assert.equal(inBody.status, 200, inBody.text);
+    assert.equal(inBody.json.auth_method, `access:${team.url}`);
+    assert.equal(inHeader.json.principal_id, inBody.json.principal_id);
+    const machine = await shown({ type: "access", token: await service() });
+    assert.equal(machine.status, 200, machine.text);
+    assert.notEqual(machine.json.principal_id, inBody.json.principal_id);
+    assert.deepEqual(team.requests, ["/cdn-cgi/access/certs"]);
+  });
+
+  test("came for this application, and is let in by a rule", async () => {
+    refused(await shown({ type: "access", token: await person({ aud: ["another application"] }) }), 401, "wrong_audience");
+    refused(await shown({ type: "access", token: await person({ email: "user@example.org" }) }), 403, "claims_not_permitted");
+    refused(await shown({ type: "access", token: await service({ common_name: "other.access" }) }), 403, "claims_not_permitted");
+    refused(await shown({ type: "oidc", token: await person() }), 401, "wrong_issuer");
+    // A header is no proof by itself, and none of another kind.
+    refused(await shown({ type: "oidc" }, { "cf-access-jwt-assertion": await person() }), 400, "missing_proof_token");
+    refused(await shown({ type: "session" }, { "cf-access-jwt-assertion": await person() }), 401, "no_session_cookie");
+    refused(await enroll(authority, { type: "access", token: await person() }), 400, "challenge_required");
+  });
+});
+
+describe("an assertion of one's own", () => {
+  let folder;
+  let authority;
+  const ISSUER = "https://login.example.com";
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "notme-custom-"));
+    const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+    writeFileSync(join(folder, "key.pem"), privateKey.export({ type: "pkcs8", format: "pem" }));
+    const jwks = { keys: [publicKey.export({ format: "jwk" })] };
+    authority = await start([{ type: "custom", issuer: ISSUER, audience: AUDIENCE, jwks, scopes: ["bridgeCert"], rules: [{}] }]);
+  });
+  after(async () => {
+    await authority?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const EXAMPLES = join(ROOT, "docs/examples/custom");
+  const args = () => [join(folder, "key.pem"), ISSUER, AUDIENCE, "user-7"];
+  const principals = new Set();
+  async function made(program, given) {
+    const { code, stdout, stderr } = await execute(program, [...given, ...args()]);
+    assert.equal(code, 0, stderr);
+    const token = stdout.trim();
+    const answer = await enroll(authority, { type: "custom", token });
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.json.auth_method, `custom:${ISSUER}`);
+    refused(await enroll(authority, { type: "custom", token }), 401, "token_used");
+    principals.add(answer.json.principal_id);
+    assert.equal(principals.size, 1, "in whatever language");
+  }
+
+  test("is made in TypeScript", async () => {
+    const outfile = join(ROOT, "build/assertion.mjs");
+    await build({ entryPoints: [join(EXAMPLES, "assertion.ts")], bundle: true, platform: "node", format: "esm", outfile, external: ["jose"] });
+    try {
+      await made(process.execPath, [outfile]);
+    } finally {
+      rmSync(outfile);
+    }
+  });
+
+  test("is made in Go", { skip: missing("go") }, () => made("go", ["run", join(EXAMPLES, "assertion.go")]));
+
+  const python = pkilint.program("python");
+  test("is made in Python", { skip: python ? false : "python-cryptography is not installed" }, () => made(python, [join(EXAMPLES, "assertion.py")]));
 });
 
 describe("rows that are wrong", () => {

@@ -77,11 +77,11 @@ impl IssuerKeys {
 
 impl IssuerKeys {
     async fn answer(&self, wanted: &[u8]) -> Result<KeySetAnswer, Error> {
-        let KeysWanted { issuer, kid } = protocol::decode(wanted)?;
+        let KeysWanted { issuer, kid, at } = protocol::decode(wanted)?;
         if self.keys.plan(&kid) == Plan::Fetch {
             let refresh = {
                 let (keys, issuer, kid) = (Rc::clone(&self.keys), issuer.clone(), kid.clone());
-                async move { keys.refresh(&issuer, &kid).await }
+                async move { keys.refresh(&issuer, at.as_deref(), &kid).await }
             };
             if self.keys.cache.borrow().can_serve(&kid, now_millis()) {
                 // Nobody waits for an issuer whose key is at hand.
@@ -104,13 +104,13 @@ impl Keys {
 
     /// Asks the issuer, unless somebody did so meanwhile. If that fails, what is at hand stays, and
     /// its age decides.
-    async fn refresh(&self, issuer: &str, kid: &str) {
+    async fn refresh(&self, issuer: &str, at: Option<&str>, kid: &str) {
         let _guard = self.fetching.lock().await;
         if self.plan(kid) != Plan::Fetch {
             return;
         }
         let asked_at = now_millis();
-        let fetched = fetch_keys(issuer).await;
+        let fetched = fetch_keys(issuer, at).await;
         self.cache.borrow_mut().attempt(asked_at);
         match fetched {
             Ok((json, set)) => {
@@ -130,9 +130,14 @@ impl Keys {
     }
 }
 
-async fn fetch_keys(issuer: &str) -> Result<(Vec<u8>, JwkSet), Fault> {
-    let discovery = document(&discovery_url(issuer)).await?;
-    let json = document(&jwks_uri(issuer, &discovery)?).await?;
+async fn fetch_keys(issuer: &str, at: Option<&str>) -> Result<(Vec<u8>, JwkSet), Fault> {
+    let json = match at {
+        Some(uri) => document(uri).await?,
+        None => {
+            let discovery = document(&discovery_url(issuer)).await?;
+            document(&jwks_uri(issuer, &discovery)?).await?
+        }
+    };
     let set = JwkSet::parse(&json)
         .map_err(|error| Fault::IssuerUnavailable(format!("the keys of {issuer}: {error}")))?;
     Ok((json, set))

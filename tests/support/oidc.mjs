@@ -15,7 +15,8 @@ export async function startOidc({ algorithms = ALGORITHMS } = {}) {
     issuer.requests.push(req.url);
     const json = (body) => res.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
     if (req.url === "/.well-known/openid-configuration") return json({ issuer: issuer.url, jwks_uri: `${issuer.url}/keys` });
-    if (req.url === "/keys") return json(issuer.jwks);
+    // Where Cloudflare Access has them.
+    if (["/keys", "/cdn-cgi/access/certs"].includes(req.url)) return json(issuer.jwks);
     res.writeHead(404).end();
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -64,6 +64,8 @@ pub struct KeysWanted {
     pub issuer: String,
     /// The key id that a token names.
     pub kid: String,
+    /// Where its keys are, if no discovery document says so.
+    pub at: Option<String>,
 }
 
 /// What the object that keeps an issuer's keys answers.
@@ -256,10 +258,11 @@ mod tests {
         assert_eq!(
             encode(&KeysWanted {
                 issuer: "i".into(),
-                kid: "k".into()
+                kid: "k".into(),
+                at: None
             })
             .unwrap(),
-            b"\x04\x01i\x01k"
+            b"\x04\x01i\x01k\x00"
         );
     }
 

@@ -10,11 +10,12 @@ use crate::url::BaseUrl;
 /// The most rows there may be.
 const MAX_ROWS: usize = 100;
 /// The members of a row.
-const MEMBERS: [&str; 9] = [
+const MEMBERS: [&str; 10] = [
     "algorithms",
     "audience",
     "issuer",
     "jwks",
+    "jwks_uri",
     "name",
     "rules",
     "scopes",
@@ -52,11 +53,15 @@ pub enum Kind {
     Oidc,
     /// A projected token of a Kubernetes service account.
     Kubernetes,
+    /// What Cloudflare Access says of whoever came through it.
+    Access,
+    /// An assertion of the operator's own.
+    Custom,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Oidc, Self::Kubernetes];
+    pub const ALL: [Self; 4] = [Self::Oidc, Self::Kubernetes, Self::Access, Self::Custom];
 
     /// The name on the wire.
     #[must_use]
@@ -64,6 +69,8 @@ impl Kind {
         match self {
             Self::Oidc => "oidc",
             Self::Kubernetes => "kubernetes",
+            Self::Access => "access",
+            Self::Custom => "custom",
         }
     }
 
@@ -73,11 +80,20 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
+    /// Where the keys of `issuer` are where the row doesn't say.
+    fn keys(self, issuer: &str) -> Keys {
+        match self {
+            Self::Oidc | Self::Kubernetes | Self::Custom => Keys::Discovered,
+            // Teams have no discovery document.
+            Self::Access => Keys::At(format!("{issuer}/cdn-cgi/access/certs")),
+        }
+    }
+
     /// How a subject is written where the row doesn't say.
     const fn default_subject(self) -> &'static str {
         match self {
             // OpenID Connect Core §2: never given to anybody else.
-            Self::Oidc => "{sub}",
+            Self::Oidc | Self::Access | Self::Custom => "{sub}",
             // A service account of the same name may be made anew, and is another one.
             Self::Kubernetes => "{sub}/{/kubernetes.io/serviceaccount/uid}",
         }
@@ -89,6 +105,8 @@ impl Kind {
 pub enum Keys {
     /// Where its discovery document says.
     Discovered,
+    /// There, for an issuer without such a document.
+    At(String),
     /// In the row, for an issuer that can't be reached.
     Given(JwkSet),
 }
@@ -157,15 +175,20 @@ impl TrustedIssuer {
             format!("type must be {kinds}")
         })?;
         let issuer = required("issuer")?;
-        let keys = match row.get("jwks") {
-            None => {
+        let keys = match (row.get("jwks"), text("jwks_uri")?) {
+            (None, None) => {
                 BaseUrl::parse(issuer).map_err(|error| format!("issuer {}", error.0))?;
-                Keys::Discovered
+                kind.keys(issuer)
             }
-            Some(set) => match JwkSet::parse(set.to_string().as_bytes()) {
+            (None, Some(uri)) => {
+                BaseUrl::parse(uri).map_err(|error| format!("jwks_uri {}", error.0))?;
+                Keys::At(uri.to_owned())
+            }
+            (Some(set), None) => match JwkSet::parse(set.to_string().as_bytes()) {
                 Ok(set) if !set.is_empty() => Keys::Given(set),
                 _ => return Err("jwks must be a JWK set with a key that can be used".into()),
             },
+            (Some(_), Some(_)) => return Err("has both jwks and jwks_uri".into()),
         };
         let subject = text("subject")?.unwrap_or_else(|| kind.default_subject());
         let subject = Template::read(subject).map_err(|why| format!("subject {why}"))?;
@@ -337,7 +360,15 @@ mod tests {
             ),
             (
                 with("type", json!("saml")),
-                "row 1: type must be oidc or kubernetes",
+                "row 1: type must be oidc or kubernetes or",
+            ),
+            (
+                with("jwks_uri", json!("http://example.com/keys")),
+                "row 1: jwks_uri ",
+            ),
+            (
+                with("jwks_uri", json!(["https://a.example"])),
+                "row 1: jwks_uri must be a text",
             ),
             (with("subject", json!("x")), "row 1: subject has no claim"),
             (with("scopes", json!([])), "row 1: scopes must be a list"),
@@ -394,6 +425,28 @@ mod tests {
             assert!(TrustedIssuer::read_all(json).is_err(), "{json}");
         }
         assert_eq!(TrustedIssuer::read_all("[]"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn keys_are_where_the_row_says_or_where_the_kind_has_them() {
+        let keys = |row: &Value| read(row).unwrap().keys;
+        let at = "https://keys.example/jwks";
+        assert_eq!(keys(&with("jwks_uri", json!(at))), Keys::At(at.into()));
+        let access = with("type", json!("access"));
+        let certs = "https://gitlab.example.com/cdn-cgi/access/certs";
+        assert_eq!(keys(&access), Keys::At(certs.into()));
+        let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }] });
+        let mut both = with("jwks", set);
+        assert!(matches!(keys(&both), Keys::Given(_)));
+        both["jwks_uri"] = json!(at);
+        assert!(read(&both).is_err());
+        // An issuer has its keys in one place.
+        let rows = json!([row(), with("jwks_uri", json!(at))]).to_string();
+        let told = TrustedIssuer::read_all(&rows).unwrap_err();
+        assert_eq!(
+            told,
+            ["row 2: an earlier row has other keys for this issuer"]
+        );
     }
 
     #[test]

@@ -121,21 +121,25 @@ impl Request {
     /// "kubernetes", token}, credential?: "certificate", scopes?, challenge?, public_keys, proofs}`. A
     /// token is what asks for one (`credential: "token"`), never what lacks keys.
     ///
+    /// `access` is the value of `Cf-Access-Jwt-Assertion`, which does for the token of an `access` proof.
+    ///
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::MissingProofType`], [`Error::UnknownProofType`],
     /// [`Error::NotImplemented`], [`Error::InvalidMember`], [`Error::BadBootstrapCode`]. Errors in keys
     /// and proofs are kept for later.
-    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+    pub fn parse(body: &[u8], access: Option<&str>) -> Result<Self, Error> {
         let json: Value = object(body)?;
         let proof = match json.pointer("/proof/type").and_then(Value::as_str) {
             Some("session") => Proof::Session,
             Some("bootstrap") => code(&json)?,
             None | Some("") => return Err(Error::MissingProofType),
-            Some("access" | "custom" | "github_pat" | "mtls" | "x509") => {
+            Some("github_pat" | "mtls" | "x509") => {
                 return Err(Error::NotImplemented);
             }
             Some(other) => match Kind::parse(other) {
-                Some(kind) => Proof::Token(kind, token(&json)?),
+                Some(kind) => {
+                    Proof::Token(kind, token(&json, access.filter(|_| kind == Kind::Access))?)
+                }
                 None => return Err(Error::UnknownProofType(Echo::new(other))),
             },
         };
@@ -214,9 +218,12 @@ impl Request {
     }
 }
 
-/// The token that is shown.
-fn token(json: &Value) -> Result<String, Error> {
-    let token = json.pointer("/proof/token").and_then(Value::as_str);
+/// The token that is shown, in the body or else beside it.
+fn token(json: &Value, beside: Option<&str>) -> Result<String, Error> {
+    let token = match json.pointer("/proof/token") {
+        None | Some(Value::Null) => beside,
+        Some(token) => token.as_str(),
+    };
     let token = token.filter(|token| !token.is_empty());
     Ok(token.ok_or(Error::MissingToken)?.to_owned())
 }
@@ -435,13 +442,39 @@ mod tests {
                 Error::InvalidMember("proof.displayName"),
             ),
         ] {
-            assert_eq!(Request::parse(body.as_bytes()), Err(error), "{body}");
+            assert_eq!(Request::parse(body.as_bytes(), None), Err(error), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_header_does_for_the_token_of_access_and_of_nothing_else() {
+        let token = |body: &str| match Request::parse(body.as_bytes(), Some("beside"))?.proof {
+            Proof::Token(_, token) => Ok(token),
+            _ => Err(Error::MissingProofType),
+        };
+        let missing = Err(Error::MissingToken);
+        for (body, expected) in [
+            (r#"{"proof":{"type":"access"}}"#, Ok("beside".to_owned())),
+            (
+                r#"{"proof":{"type":"access","token":null}}"#,
+                Ok("beside".to_owned()),
+            ),
+            (
+                r#"{"proof":{"type":"access","token":"in"}}"#,
+                Ok("in".to_owned()),
+            ),
+            (r#"{"proof":{"type":"access","token":7}}"#, missing.clone()),
+            (r#"{"proof":{"type":"access","token":""}}"#, missing.clone()),
+            (r#"{"proof":{"type":"oidc"}}"#, missing.clone()),
+            (r#"{"proof":{"type":"custom"}}"#, missing.clone()),
+        ] {
+            assert_eq!(token(body), expected, "{body}");
         }
     }
 
     #[test]
     fn what_is_wrong_with_keys_is_told_last() {
-        let request = Request::parse(br#"{"proof":{"type":"session"}}"#).unwrap();
+        let request = Request::parse(br#"{"proof":{"type":"session"}}"#, None).unwrap();
         assert!(request.checks().is_empty());
         let holder = Holder::Session([0; 32]);
         assert_eq!(request.settle(holder, &[]), Err(Error::MissingKeys));
@@ -451,7 +484,7 @@ mod tests {
     fn what_is_asked_for_is_repeated_short_and_harmless() {
         let names = vec!["\n"; 100];
         let body = serde_json::json!({ "proof": { "type": "session" }, "scopes": names });
-        let request = Request::parse(body.to_string().as_bytes()).unwrap();
+        let request = Request::parse(body.to_string().as_bytes(), None).unwrap();
         assert_eq!(request.asked, vec![Echo::new("\n"); 20]);
         assert!(request.scopes.is_empty());
     }
