@@ -196,8 +196,15 @@ describe("everybody", { skip }, () => {
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     assert.equal(await page.locator("li", { hasText: "Ben" }).count(), 1, "cancelled");
+    // What is dangerous isn't where the focus is: Enter twice changes nothing.
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").waitFor();
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    assert.equal(await page.locator("li", { hasText: "Ben" }).count(), 1, "cancelled again");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor();
+    await page.keyboard.press("Shift+Tab");
     await page.keyboard.press("Enter");
     await people.ana.says("The session has ended.");
     assert.equal(await page.locator("li", { hasText: "Ben" }).count(), 0);

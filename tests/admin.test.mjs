@@ -259,12 +259,62 @@ describe("what is taken back", () => {
     assert.deepEqual((await ben.browser.me()).json.pending, []);
   });
 
+  test("a session that was stolen gains nothing by a passkey of the thief's, nor keeps anything when it is removed", { skip: noKnife }, async () => {
+    const ben = await guest(authority, admin, "Ben");
+    const thief = new Browser(authority);
+    // In the same second, too.
+    assert.equal((await ben.browser.stepUp(ben.passkey)).status, 200);
+    thief.cookie = ben.browser.cookie;
+    done(await admin.post(`/admin/principals/${ben.id}/grants`, { scope: "authorityManage" }));
+    assert.ok((await thief.me()).json.pending.includes("authorityManage"));
+    const rogue = new Passkey(ES256);
+    const begun = await thief.post("/auth/passkey/register/options", { further: true });
+    assert.equal((await thief.answer(rogue, begun.json)).status, 200);
+    assert.ok((await thief.me()).json.pending.includes("authorityManage"));
+    refused(await thief.call("GET", "/admin/principals"), 403, "step_up_required");
+    // With the passkey that was added the session is somebody's who has one of Ben's: until Ben removes it.
+    assert.equal((await thief.stepUp(rogue)).status, 200);
+    assert.equal((await thief.call("GET", "/admin/principals")).status, 200);
+    const own = new Browser(authority);
+    assert.equal((await own.signIn(ben.passkey)).status, 200);
+    const { passkeys } = (await own.call("GET", "/me/passkeys")).json;
+    const added = passkeys.find(({ current }) => !current);
+    done(await own.call("DELETE", `/me/passkeys/${added.id}`));
+    refused(await thief.call("GET", "/admin/principals"), 403, "step_up_required");
+    refused(await thief.post("/auth/passkey/register/options", { further: true }), 403, "step_up_required");
+    refused(await thief.stepUp(rogue), 401, "unknown_passkey");
+    assert.equal((await own.call("GET", "/admin/principals")).status, 200);
+    done(await admin.post(`/admin/principals/${ben.id}/disable`));
+  });
+
+  test("what was fresh when a further passkey was begun has to be when it ends", { skip: noKnife }, async () => {
+    const ben = await guest(authority, admin, "Ben");
+    const { json: begun } = await ben.post("/auth/passkey/register/options", { further: true });
+    await meanwhile(authority, longAgo(301));
+    refused(await ben.browser.answer(new Passkey(ES256), begun), 403, "step_up_required");
+    assert.equal((await admin.browser.stepUp(admin.passkey)).status, 200);
+    done(await admin.post(`/admin/principals/${ben.id}/disable`));
+  });
+
   test("what nobody else could grant is not taken from the last who can", async () => {
     for (const scope of ["bridgeCert", "certMint"]) {
       refused(await admin.remove(`/admin/principals/${admin.id}/grants/${scope}`), 409, "last_holder");
       const expiresAt = Math.floor(Date.now() / 1000) + 3600;
       refused(await admin.post(`/admin/principals/${admin.id}/grants`, { scope, expiresAt }), 409, "last_holder");
     }
+    // Nor by a detour.
+    const other = await guest(authority, admin, "Cleo", ["bridgeCert", "authorityManage"]);
+    refused(await other.remove(`/admin/principals/${admin.id}/grants/authorityManage`), 409, "last_holder");
+    const [way] = await all(admin, "/admin/authenticators", { principal: admin.id });
+    refused(await other.remove(`/admin/authenticators/${way.id}`), 409, "last_holder");
+    done(await other.post(`/admin/principals/${admin.id}/disable`));
+    refused(await other.remove(`/admin/principals/${admin.id}/grants/certMint`), 409, "last_holder");
+    done(await other.post(`/admin/principals/${admin.id}/enable`));
+    assert.equal((await admin.browser.signIn(admin.passkey)).status, 200);
+    admin.session = (await admin.browser.me()).json.session;
+    // The last number there is is no end either.
+    refused(await admin.post(`/admin/principals/${other.id}/grants`, { scope: "certMint", expiresAt: Number.MAX_SAFE_INTEGER }), 400, "invalid_member");
+    done(await admin.post(`/admin/principals/${other.id}/disable`));
     // Another administrator's will do, and nobody else's.
     const ben = await guest(authority, admin, "Ben", ["bridgeCert", "certMint"]);
     refused(await admin.remove(`/admin/principals/${admin.id}/grants/certMint`), 409, "last_holder");
@@ -281,6 +331,7 @@ describe("what is taken back", () => {
     const soon = Math.floor(Date.now() / 1000) + 3600;
     refused(await admin.post(`/admin/principals/${ben.id}/grants`, { scope: "sign:git" }), 403, "scope_not_held");
     done(await admin.post(`/admin/principals/${ben.id}/grants`, { scope: "authorityManage", expiresAt: soon }));
+    assert.equal((await ben.browser.stepUp(ben.passkey)).status, 200);
     // Nor makes it last for themselves.
     refused(await ben.post(`/admin/principals/${ben.id}/grants`, { scope: "authorityManage" }), 403, "grant_too_long");
     refused(await ben.post(`/admin/principals/${ben.id}/grants`, { scope: "authorityManage", expiresAt: soon + 1 }), 403, "grant_too_long");

@@ -365,7 +365,7 @@ describe("one's own passkeys and sessions", () => {
     assert.equal((await admin.browser.me()).status, 200);
     assert.equal((await new Browser(authority).signIn(admin.passkey)).status, 200);
     // With another administrator there it may go.
-    const wide = await invited(admin.browser, { scopes: ["bridgeCert", "authorityManage"] });
+    const wide = await invited(admin.browser, { scopes: ["bridgeCert", "authorityManage", "certMint"] });
     const { browser: second } = await join(authority, wide.token);
     assert.equal((await admin.browser.call("DELETE", `/me/passkeys/${only.id}`)).status, 200);
     refused(await admin.browser.me(), 401, "no_session");
@@ -379,7 +379,7 @@ describe("one's own passkeys and sessions", () => {
     const alone = await start();
     try {
       const one = await administrator(alone);
-      const wide = await invited(one.browser, { scopes: ["bridgeCert", "authorityManage"] });
+      const wide = await invited(one.browser, { scopes: ["bridgeCert", "authorityManage", "certMint"] });
       const { browser: two } = await join(alone, wide.token);
       const removals = await Promise.all([one.browser, two].map(async (browser) => browser.call("DELETE", `/me/passkeys/${(await passkeysOf(browser))[0].id}`)));
       assert.deepEqual(removals.map(({ status }) => status).sort(), [200, 409]);

@@ -61,24 +61,31 @@ function chooseKeyStorage(vars, stateDir) {
  */
 function chooseCode(vars, stateDir) {
   if (vars.BOOTSTRAP_CODE) return undefined;
-  const { path, value } = localCode(stateDir);
-  vars.BOOTSTRAP_CODE = value;
-  return path;
+  const code = localCode(stateDir);
+  vars.BOOTSTRAP_CODE = code.value;
+  return code;
 }
 
 /**
- * How the first administrator comes in, for people; nothing if there is one.
+ * How an administrator comes in by the one-time code, for people: the first one, or, where the code's file was
+ * removed to have another, a new one. Nothing otherwise.
  * @param {string} url
- * @param {string} code
- * @param {string | undefined} path where it is kept, if it is ours
+ * @param {{ path: string, value: string, isNew: boolean } | undefined} ours the code, if nobody gave one
  */
-async function firstAdministrator(url, code, path) {
+async function administrator(url, ours) {
   const { firstBoot } = await (await fetch(`${url}/auth/state`, { headers: { connection: "close" } })).json();
-  if (firstBoot !== "armed") return "";
-  const shown = path ? `${code}\n            (kept in ${path} until then)` : "the BOOTSTRAP_CODE that was given";
-  return `
+  if (firstBoot === "armed") {
+    const shown = ours ? `${ours.value}\n            (kept in ${ours.path})` : "the BOOTSTRAP_CODE that was given";
+    return `
 The first administrator comes in at ${url}/login
   code      ${shown}
+`;
+  }
+  if (!ours?.isNew) return "";
+  return `
+Recovery is armed: whoever has this code can become administrator at ${url}/login
+  code      ${ours.value}
+            (kept in ${ours.path})
 `;
 }
 
@@ -142,7 +149,7 @@ async function start() {
   await requireFreePort(port);
   if (vars.SIGNET_AUTHORITY_URL === url && !vars.NOTME_ALLOW_URL_CHANGE) requireSamePort(stateDir, url);
   const { keys, secret } = chooseKeyStorage(vars, stateDir);
-  const codePath = chooseCode(vars, stateDir);
+  const code = chooseCode(vars, stateDir);
   // Nothing stands in front of it that would say where requests come from.
   vars.NOTME_SOURCE_HEADER ??= "none";
   const local = [vars.GHA_ISSUER, ...trustedIssuers(vars.TRUSTED_ISSUERS)].filter(isLoopback);
@@ -192,7 +199,7 @@ notme is ready at ${url}
   state     ${stateDir}
   keys      ${keys}
   allowed   ${allowed(vars)}
-${await firstAdministrator(url, vars.BOOTSTRAP_CODE, codePath)}
+${await administrator(url, code)}
 What you can do next:
   ${url}/login    signs people in
   curl ${url}/.well-known/signet-authority.json    what this authority offers

@@ -19,14 +19,14 @@ const TTLS = [
 export function invites(me: Me, given: Record<string, string>): HTMLElement {
   const only = narrowedBy("invites", given, ["principal"]);
   const lists = h("div", {}, all(only));
-  return h("div", {}, maker(me, () => lists.replaceChildren(all(only))), pane(texts.window, strings.console.sections.invites, lists));
+  return h("div", {}, maker(me, given["scope"], () => lists.replaceChildren(all(only))), pane(texts.window, strings.console.sections.invites, lists));
 }
 
-function maker(me: Me, made: () => void): HTMLElement {
+function maker(me: Me, wanted: string | undefined, made: () => void): HTMLElement {
   const status = new Status();
   const result = h("div", {});
   const boxes = me.scopes.map((name) => {
-    const box = h("input", { type: "checkbox", name: "scope", value: name, id: `invite-${name}`, checked: name === "bridgeCert" });
+    const box = h("input", { type: "checkbox", name: "scope", value: name, id: `invite-${name}`, checked: name === "bridgeCert" || name === wanted });
     return { box, element: h("label", { class: "check", for: box.id }, box, h("span", {}, scope(name), " ", h("code", {}, name))) };
   });
   const ttl = h("select", { id: "ttl" }, ...TTLS.map(([seconds, text]) => h("option", { value: seconds }, text)));
@@ -57,12 +57,15 @@ function maker(me: Me, made: () => void): HTMLElement {
   );
 }
 
+/** What shows an invite's link, as long as it is shown. */
+const linkOf = (id: string): string => `link-${id}`;
+
 /** The invite's link, as text and as a picture. */
 async function show(invited: Invited): Promise<HTMLElement> {
   const { qr } = await import("../lib/qr.ts");
   return h(
     "div",
-    { class: "once", tabindex: -1 },
+    { class: "once", id: linkOf(invited.id), tabindex: -1 },
     h("p", {}, texts.once),
     h("pre", { class: "pem", tabindex: 0, role: "region", "aria-label": texts.link }, invited.url),
     h("p", { class: "actions" }, copyButton(() => invited.url, texts.link)),
@@ -82,7 +85,9 @@ const all = (only: Only | undefined): HTMLElement =>
       const takeBack = async () => {
         if ((await confirm({ title: texts.takeBackTitle, text: texts.takeBackText, action: texts.takeBack })) === undefined) return;
         const done = await attempt(status, () => withPasskey(() => ask("DELETE", path`/invites/${one.id}`, DoneSchema)));
-        if (done) await reload(texts.takenBack);
+        if (!done) return;
+        document.getElementById(linkOf(one.id))?.remove();
+        await reload(texts.takenBack);
       };
       const kind = one.state === "open" ? "good" : one.state === "void" ? "bad" : "";
       return row(

@@ -30,7 +30,7 @@ export function overview(): HTMLElement {
         [texts.armed, found.recoveryArmed ? texts.armedYes : texts.armedNo],
       ),
     );
-    if (passkey.admins < 2) body.append(empty(texts.oneAdmin, h("a", { href: "#invites" }, texts.oneAdminNext)));
+    if (passkey.admins < 2) body.append(empty(texts.oneAdmin, h("a", { href: "#invites?scope=authorityManage" }, texts.oneAdminNext)));
   };
   void load();
   return pane(texts.window, words.sections.overview, status.element, body);

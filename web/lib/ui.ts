@@ -1,7 +1,8 @@
 /** What all pages are put together from. */
 
 import { strings } from "../strings.ts";
-import { BadAnswer, Refusal } from "./api.ts";
+import { MeSchema } from "../../gen/ts/api.ts";
+import { BadAnswer, Refusal, ask } from "./api.ts";
 import { type Child, h } from "./dom.ts";
 import { type Progress, stepUp } from "./passkeys.ts";
 import { at } from "./place.ts";
@@ -201,22 +202,16 @@ export function confirm({ title, text, action, phrase, ask, kind = "danger" }: Q
       go.disabled = true;
       entry?.input.addEventListener("input", () => (go.disabled = !isTyped()));
     }
-    const dialog = openDialog(title, (close) => [
-      h("p", {}, text),
-      h(
-        "form",
-        {
-          on: {
-            submit: (event) => {
-              event.preventDefault();
-              if (isTyped()) close(entry ? entry.input.value.trim() : action);
-            },
-          },
-        },
-        entry?.element,
-        h("p", { class: "actions" }, go, button(common.cancel, () => close(undefined))),
-      ),
-    ]);
+    const dialog = openDialog(title, (close) => {
+      const cancel = button(common.cancel, () => close(undefined));
+      // Whoever presses Enter twice has changed nothing.
+      cancel.autofocus = kind === "danger" && !entry;
+      const submit = (event: Event) => {
+        event.preventDefault();
+        if (isTyped()) close(entry ? entry.input.value.trim() : action);
+      };
+      return [h("p", {}, text), h("form", { on: { submit } }, entry?.element, h("p", { class: "actions" }, go, cancel))];
+    });
     void dialog.then(resolve);
   });
 }
@@ -259,16 +254,10 @@ export async function withPasskey<T>(act: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof Refusal && error.code === "step_up_required")) throw error;
   }
-  if (!(await askForPasskey(strings.stepUp.text))) throw new DOMException("", "AbortError");
-  return act();
-}
-
-/** Asks for a passkey; tells whether it was shown. */
-export async function askForPasskey(text: string): Promise<boolean> {
   const shown = await openDialog(strings.stepUp.title, (close) => {
     const status = new Status();
     return [
-      h("p", {}, text),
+      h("p", {}, strings.stepUp.text),
       status.element,
       h(
         "p",
@@ -285,10 +274,20 @@ export async function askForPasskey(text: string): Promise<boolean> {
       ),
     ];
   });
-  return shown !== undefined;
+  if (shown === undefined) throw new DOMException("", "AbortError");
+  return act();
 }
 
 /** Puts the focus where a reader should go on. */
 export function focus(element: Element | null | undefined): void {
   if (element instanceof HTMLElement) element.focus({ preventScroll: false });
+}
+
+/** Who is signed in in this browser already, if anybody. */
+export async function whoIsHere(): Promise<string | undefined> {
+  try {
+    return (await ask("GET", "/me", MeSchema)).displayName;
+  } catch {
+    return undefined;
+  }
 }

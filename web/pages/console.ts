@@ -5,7 +5,8 @@ import { Refusal, Unreachable, ask } from "../lib/api.ts";
 import { byId, h } from "../lib/dom.ts";
 import { at } from "../lib/place.ts";
 import { type Me, MeSchema } from "../../gen/ts/api.ts";
-import { Status, askForPasskey, button, empty, focus, toSignIn } from "../lib/ui.ts";
+import { stepUp } from "../lib/passkeys.ts";
+import { Status, attempt, button, empty, focus, telling, toSignIn } from "../lib/ui.ts";
 import { isSessionGone } from "../lib/words.ts";
 import { overview } from "../console/overview.ts";
 
@@ -78,10 +79,11 @@ function show(me: Me): void {
 
 /** Somebody was made an administrator while they were signed in. */
 function waits(): void {
+  const status = new Status();
   const go = async () => {
-    if (await askForPasskey(strings.me.pendingText)) await start();
+    if (await attempt(status, () => stepUp(telling(status, strings.stepUp.working)))) await start();
   };
-  app.replaceChildren(empty(words.pending, strings.me.pendingText, button(strings.stepUp.button, go, "primary")));
+  app.replaceChildren(empty(words.pending, strings.me.pendingText, button(strings.stepUp.button, go, "primary")), status.element);
 }
 
 async function start(): Promise<void> {

@@ -6,7 +6,7 @@ import { byId, h } from "../lib/dom.ts";
 import { canUsePasskeys, register } from "../lib/passkeys.ts";
 import { at } from "../lib/place.ts";
 import { InvitationSchema } from "../../gen/ts/api.ts";
-import { Status, attempt, button, empty, facts, form, nameField, telling, when } from "../lib/ui.ts";
+import { Status, attempt, button, empty, facts, form, nameField, telling, when, whoIsHere } from "../lib/ui.ts";
 import { scope } from "../lib/words.ts";
 
 const words = strings.join;
@@ -40,12 +40,12 @@ async function start(): Promise<void> {
   if (!canUsePasskeys()) return app.replaceChildren(empty(strings.login.noWebAuthn, strings.login.noWebAuthnNext));
   status.busy(words.looking);
   try {
-    const offer = await ask("POST", "/invites/lookup", InvitationSchema, { token: asked });
+    const [offer, name] = await Promise.all([ask("POST", "/invites/lookup", InvitationSchema, { token: asked }), whoIsHere()]);
     if (asked !== token) return; // another invite was opened meanwhile
     status.clear();
-    const name = nameField();
+    const entry = nameField();
     const join = async () => {
-      const wish = { invite: asked, displayName: name.input.value.trim() };
+      const wish = { invite: asked, displayName: entry.input.value.trim() };
       const done = await attempt(status, () => register(wish, telling(status, strings.ceremony.creating)));
       if (!done) return;
       status.done(words.welcome);
@@ -54,7 +54,8 @@ async function start(): Promise<void> {
     app.replaceChildren(
       h("p", {}, words.offer(offer.invitedBy)),
       facts([words.scopes, h("ul", {}, ...offer.scopes.map((name) => h("li", {}, scope(name))))], [words.expires, when(offer.expiresAt)]),
-      form(join, words.button, name.element),
+      ...(name === undefined ? [] : [empty(words.signedIn(name), h("a", { href: at("/me") }, words.stay))]),
+      form(join, words.button, entry.element),
       status.element,
     );
   } catch (error) {

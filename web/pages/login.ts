@@ -6,7 +6,7 @@ import { byId, h } from "../lib/dom.ts";
 import { canUsePasskeys, register, signIn } from "../lib/passkeys.ts";
 import { base, returnTo } from "../lib/place.ts";
 import { type Door, DoorSchema, MeSchema, SignedOutSchema } from "../../gen/ts/api.ts";
-import { Status, attempt, button, empty, field, form, nameField, telling } from "../lib/ui.ts";
+import { Status, attempt, button, empty, field, form, nameField, telling, whoIsHere } from "../lib/ui.ts";
 import { isSessionGone } from "../lib/words.ts";
 
 const words = strings.login;
@@ -63,11 +63,11 @@ async function waitForChoice(): Promise<void> {
 }
 
 /** A ceremony that somebody asked for. */
-async function perform(ceremony: () => Promise<unknown>): Promise<void> {
+async function perform(ceremony: () => Promise<unknown>, told: Status = status): Promise<void> {
   waiting.abort();
   // The browser lets go of one request before it takes the next.
   await new Promise((resolve) => setTimeout(resolve, 0));
-  const done = await attempt(status, ceremony);
+  const done = await attempt(told, ceremony);
   if (done) return leave();
   waiting = new AbortController();
   if (isOffering) void waitForChoice();
@@ -85,10 +85,11 @@ function signInForm(isSignedIn: boolean): HTMLElement {
 
 const codeField = () => field(words.codeLabel, { hint: words.codeHint, type: "password", autocomplete: "one-time-code", required: true });
 
-function codeForm(submit: string, isRecovery: boolean): HTMLElement {
+/** The form for the code, and where to tell what becomes of it. */
+function codeForm(submit: string, isRecovery: boolean, told: Status = status): HTMLElement {
   const [code, name] = [codeField(), nameField()];
   const wish = () => ({ bootstrapCode: code.input.value.trim(), displayName: name.input.value.trim() });
-  return form(() => perform(() => register(wish(), telling(status, strings.ceremony.creating), { isRecovery })), submit, code.element, name.element);
+  return form(() => perform(() => register(wish(), telling(told, strings.ceremony.creating), { isRecovery }), told), submit, code.element, name.element);
 }
 
 function firstBoot(): HTMLElement[] {
@@ -116,8 +117,11 @@ const signOutButton = () =>
     if (await attempt(status, () => ask("POST", "/logout", SignedOutSchema))) location.reload();
   });
 
-const recovery = () =>
-  h("details", { class: "part" }, h("summary", {}, words.recoverSummary), h("p", {}, words.recoverText), codeForm(words.recoverButton, true));
+function recovery(): HTMLElement {
+  const told = new Status();
+  const inside = [h("p", {}, words.recoverText), codeForm(words.recoverButton, true, told), told.element];
+  return h("details", { class: "part" }, h("summary", {}, words.recoverSummary), ...inside);
+}
 
 /** Why nobody can use a passkey here, if so. */
 function obstacle({ rpId }: Door): HTMLElement | undefined {
@@ -133,15 +137,6 @@ function content(door: Door, isSignedIn: boolean): (HTMLElement | undefined)[] {
   if (door.firstBoot === "armed") return firstBoot();
   if (door.firstBoot === "unconfigured") return [empty(words.unconfigured, words.unconfiguredNext)];
   return [signInForm(isSignedIn), door.registration ? openRegistration(isSignedIn) : undefined, recovery()];
-}
-
-/** Who is signed in in this browser already, if anybody. */
-async function whoIsHere(): Promise<string | undefined> {
-  try {
-    return (await ask("GET", "/me", MeSchema)).displayName;
-  } catch {
-    return undefined;
-  }
 }
 
 async function start(): Promise<void> {

@@ -5,10 +5,10 @@ import { ask, path } from "../lib/api.ts";
 import { byId, h } from "../lib/dom.ts";
 import { about, list, row } from "../lib/list.ts";
 import { NoEd25519, type Pair, mint } from "../lib/mint.ts";
-import { canUsePasskeys, register } from "../lib/passkeys.ts";
+import { canUsePasskeys, register, stepUp } from "../lib/passkeys.ts";
 import { at } from "../lib/place.ts";
 import { CredentialsSchema, DoneSchema, type Me, MeSchema, type Passkey, PasskeysSchema, SessionsSchema, SignedOutSchema } from "../../gen/ts/api.ts";
-import { Status, askForPasskey, attempt, badge, button, code, confirm, copyButton, downloadButton, empty, facts, pane, telling, toSignIn, when, withPasskey } from "../lib/ui.ts";
+import { Status, attempt, badge, button, code, confirm, copyButton, downloadButton, empty, facts, pane, telling, toSignIn, when, withPasskey } from "../lib/ui.ts";
 import { isSessionGone, method, scope, time } from "../lib/words.ts";
 
 const words = strings.me;
@@ -21,10 +21,10 @@ function you(me: Me): HTMLElement {
     if (await attempt(status, () => ask("POST", "/logout", SignedOutSchema))) location.assign(at("/login"));
   };
   const take = async () => {
-    if (await askForPasskey(words.pendingText)) location.reload();
+    if (await attempt(status, () => stepUp(telling(status, strings.stepUp.working)))) location.reload();
   };
   const scopes = (names: string[]) => h("ul", {}, ...names.map((name) => h("li", {}, scope(name))));
-  const pending: [string, HTMLElement][] = me.pending.length ? [[words.pending, h("div", {}, scopes(me.pending), button(strings.stepUp.button, take, "primary"))]] : [];
+  const pending: [string, HTMLElement][] = me.pending.length ? [[words.pending, h("div", {}, scopes(me.pending), h("p", { class: "actions" }, button(strings.stepUp.button, take, "primary")))]] : [];
   const isFresh = me.freshUntil * 1000 > Date.now();
   return pane(
     words.window,
@@ -137,7 +137,12 @@ function certificates(me: Me): HTMLElement {
         h("pre", { class: "pem", tabindex: 0, role: "region", "aria-label": label }, pem.trim()),
         h("p", { class: "actions" }, copyButton(() => pem, label), downloadButton(pem, file, "application/x-pem-file")),
       );
-    result.replaceChildren(block(texts.mtls, pair.certificates.mtls, "mtls.pem"), block(texts.signingPem, pair.certificates.signing, "signing.pem"));
+    result.replaceChildren(
+      h("p", {}, texts.use),
+      block(texts.mtls, pair.certificates.mtls, "mtls.pem"),
+      block(texts.signingPem, pair.certificates.signing, "signing.pem"),
+      h("p", {}, h("a", { href: at("/.well-known/ca-bundle.pem"), download: "root.pem" }, texts.root)),
+    );
   };
   const make = async () => {
     result.replaceChildren();

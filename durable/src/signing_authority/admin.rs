@@ -11,12 +11,12 @@ use notme_authority::people::admin::{
     self, Act, Administrator, Change, Command, Hold, ItemId, Reply, Serial, Standing, actions,
 };
 use notme_authority::people::command::{Origin, SessionFacts};
-use notme_authority::people::{PrincipalId, Scope};
+use notme_authority::people::{PrincipalId, Scope, Scopes};
 use notme_authority::{Error, MAX_LEAF_SECS};
 use serde_json::{Map, Value};
 
 use super::first_id_at;
-use super::people::{People, trail};
+use super::people::{People, distrust_sessions, trail};
 use crate::host::now_millis;
 use crate::sql::Argument::{Bytes, Null, Number, Text};
 use crate::sql::{Argument, Database, Row, internal};
@@ -136,10 +136,18 @@ impl Desk<'_> {
         let own = hold(self.db, &self.session.principal, scope, now)?;
         admin::permit_grant(&self.session.scopes, own, scope, expires_at, now)?;
         let after = Hold::of(expires_at, now);
-        if hold(self.db, principal, scope, now)? == after {
+        let before = hold(self.db, principal, scope, now)?;
+        if before == after {
             return Ok(());
         }
         self.permit_hold(principal, scope, after)?;
+        if before == Hold::No {
+            // Times are seconds: a session whose holder showed a passkey in this one has not seen it yet.
+            self.db.run(
+                "UPDATE sessions SET verified_at = ?2 - 1 WHERE principal = ?1 AND verified_at >= ?2",
+                &[Text(principal.as_str()), Number(now)],
+            )?;
+        }
         let until = expires_at.map_or(Null, Number);
         // Another end is nothing that a session would have to wait for.
         self.db.ask(
@@ -172,44 +180,26 @@ impl Desk<'_> {
 
     /// Whether somebody is left who can administer, if what a principal may do becomes this.
     fn permit_hold(&self, principal: &PrincipalId, scope: Scope, hold: Hold) -> Result<(), Error> {
-        let now = self.moment.now;
+        let (db, party, now) = (self.db, self.party, self.moment.now);
+        let loses =
+            hold != Hold::ForGood && self::hold(db, principal, scope, now)? == Hold::ForGood;
         if scope != Scope::AuthorityManage {
-            return self.permit_loss(principal, scope, hold);
+            return if loses {
+                permit_loss(db, party, principal, scope, now)
+            } else {
+                Ok(())
+            };
         }
-        let before = administrator(self.db, self.party, principal, now)?;
+        let before = administrator(db, party, principal, now)?;
         let after = Administrator {
             manages: hold,
             ..before
         };
-        permit(self.db, self.party, principal, before, after, now)
-    }
-
-    /// Whether an administrator is left who could grant a scope for good, if what a principal may do
-    /// becomes this: nobody grants what they don't have, so what the last one gave away would be gone.
-    fn permit_loss(&self, principal: &PrincipalId, scope: Scope, hold: Hold) -> Result<(), Error> {
-        let now = self.moment.now;
-        let has = self::hold(self.db, principal, scope, now)?;
-        let administers = administrator(self.db, self.party, principal, now)?.standing();
-        if hold == Hold::ForGood || has != Hold::ForGood || administers == Standing::None {
-            return Ok(());
+        permit(db, party, principal, before, after, now)?;
+        if loses {
+            permit_losses(db, party, principal, now)?;
         }
-        let query = format!(
-            "SELECT 1 FROM grants h CROSS JOIN grants g ON g.principal = h.principal AND g.scope = ?1 \
-             CROSS JOIN principals p ON p.id = h.principal \
-             WHERE h.scope = ?2 AND h.principal <> ?3 AND h.expires_at IS NULL \
-             AND IFNULL(g.expires_at, ?4 + 1) > ?4 AND {CAN_COME_IN} LIMIT 1"
-        );
-        let other = self.one(
-            &query,
-            &[
-                Text(Scope::AuthorityManage.as_str()),
-                Text(scope.as_str()),
-                Text(principal.as_str()),
-                Number(now),
-                Text(self.party),
-            ],
-        )?;
-        other.map(|_| ()).ok_or(Error::LastHolder(scope))
+        Ok(())
     }
 
     /// With the sessions that began with it: whoever has it may have begun them.
@@ -228,6 +218,7 @@ impl Desk<'_> {
             .ask("DELETE FROM passkeys WHERE authenticator = ?", &of_id)?;
         self.db
             .ask("DELETE FROM authenticators WHERE id = ?", &of_id)?;
+        distrust_sessions(self.db, owner.as_str(), &self.session.id)?;
         let details = [
             ("principal", Text(owner.as_str())),
             ("kind", Text(&kind)),
@@ -389,7 +380,57 @@ pub(super) fn permit_removal(
         authenticators: before.authenticators.saturating_sub(lost),
         ..before
     };
-    permit(db, party, principal, before, after, now)
+    permit(db, party, principal, before, after, now)?;
+    if after.authenticators == 0 && lost > 0 {
+        permit_losses(db, party, principal, now)?;
+    }
+    Ok(())
+}
+
+/// Whether an administrator is left who could grant a scope for good, if this principal couldn't: nobody grants
+/// what they don't have, so what the last one had would be gone.
+fn permit_loss(
+    db: &Database,
+    party: &str,
+    principal: &PrincipalId,
+    scope: Scope,
+    now: u64,
+) -> Result<(), Error> {
+    let holds = |scope| hold(db, principal, scope, now);
+    if holds(scope)? != Hold::ForGood || holds(Scope::AuthorityManage)? == Hold::No {
+        return Ok(());
+    }
+    let query = format!(
+        "SELECT 1 FROM grants h CROSS JOIN grants g ON g.principal = h.principal AND g.scope = ?1 \
+         CROSS JOIN principals p ON p.id = h.principal \
+         WHERE h.scope = ?2 AND h.principal <> ?3 AND h.expires_at IS NULL \
+         AND IFNULL(g.expires_at, ?4 + 1) > ?4 AND {CAN_COME_IN} LIMIT 1"
+    );
+    let arguments = [
+        Text(Scope::AuthorityManage.as_str()),
+        Text(scope.as_str()),
+        Text(principal.as_str()),
+        Number(now),
+        Text(party),
+    ];
+    if db.ask(&query, &arguments)?.is_empty() {
+        return Err(Error::LastHolder(scope));
+    }
+    Ok(())
+}
+
+/// The same for all that an administrator could grant.
+fn permit_losses(
+    db: &Database,
+    party: &str,
+    principal: &PrincipalId,
+    now: u64,
+) -> Result<(), Error> {
+    let scopes = Scopes::of_administrator();
+    scopes
+        .iter()
+        .filter(|scope| *scope != Scope::AuthorityManage)
+        .try_for_each(|scope| permit_loss(db, party, principal, scope, now))
 }
 
 /// How many can administer the authority at this moment.

@@ -32,7 +32,7 @@ use worker::SqlStorageValue;
 
 use crate::host::{now_millis, random};
 use crate::settling::settle_all;
-use crate::sql::{Database, Row, integer, internal, platform};
+use crate::sql::{Argument, Database, Row, integer, internal, platform};
 
 /// What makes and remembers people.
 pub(super) struct People {
@@ -237,7 +237,7 @@ impl People {
             if seen.owner != holder.principal {
                 return Err(Error::UnknownPasskey);
             }
-            rotate_session(db, current, shown.session, seen.now)?;
+            rotate_session(db, current, shown.session, Some(seen.now), seen.now)?;
             let details = json!({
                 "session": holder.id,
                 "authenticator": seen.authenticator,
@@ -671,15 +671,23 @@ fn begin_session(
     Ok(id)
 }
 
-/// Goes on with a session under another secret, after its holder showed an authenticator: whoever knew
-/// the one before knows nothing now.
-fn rotate_session(db: &Database, current: [u8; 32], next: [u8; 32], now: u64) -> Result<(), Error> {
+/// Goes on with a session under another secret: whoever knew the one before knows nothing now. `verified_at` is
+/// when its holder showed an authenticator, if they just did.
+fn rotate_session(
+    db: &Database,
+    current: [u8; 32],
+    next: [u8; 32],
+    verified_at: Option<u64>,
+    now: u64,
+) -> Result<(), Error> {
     let arguments = vec![
         SqlStorageValue::Blob(next.to_vec()),
         integer(now)?,
         SqlStorageValue::Blob(current.to_vec()),
+        verified_at.map_or(Ok(SqlStorageValue::Null), integer)?,
     ];
-    let statement = "UPDATE sessions SET hash = ?1, seen_at = ?2, verified_at = ?2 WHERE hash = ?3";
+    let statement = "UPDATE sessions SET hash = ?1, seen_at = ?2, verified_at = IFNULL(?4, verified_at) \
+                     WHERE hash = ?3";
     if db.execute(statement, arguments)? == 0 {
         return Err(Error::NoSession);
     }
@@ -695,6 +703,15 @@ fn sign_out(db: &Database, hash: [u8; 32], origin: &Origin, now: u64) -> Result<
         trail(db, now, actor, "session.ended", actor, origin, &details)?;
     }
     Ok(())
+}
+
+/// Makes what a principal's sessions were trusted with wait for a passkey, but for one: what was shown to them may
+/// have been one that is gone.
+pub(super) fn distrust_sessions(db: &Database, principal: &str, but: &str) -> Result<(), Error> {
+    db.run(
+        "UPDATE sessions SET verified_at = 0 WHERE principal = ? AND id <> ?",
+        &[Argument::Text(principal), Argument::Text(but)],
+    )
 }
 
 /// Adds a line to the trail, in the transaction of what it tells.

@@ -231,7 +231,8 @@ fn grant(principal: PrincipalId, body: &[u8]) -> Result<Change, Error> {
     let expires_at = match body.get("expiresAt") {
         None | Some(Value::Null) => None,
         Some(at) => {
-            let at = at.as_u64().filter(|at| *at <= MAX_NUMBER);
+            // The last number stands for no end.
+            let at = at.as_u64().filter(|at| *at < MAX_NUMBER);
             Some(at.ok_or(Error::InvalidMember("expiresAt"))?)
         }
     };

@@ -7,7 +7,7 @@ use notme_authority::people::own::{PasskeyRow, SessionRow, passkeys, sessions};
 use notme_authority::people::session::{IDLE_SECS, LIFETIME_SECS};
 use serde_json::json;
 
-use super::{KeyFacts, People, trail};
+use super::{KeyFacts, People, distrust_sessions, trail};
 use crate::signing_authority::admin::{administrators, permit_removal};
 use crate::sql::{Database, integer, internal};
 
@@ -141,6 +141,7 @@ impl People {
             vec![id.into()],
         )?;
         db.execute("DELETE FROM authenticators WHERE id = ?", vec![id.into()])?;
+        distrust_sessions(db, owner, &holder.id)?;
         let (details, action) = (json!({ "name": name }), "authenticator.removed");
         trail(db, now, Some(owner), action, Some(id), origin, &details)
     }

@@ -346,9 +346,11 @@ impl People {
         if holder.principal != *principal || holder.id.as_bytes() != session_id {
             return Err(Error::NoSession);
         }
+        holder.require_fresh(now)?;
         let name = registration.name.as_deref();
         let authenticator = self.insert_passkey(db, principal, passkey, name, now)?;
-        rotate_session(db, current, registration.session, now)?;
+        // A new passkey says nothing of who holds the others: it makes nothing fresh, and no grant due.
+        rotate_session(db, current, registration.session, None, now)?;
         let details = json!({ "name": name.unwrap_or(UNNAMED), "session": holder.id });
         let (actor, target) = (Some(principal.as_str()), Some(authenticator.as_str()));
         let action = "authenticator.added";
