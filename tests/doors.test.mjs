@@ -13,8 +13,9 @@ import { pkilint } from "../tools/lib/python.mjs";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
-import { Keys } from "./support/client.mjs";
+import { Keys, enroll as enrollJob } from "./support/client.mjs";
 import { execute, missing } from "./support/foreign.mjs";
+import { githubClaims } from "./support/issuer.mjs";
 import { ALGORITHMS, startOidc } from "./support/oidc.mjs";
 import { databaseOf, noSqlite, query } from "./support/state.mjs";
 
@@ -262,6 +263,26 @@ describe("a token of an issuer that is trusted", () => {
     assert.equal((await enroll(authority, oidc(fresh))).json.principal_id, before.principal_id);
     const rows = query(databaseOf(authority.stateDir), "SELECT COUNT(*) FROM authenticators WHERE subject = 'job:crash'");
     assert.deepEqual(rows, [[1]]);
+  });
+});
+
+describe("a token that two doors take", () => {
+  test("is single all the same", async () => {
+    const issuer = await startOidc({ algorithms: ["RS256"] });
+    const row = { issuer: issuer.url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{}] };
+    const authority = await start([row], { GHA_ISSUER: issuer.url, GHA_CERT_AUDIENCE: AUDIENCE, GHA_ALLOWED_OWNERS: "acme" });
+    try {
+      const job = async () => issuer.token({ ...githubClaims(issuer.url), aud: AUDIENCE, jti: randomUUID() });
+      const atJobs = (token) => enrollJob(authority.url, token, new Keys().body(token));
+      for (const [first, second] of [[(token) => enroll(authority, oidc(token)), atJobs], [atJobs, (token) => enroll(authority, oidc(token))]]) {
+        const token = await job();
+        assert.equal((await first(token)).status, 200);
+        refused(await second(token), 401, "token_used");
+      }
+    } finally {
+      await authority.stop();
+      await issuer.close();
+    }
   });
 });
 

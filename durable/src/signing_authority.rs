@@ -53,6 +53,8 @@ const SWEEP_SECS: u64 = 60;
 const REMEMBERED_SECS: u64 = 30 * 86_400;
 /// How many issued credentials one sweep forgets at most: everybody waits for it.
 const FORGOTTEN_AT_ONCE: usize = 1000;
+/// How often a pair is made anew whose holder changed while it was signed.
+const MOST_TRIES: usize = 5;
 /// How many used proofs one sweep forgets at most: more than can be used between two.
 const USED_AT_ONCE: usize = 100_000;
 /// By how much an issued credential's id moves with a second.
@@ -198,38 +200,25 @@ impl SigningAuthority {
             people.check_code(&self.db, code, origin, now_millis() / 1000)?;
         }
         let decide = |db: &Database| people.mint(db, mint, now_millis() / 1000);
-        let request = self.db.transact(decide)?;
-        let (body, issued) = self.sign_in_epoch(loaded, &request).await?;
-        self.sweep(now_millis() / 1000)?;
-        self.db.transact(|db| {
-            if decide(db)? != request {
-                return Err(Error::NoSession);
-            }
-            people.admit_holder(db, &mint.holder, now_millis() / 1000)?;
-            // The proof's own first: what is told of a proof that was used is that.
-            let of_proof = mint.holder.burns().len();
-            let (of_proof, challenge) = request
-                .evidence
-                .burns
-                .split_at_checked(of_proof)
-                .unwrap_or_default();
-            match (&mint.holder, of_proof, challenge) {
-                (Holder::Identified(_), [], []) => {
-                    return Err(internal("nothing makes the proof single").into());
+        for _ in 0..MOST_TRIES {
+            let request = self.db.transact(decide)?;
+            let (body, issued) = self.sign_in_epoch(Rc::clone(&loaded), &request).await?;
+            self.sweep(now_millis() / 1000)?;
+            let is_issued = self.db.transact(|db| {
+                // Somebody may have made the principal meanwhile, or changed its grants: then it is another pair.
+                if decide(db)? != request {
+                    return Ok(false);
                 }
-                // A session is no single-use value, and a code is used up.
-                (Holder::Session(_) | Holder::First { .. }, [], []) => {}
-                _ => {
-                    burn_all(db, of_proof)?;
-                    burn_all(db, challenge).map_err(|error| match error {
-                        Error::ProofUsed => Error::BadChallenge,
-                        error => error,
-                    })?;
-                }
+                people.admit_holder(db, &mint.holder, now_millis() / 1000)?;
+                burn_minted(db, mint, &request)?;
+                record(db, &request, &issued)?;
+                Ok(true)
+            })?;
+            if is_issued {
+                return Ok(body);
             }
-            record(db, &request, &issued)
-        })?;
-        Ok(body)
+        }
+        Err(internal("what a holder may do changed each time that it was looked at").into())
     }
 
     /// Makes a pair of the epoch that is in force afterwards: one of an epoch that ended meanwhile isn't
@@ -358,6 +347,26 @@ impl SigningAuthority {
             people: Rc::new(people),
             archive,
         })
+    }
+}
+
+/// Burns what makes the proof of a pair for a principal single.
+fn burn_minted(db: &Database, mint: &Mint, request: &IssueRequest) -> Result<(), Error> {
+    // The proof's own first: what is told of a proof that was used is that.
+    let burns = request
+        .evidence
+        .burns
+        .split_at_checked(mint.holder.burns().len());
+    match (&mint.holder, burns.unwrap_or_default()) {
+        (Holder::Identified(_), ([], [])) => Err(internal("nothing makes the proof single").into()),
+        // A session is no single-use value, and a code is used up.
+        (_, (of_proof, challenge)) => {
+            burn_all(db, of_proof)?;
+            burn_all(db, challenge).map_err(|error| match error {
+                Error::ProofUsed => Error::BadChallenge,
+                error => error,
+            })
+        }
     }
 }
 

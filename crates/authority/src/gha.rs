@@ -161,7 +161,7 @@ impl Obliged<'_> {
         let forgotten_at = claims
             .exp
             .max(now.saturating_add(config.gha.min_replay_secs));
-        let burn = Burn::new("gha", &config.gha.issuer, jti, forgotten_at + CLOCK_SKEW);
+        let burn = Burn::of_token(&config.gha.issuer, jti, forgotten_at + CLOCK_SKEW);
         Ok(Verified {
             evidence: Evidence {
                 subject: claims.sub.to_owned(),

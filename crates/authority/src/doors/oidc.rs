@@ -177,7 +177,7 @@ impl Obliged<'_> {
         let is_short_lived = iat.is_some_and(|iat| exp.saturating_sub(iat) <= SHORT_LIVED_SECS);
         let jti = text("jti").filter(|jti| is_short_lived && !jti.is_empty());
         let burns: Vec<Burn> = jti
-            .map(|jti| Burn::new(row.kind.as_str(), &row.issuer, jti, exp + CLOCK_SKEW))
+            .map(|jti| Burn::of_token(&row.issuer, jti, exp + CLOCK_SKEW))
             .into_iter()
             .collect();
         if burns.is_empty() && !has_challenge {
