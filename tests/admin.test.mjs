@@ -1,7 +1,7 @@
 // What administrators see and take back: every route, good and bad, against a real authority.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { X509Certificate, randomUUID, sign } from "node:crypto";
+import { X509Certificate, randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
@@ -47,15 +47,8 @@ async function guest(authority, host, displayName, scopes = ["bridgeCert"]) {
 const ADMIN = ["bridgeCert", "authorityManage", "certMint"];
 
 /** Asks for a pair in a session. */
-function mint(browser, keys = new Keys()) {
-  const spki = (key) => key.export({ type: "spki", format: "der" });
-  const message = Buffer.concat([spki(keys.mtls.publicKey), spki(keys.signing.publicKey)]);
-  const proofs = {
-    mtls: sign("sha256", message, { key: keys.mtls.privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url"),
-    signing: sign(null, message, keys.signing.privateKey).toString("base64url"),
-  };
-  return browser.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs });
-}
+const mint = (browser, keys = new Keys()) =>
+  browser.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) });
 
 const serials = ({ json }) => ["mtls", "signing"].map((name) => new X509Certificate(json.certificates[name]).serialNumber);
 

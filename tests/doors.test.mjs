@@ -1,6 +1,6 @@
 // Doors for tokens: any issuer that a row trusts, and Kubernetes clusters, against issuers that sign real ones.
 import assert from "node:assert/strict";
-import { X509Certificate, createHmac, generateKeyPairSync, randomUUID, sign } from "node:crypto";
+import { X509Certificate, createHmac, generateKeyPairSync, randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,7 +20,6 @@ import { ALGORITHMS, startOidc } from "./support/oidc.mjs";
 import { databaseOf, noSqlite, query } from "./support/state.mjs";
 
 const AUDIENCE = "https://id.example";
-const LABEL = Buffer.from("notme-proof-of-possession-v1\0");
 const base64url = (value) => Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
 
 function refused(answer, status, code) {
@@ -30,14 +29,7 @@ function refused(answer, status, code) {
 
 /** Asks for a pair; `proof` is the body's. */
 async function enroll({ url }, proof, { keys = new Keys(), over, headers, ...more } = {}) {
-  const spki = (key) => key.export({ type: "spki", format: "der" });
-  const message = over && Buffer.concat([LABEL, over, spki(keys.mtls.publicKey), spki(keys.signing.publicKey)]);
-  const proofs = message
-    ? {
-        mtls: sign("sha256", message, { key: keys.mtls.privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url"),
-        signing: sign(null, message, keys.signing.privateKey).toString("base64url"),
-      }
-    : keys.proofs(proof.token ?? "");
+  const proofs = over ? keys.proofsOver(keys.message(over)) : keys.proofs(proof.token ?? "");
   const body = { proof, public_keys: keys.publicKeys, proofs, ...(over && { challenge: over.toString("base64url") }), ...more };
   const response = await fetch(`${url}/cert`, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) });
   const text = await response.text();

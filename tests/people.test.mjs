@@ -1,7 +1,7 @@
 // People: first boot, passkeys and sessions, with an authenticator in software against a real
 // authority.
 import assert from "node:assert/strict";
-import { X509Certificate, createHash, sign } from "node:crypto";
+import { X509Certificate, createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -542,18 +542,10 @@ describe("a pair for a signed-in person", () => {
   });
   after(() => authority?.stop());
 
-  const LABEL = Buffer.from("notme-proof-of-possession-v1\0");
-  const spki = (key) => key.export({ type: "spki", format: "der" });
-
-  /** The body of a request; `over` gives what the keys sign beside themselves, or instead. */
+  /** The body of a request; with `over`, a challenge, the keys sign that beside themselves. */
   function body(keys, { over, legacy, ...more } = {}) {
-    const parts = [spki(keys.mtls.publicKey), spki(keys.signing.publicKey)];
-    let message = Buffer.concat(over ? [LABEL, over, ...parts] : parts);
-    if (legacy) message = createHash("sha256").update(message).digest();
-    const proofs = {
-      mtls: sign("sha256", message, { key: keys.mtls.privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url"),
-      signing: sign(null, message, keys.signing.privateKey).toString("base64url"),
-    };
+    const message = keys.message(over);
+    const proofs = keys.proofsOver(legacy ? createHash("sha256").update(message).digest() : message);
     return { proof: { type: "session" }, public_keys: keys.publicKeys, proofs, ...more };
   }
 
@@ -677,18 +669,12 @@ describe("a pair for a signed-in person", () => {
 });
 
 describe("a pair for whoever has the operator's code", () => {
-  const LABEL = Buffer.from("notme-proof-of-possession-v1\0");
-  const spki = (key) => key.export({ type: "spki", format: "der" });
-
-  function body(keys, { code = CODE, over, ...more } = {}) {
-    const parts = [spki(keys.mtls.publicKey), spki(keys.signing.publicKey)];
-    const message = Buffer.concat(over ? [LABEL, over, ...parts] : parts);
-    const proofs = {
-      mtls: sign("sha256", message, { key: keys.mtls.privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url"),
-      signing: sign(null, message, keys.signing.privateKey).toString("base64url"),
-    };
-    return { proof: { type: "bootstrap", code, displayName: "Rack 7" }, public_keys: keys.publicKeys, proofs, ...more };
-  }
+  const body = (keys, { code = CODE, over, ...more } = {}) => ({
+    proof: { type: "bootstrap", code, displayName: "Rack 7" },
+    public_keys: keys.publicKeys,
+    proofs: keys.proofsOver(keys.message(over)),
+    ...more,
+  });
 
   const consumed = (answer) => {
     refused(answer, 403, "bad_bootstrap_code");

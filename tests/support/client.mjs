@@ -3,6 +3,7 @@ import { createHash, generateKeyPairSync, sign } from "node:crypto";
 
 const spki = (key) => key.export({ type: "spki", format: "der" });
 const pem = (key) => key.export({ type: "spki", format: "pem" });
+const LABEL = Buffer.from("notme-proof-of-possession-v1\0");
 
 export class Keys {
   constructor() {
@@ -18,6 +19,20 @@ export class Keys {
   preImage(token) {
     const digest = createHash("sha256").update(token).digest();
     return Buffer.concat([spki(this.mtls.publicKey), spki(this.signing.publicKey), digest]);
+  }
+
+  /** mtlsSPKI ‖ signingSPKI, and with a challenge what comes before them (docs/people.md). */
+  message(challenge) {
+    const parts = [spki(this.mtls.publicKey), spki(this.signing.publicKey)];
+    return Buffer.concat(challenge ? [LABEL, challenge, ...parts] : parts);
+  }
+
+  /** The two proofs over a message. */
+  proofsOver(message) {
+    return {
+      mtls: sign("sha256", message, { key: this.mtls.privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url"),
+      signing: sign(null, message, this.signing.privateKey).toString("base64url"),
+    };
   }
 
   /** The two proofs; each may be over the pre-image's SHA-256 instead, as older clients do it. */

@@ -52,7 +52,7 @@ impl Admission {
 /// transaction that ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doors {
-    /// Whether there is any authenticator.
+    /// Whether there is any passkey: machines come in by other authenticators, and administer nothing.
     pub has_authenticator: bool,
     /// Whether a code is configured that nobody has used.
     pub has_unused_code: bool,

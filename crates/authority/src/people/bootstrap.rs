@@ -61,7 +61,7 @@ pub enum FirstBoot {
 }
 
 impl FirstBoot {
-    /// The state that follows from whether there is any authenticator, and a configured code that
+    /// The state that follows from whether there is any passkey, and a configured code that
     /// nobody has used.
     #[must_use]
     pub const fn of(has_authenticator: bool, has_unused_code: bool) -> Self {
