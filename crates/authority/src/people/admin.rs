@@ -437,7 +437,7 @@ mod tests {
     fn grants_are_read_strictly() {
         let grant = |body: &str| act(Operation::GrantScope, &[ID], body);
         assert!(grant(r#"{"scope":"sign:git","expiresAt":null}"#).is_ok());
-        assert!(grant(r#"{"scope":"sign:git","expiresAt":9007199254740991}"#).is_ok());
+        assert!(grant(r#"{"scope":"sign:git","expiresAt":9007199254740990}"#).is_ok());
         for (body, error) in [
             ("", Error::InvalidJson),
             ("[]", Error::InvalidJson),
@@ -453,7 +453,7 @@ mod tests {
                 Error::InvalidMember("expiresAt"),
             ),
             (
-                r#"{"scope":"sign:git","expiresAt":9007199254740992}"#,
+                r#"{"scope":"sign:git","expiresAt":9007199254740991}"#,
                 Error::InvalidMember("expiresAt"),
             ),
         ] {
