@@ -237,7 +237,7 @@ export const strings = {
     exportCsv: "Export CSV",
     exportJson: "Export JSON",
     exporting: (rows: number) => `Exporting: ${rows} so far…`,
-    noneYet: "None among the first 500 that were looked at. There may be some further on.",
+    noneYet: "None among the first 300 that were looked at. There may be some further on.",
     shown: (count: number, more: boolean) => `${count}${more ? " shown, there is more" : count === 1 ? " entry" : " entries"}`,
     nothingFound: "Nothing was found. Search for less, or for another spelling.",
     sections: {

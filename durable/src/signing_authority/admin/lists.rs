@@ -19,7 +19,7 @@ use crate::sql::{Argument, Row};
 
 /// How many rows a page looks at, at most, for a filter that no index serves: such a page takes no longer in
 /// a large authority than in one whose rows are hardly more than these.
-const LOOKED_AT: usize = 500;
+const LOOKED_AT: usize = 300;
 
 /// Where the rows of a list come from.
 #[derive(Default)]
