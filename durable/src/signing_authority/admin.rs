@@ -311,14 +311,14 @@ impl Desk<'_> {
         })
     }
 
-    fn one(&self, query: &str, arguments: &[Argument<'_>]) -> Result<Option<Row>, Error> {
+    fn one(&self, query: &'static str, arguments: &[Argument<'_>]) -> Result<Option<Row>, Error> {
         Ok(self.db.ask(query, arguments)?.into_iter().next())
     }
 
     /// How many rows a statement gives back.
     fn count(
         &self,
-        statement: &str,
+        statement: &'static str,
         arguments: &[Argument<'_>],
     ) -> Result<Argument<'static>, Error> {
         let rows = self.db.ask(statement, arguments)?.len();

@@ -46,12 +46,16 @@ pub(super) struct People {
     throttle: RefCell<Throttle>,
 }
 
+/// A passkey as it is stored.
+struct Found {
+    authenticator: String,
+    last_used_at: u64,
+    known: KnownPasskey,
+}
+
 /// A passkey that was shown, and is good.
 struct Seen {
-    authenticator: String,
-    owner: PrincipalId,
-    display_name: String,
-    scopes: Scopes,
+    found: Found,
     state: PasskeyState,
     /// When, in Unix seconds.
     now: u64,
@@ -71,9 +75,17 @@ const CHALLENGES: &str = "challenges";
 /// What a passkey is called whose owner gave it no name.
 const UNNAMED: &str = "passkey";
 
-/// Who owns a passkey, and the passkey, of authenticators `a` and passkeys `p`.
-const KNOWN_PASSKEY: &str = "a.subject, a.principal, p.algorithm, p.public_key, p.sign_count, p.aaguid, \
-     p.transports, p.backup_eligible, p.backed_up, p.attestation";
+/// Passkeys as they are stored, for a condition on authenticators `a`.
+macro_rules! passkeys_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT a.id, IFNULL(a.last_used_at, 0), a.subject, a.principal, p.algorithm, p.public_key, ",
+            "p.sign_count, p.aaguid, p.transports, p.backup_eligible, p.backed_up, p.attestation ",
+            "FROM authenticators a JOIN passkeys p ON p.authenticator = a.id WHERE ",
+            $condition
+        )
+    };
+}
 
 impl People {
     /// Loads the key of challenges, or makes it.
@@ -185,62 +197,52 @@ impl People {
 
     /// Begins a session for whoever shows a passkey.
     pub(super) async fn sign_in(&self, db: &Database, shown: &Shown) -> Result<Reply, Error> {
-        self.look(db, shown, Ceremony::SignIn, b"", |seen| {
-            let (origin, session) = (&shown.origin, shown.session);
-            // Another session of this browser's would be forgotten, and go on.
-            if let Some(previous) = shown.current {
-                sign_out(db, previous, origin, seen.now)?;
-            }
-            let id = begin_session(
-                db,
-                &seen.owner,
-                &seen.authenticator,
-                session,
-                origin,
-                seen.now,
-            )?;
+        let (seen, burn) = self.look(db, shown, Ceremony::SignIn, b"").await?;
+        let (now, origin) = (seen.now, &shown.origin);
+        db.together(|db| {
+            // Used up whatever comes of it. Then the session: its secret is told to nobody if a later statement
+            // fails, so that what was written until there opens nothing.
+            spend(db, burn)?;
+            let authenticator = &seen.found.authenticator;
+            let session = begin_session(db, authenticator, shown.session, origin, now)?;
+            note_use(db, &seen)?;
             let details = json!({
-                "authenticator": seen.authenticator,
+                "authenticator": session.authenticator,
                 "counter_went_back": seen.state.went_back,
             });
-            let actor = Some(seen.owner.as_str());
-            trail(
-                db,
-                seen.now,
-                actor,
-                "session.began",
-                actor,
-                origin,
-                &details,
-            )?;
-            let times = Times::starting(seen.now);
-            Ok(SessionFacts {
-                principal: seen.owner,
-                display_name: seen.display_name,
-                scopes: seen.scopes,
-                pending: Scopes::default(),
-                method: PASSKEY.into(),
-                expires_at: times.created_at + session::LIFETIME_SECS,
-                id,
-                authenticator: seen.authenticator,
-                fresh_until: times.fresh_until(seen.now),
-            })
+            let actor = Some(session.principal.as_str());
+            trail(db, now, actor, "session.began", actor, origin, &details)?;
+            // Another session of this browser's would be forgotten, and go on.
+            if let Some(previous) = shown.current {
+                sign_out(db, previous, origin, now)?;
+            }
+            Ok(Reply::Session(session))
         })
-        .await
     }
 
     /// Goes on with a session whose holder shows one of their passkeys again.
     pub(super) async fn step_up(&self, db: &Database, shown: &Shown) -> Result<Reply, Error> {
         let current = shown.current.ok_or(Error::NoSession)?;
-        self.look(db, shown, Ceremony::StepUp, &current, |seen| {
+        let (seen, burn) = self.look(db, shown, Ceremony::StepUp, &current).await?;
+        burning(db, burn, |db| {
             let holder = self.session(db, current, seen.now)?;
-            if seen.owner != holder.principal {
+            let Found {
+                authenticator,
+                known,
+                ..
+            } = &seen.found;
+            // The passkey may have been removed since it was looked up.
+            let query = "SELECT 1 FROM passkeys WHERE authenticator = ?";
+            let is_there = exists(db, query, vec![authenticator.as_str().into()])?;
+            if !is_there || known.owner != holder.principal {
                 return Err(Error::UnknownPasskey);
             }
+            note_use(db, &seen)?;
+            let grants = grants(db, &holder.principal, seen.now)?;
             rotate_session(db, current, shown.session, Some(seen.now), seen.now)?;
             let details = json!({
                 "session": holder.id,
-                "authenticator": seen.authenticator,
+                "authenticator": authenticator,
                 "counter_went_back": seen.state.went_back,
             });
             let actor = Some(holder.principal.as_str());
@@ -248,25 +250,23 @@ impl People {
             trail(db, seen.now, actor, action, actor, origin, &details)?;
             Ok(SessionFacts {
                 fresh_until: Times::starting(seen.now).fresh_until(seen.now),
-                scopes: seen.scopes,
+                scopes: grants.iter().map(|grant| grant.scope).collect(),
                 pending: Scopes::default(),
                 ..holder
             })
         })
-        .await
+        .map(Reply::Session)
     }
 
-    /// Verifies a passkey that is shown; if it is good, does `work` in the transaction that burns the
-    /// challenge, and gives the session that comes of it. If it isn't, the challenge is burned all the
-    /// same.
+    /// Verifies a passkey that is shown. If it is good, its challenge is the caller's to burn; if it isn't, the
+    /// challenge is burned all the same.
     async fn look(
         &self,
         db: &Database,
         shown: &Shown,
         ceremony: Ceremony,
         context: &[u8],
-        work: impl FnOnce(Seen) -> Result<SessionFacts, Error>,
-    ) -> Result<Reply, Error> {
+    ) -> Result<(Seen, Burn), Error> {
         let now = now_millis() / 1000;
         let recognize = |challenge: &[u8]| self.recognize(ceremony, context, challenge, now);
         let sign_in = match SignIn::parse(&shown.body) {
@@ -284,18 +284,20 @@ impl People {
         let burn = recognize(sign_in.challenge.as_bytes())?;
         let id = sign_in.response.credential_id().as_bytes().to_vec();
         let verified = match self.find_passkey(db, &id)? {
-            Some(known) => self.verify(&known, sign_in).await,
+            Some(found) => self
+                .verify(&found.known, sign_in)
+                .await
+                .map(|state| (found, state)),
             None => Err(Error::UnknownPasskey),
         };
-        let state = match verified {
-            Ok(state) => state,
+        let (found, state) = match verified {
+            Ok(good) => good,
             Err(error) => {
                 db.transact(|db| spend(db, burn))?;
                 return Err(error);
             }
         };
-        let work = |db: &Database| work(self.note_use(db, &id, state, now)?);
-        burning(db, burn, work).map(Reply::Session)
+        Ok((Seen { found, state, now }, burn))
     }
 
     /// Whether an assertion is the passkey's, and how the passkey is now.
@@ -379,18 +381,16 @@ impl People {
         self.relying_party().map(RelyingParty::id)
     }
 
-    fn find_passkey(&self, db: &Database, id: &[u8]) -> Result<Option<KnownPasskey>, Error> {
-        let query = format!(
-            "SELECT {KNOWN_PASSKEY} FROM authenticators a JOIN passkeys p ON p.authenticator = a.id \
-             WHERE a.kind = ? AND a.issuer = ? AND a.subject = ?"
-        );
-        let arguments = vec![
-            PASSKEY.into(),
-            self.party()?.into(),
-            encode_base64url(id).into(),
+    fn find_passkey(&self, db: &Database, id: &[u8]) -> Result<Option<Found>, Error> {
+        let query = passkeys_where!("a.kind = ? AND a.issuer = ? AND a.subject = ?");
+        let id = encode_base64url(id);
+        let arguments = [
+            Argument::Text(PASSKEY),
+            Argument::Text(self.party()?),
+            Argument::Text(&id),
         ];
-        let found = db.rows(&query, arguments)?.into_iter().next();
-        found.map(known_passkey).transpose()
+        let row = db.ask(query, &arguments)?.into_iter().next();
+        row.map(found).transpose()
     }
 
     /// The passkeys of a principal, the oldest first.
@@ -399,68 +399,13 @@ impl People {
         db: &Database,
         principal: &PrincipalId,
     ) -> Result<Vec<KnownPasskey>, Error> {
-        let query = format!(
-            "SELECT {KNOWN_PASSKEY} FROM authenticators a JOIN passkeys p ON p.authenticator = a.id \
-             WHERE a.principal = ? AND a.issuer = ? ORDER BY a.created_at, a.id"
-        );
-        let arguments = vec![principal.as_str().into(), self.party()?.into()];
-        let rows = db.rows(&query, arguments)?;
-        rows.into_iter().map(known_passkey).collect()
-    }
-
-    /// Notes that a passkey was shown; tells whose it is, and what they may do.
-    fn note_use(
-        &self,
-        db: &Database,
-        id: &[u8],
-        state: PasskeyState,
-        now: u64,
-    ) -> Result<Seen, Error> {
-        // It may have been removed, and its owner turned away, since it was looked up.
-        let query = "SELECT a.id, a.principal, o.display_name, p.sign_count, p.backed_up, \
-                     IFNULL(a.last_used_at, 0), (SELECT group_concat(g.scope, ' ') FROM grants g \
-                     WHERE g.principal = o.id AND (g.expires_at IS NULL OR g.expires_at > ?4)) \
-                     FROM authenticators a JOIN passkeys p ON p.authenticator = a.id \
-                     JOIN principals o ON o.id = a.principal \
-                     WHERE a.kind = ?1 AND a.issuer = ?2 AND a.subject = ?3 AND o.disabled_at IS NULL";
-        let arguments = vec![
-            PASSKEY.into(),
-            self.party()?.into(),
-            encode_base64url(id).into(),
-            integer(now)?,
+        let query = passkeys_where!("a.principal = ? AND a.issuer = ? ORDER BY a.created_at, a.id");
+        let arguments = [
+            Argument::Text(principal.as_str()),
+            Argument::Text(self.party()?),
         ];
-        let row = db.rows(query, arguments)?.into_iter().next();
-        let mut row = row.ok_or(Error::UnknownPasskey)?;
-        let (authenticator, owner) = (row.text()?, principal(&mut row)?);
-        let display_name = row.text()?;
-        // Of two answers at once the higher counter stays.
-        let before = (row.integer()?, row.integer()? != 0);
-        let after = (before.0.max(state.sign_count.into()), state.backed_up);
-        if before != after {
-            let arguments = vec![
-                integer(after.0)?,
-                integer(after.1.into())?,
-                authenticator.as_str().into(),
-            ];
-            let statement =
-                "UPDATE passkeys SET sign_count = ?, backed_up = ? WHERE authenticator = ?";
-            db.execute(statement, arguments)?;
-        }
-        // As with sessions, using one isn't a write each time.
-        if row.integer()? + session::SEEN_GRAIN_SECS <= now {
-            let arguments = vec![integer(now)?, authenticator.as_str().into()];
-            let statement = "UPDATE authenticators SET last_used_at = ? WHERE id = ?";
-            db.execute(statement, arguments)?;
-        }
-        let scopes = row.optional_text()?.unwrap_or_default();
-        Ok(Seen {
-            authenticator,
-            owner,
-            display_name,
-            scopes: scopes.split(' ').filter_map(Scope::parse).collect(),
-            state,
-            now,
-        })
+        let rows = db.ask(query, &arguments)?.into_iter();
+        rows.map(|row| Ok(found(row)?.known)).collect()
     }
 
     /// The session with this hash, if it is good, with the grants of this moment.
@@ -538,7 +483,11 @@ impl People {
     }
 }
 
-fn exists(db: &Database, query: &str, arguments: Vec<SqlStorageValue>) -> Result<bool, Error> {
+fn exists(
+    db: &Database,
+    query: &'static str,
+    arguments: Vec<SqlStorageValue>,
+) -> Result<bool, Error> {
     Ok(!db.rows(query, arguments)?.is_empty())
 }
 
@@ -580,8 +529,9 @@ fn grants(db: &Database, principal: &PrincipalId, now: u64) -> Result<Vec<Grant>
     Ok(grants)
 }
 
-/// A row of [`KNOWN_PASSKEY`].
-fn known_passkey(mut row: Row) -> Result<KnownPasskey, Error> {
+/// A row of `passkeys_where!`.
+fn found(mut row: Row) -> Result<Found, Error> {
+    let (authenticator, last_used_at) = (row.text()?, row.integer()?);
     let id = notme_keys::decode_base64url(&row.text()?);
     let id = id.ok_or_else(|| internal("a stored credential id"))?;
     let owner = principal(&mut row)?;
@@ -592,7 +542,7 @@ fn known_passkey(mut row: Row) -> Result<KnownPasskey, Error> {
     let transports = serde_json::from_str(&row.text()?).map_err(internal)?;
     let backup_eligible = row.integer()? != 0;
     let backed_up = row.integer()? != 0;
-    Ok(KnownPasskey {
+    let known = KnownPasskey {
         owner,
         passkey: Passkey {
             id,
@@ -608,7 +558,35 @@ fn known_passkey(mut row: Row) -> Result<KnownPasskey, Error> {
                 went_back: false,
             },
         },
+    };
+    Ok(Found {
+        authenticator,
+        last_used_at,
+        known,
     })
+}
+
+/// Notes that a passkey was shown.
+fn note_use(db: &Database, seen: &Seen) -> Result<(), Error> {
+    let Seen { found, state, now } = seen;
+    let authenticator = Argument::Text(&found.authenticator);
+    let before = found.known.passkey.state;
+    if (before.sign_count, before.backed_up) != (state.sign_count, state.backed_up) {
+        // Of two answers at once the higher counter stays.
+        let statement = "UPDATE passkeys SET sign_count = MAX(sign_count, ?), backed_up = ? WHERE authenticator = ?";
+        let arguments = [
+            Argument::Number(state.sign_count.into()),
+            Argument::Number(state.backed_up.into()),
+            authenticator,
+        ];
+        db.run(statement, &arguments)?;
+    }
+    // As with sessions, using one isn't a write each time.
+    if found.last_used_at + session::SEEN_GRAIN_SECS <= *now {
+        let statement = "UPDATE authenticators SET last_used_at = ? WHERE id = ?";
+        db.run(statement, &[Argument::Number(*now), authenticator])?;
+    }
+    Ok(())
 }
 
 /// Does `work` and burns its challenge in one transaction; if `work` fails, the challenge is burned
@@ -645,30 +623,47 @@ pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Begins a session; tells its id.
+/// Begins a session for whoever showed an authenticator, if it wasn't removed, nor its owner turned away, since
+/// it was looked up: the statement that begins it looks again.
 fn begin_session(
     db: &Database,
-    principal: &PrincipalId,
     authenticator: &str,
     hash: [u8; 32],
     origin: &Origin,
     now: u64,
-) -> Result<String, Error> {
+) -> Result<SessionFacts, Error> {
+    let statement = "INSERT INTO sessions \
+         SELECT ?1, ?2, a.principal, a.id, ?3, ?4, ?5, ?5, ?5 \
+         FROM authenticators a JOIN principals o ON o.id = a.principal \
+         WHERE a.id = ?6 AND o.disabled_at IS NULL \
+         RETURNING principal, (SELECT display_name FROM principals o WHERE o.id = principal), \
+         (SELECT group_concat(scope, ' ') FROM grants g WHERE g.principal = sessions.principal \
+         AND (expires_at IS NULL OR expires_at > ?5))";
     let id = uuid(random()?);
-    let arguments = vec![
-        SqlStorageValue::Blob(hash.to_vec()),
-        id.as_str().into(),
-        principal.as_str().into(),
-        authenticator.into(),
-        PASSKEY.into(),
-        origin.source.as_str().into(),
-        integer(now)?,
+    let arguments = [
+        Argument::Bytes(&hash),
+        Argument::Text(&id),
+        Argument::Text(PASSKEY),
+        Argument::Text(&origin.source),
+        Argument::Number(now),
+        Argument::Text(authenticator),
     ];
-    db.execute(
-        "INSERT INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?7)",
-        arguments,
-    )?;
-    Ok(id)
+    let row = db.ask(statement, &arguments)?.into_iter().next();
+    let mut row = row.ok_or(Error::UnknownPasskey)?;
+    let (principal, display_name) = (principal(&mut row)?, row.text()?);
+    let scopes = row.optional_text()?.unwrap_or_default();
+    let times = Times::starting(now);
+    Ok(SessionFacts {
+        principal,
+        display_name,
+        scopes: scopes.split(' ').filter_map(Scope::parse).collect(),
+        pending: Scopes::default(),
+        method: PASSKEY.into(),
+        expires_at: times.created_at + session::LIFETIME_SECS,
+        id,
+        authenticator: authenticator.to_owned(),
+        fresh_until: times.fresh_until(now),
+    })
 }
 
 /// Goes on with a session under another secret: whoever knew the one before knows nothing now. `verified_at` is
@@ -724,21 +719,19 @@ pub(super) fn trail(
     origin: &Origin,
     details: &Value,
 ) -> Result<(), Error> {
-    let maybe = |text: Option<&str>| text.map_or(SqlStorageValue::Null, Into::into);
-    let arguments = vec![
-        integer(now)?,
-        maybe(actor),
-        action.into(),
-        maybe(target),
-        origin.source.as_str().into(),
-        origin.request_id.as_str().into(),
-        details.to_string().into(),
-    ];
-    db.execute(
+    let details = details.to_string();
+    db.run(
         "INSERT INTO audit (at, actor, action, target, source, request_id, details) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        arguments,
-    )?;
-    Ok(())
+        &[
+            Argument::Number(now),
+            actor.map_or(Argument::Null, Argument::Text),
+            Argument::Text(action),
+            target.map_or(Argument::Null, Argument::Text),
+            Argument::Text(&origin.source),
+            Argument::Text(&origin.request_id),
+            Argument::Text(&details),
+        ],
+    )
 }
 
 pub(super) fn principal(row: &mut Row) -> Result<PrincipalId, Fault> {

@@ -211,11 +211,11 @@ impl Desk<'_> {
     }
 
     /// Runs a query of a list, and tells at level debug which: a test has its plan explained.
-    fn listed(&self, query: &str, arguments: &[Argument<'_>]) -> Result<Vec<Row>, Error> {
+    fn listed(&self, query: &String, arguments: &[Argument<'_>]) -> Result<Vec<Row>, Error> {
         if is_logged(LogLevel::Debug) {
             let fields = [
                 ("request_id", self.origin.request_id.as_str().into()),
-                ("statement", query.into()),
+                ("statement", query.as_str().into()),
             ];
             log(LogLevel::Debug, "listed", fields);
         }

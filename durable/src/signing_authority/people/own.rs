@@ -155,7 +155,7 @@ impl People {
         now: u64,
     ) -> Result<Reply, Error> {
         self.authorize(db, session, Session::Manage, now)?;
-        let count = |query: &str| {
+        let count = |query: &'static str| {
             let row = db.rows(query, vec![])?.into_iter().next();
             row.map_or(Ok(0), |mut row| row.integer())
         };

@@ -311,7 +311,7 @@ impl People {
         if let Some(previous) = registration.current {
             sign_out(db, previous, origin, now)?;
         }
-        begin_session(db, principal, &authenticator, *session, origin, now)?;
+        let session = begin_session(db, &authenticator, *session, origin, now)?;
         let details = json!({
             "admission": admission.as_str(),
             "authenticator": authenticator,
@@ -324,7 +324,7 @@ impl People {
         };
         let actor = Some(principal.as_str());
         trail(db, now, actor, action, actor, origin, &details)?;
-        self.session(db, *session, now)
+        Ok(session)
     }
 
     /// A further passkey, for whoever has the session that asked for it.
