@@ -641,6 +641,7 @@ describe("an administrator in the console", { skip }, () => {
       return items[0].disabledAt;
     };
     await section(`principals/${id}`);
+    await ana.page.waitForLoadState("networkidle"); // its lists ask an authority that is about to be away
     const { value: secret } = (await ana.context.cookies()).find(({ name }) => name === "notme_session");
     await meanwhile(authority, longAgo(600));
     const asked = [];
