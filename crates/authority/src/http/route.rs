@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::{Page, RequestHead};
+use crate::revocation::Form;
 
 /// A method that a route may have. `HEAD` comes with `GET`, `OPTIONS` with every path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +93,8 @@ pub enum Operation {
     Asset,
     /// The revocation bundle.
     Bundle,
+    /// The list of what is revoked.
+    Revocations(Form),
     /// Options for registering a passkey.
     BeginRegistration,
     /// Options for signing in.
@@ -408,6 +411,24 @@ pub const ROUTES: &[Route] = &[
         Operation::Bundle,
         Cache::NoStore,
         "The signed revocation bundle.",
+    ),
+    document(
+        "/.well-known/revocations.jwt",
+        Operation::Revocations(Form::Jwt),
+        Cache::Checked,
+        "What is revoked and has not expired, signed.",
+    ),
+    document(
+        "/.well-known/crl.der",
+        Operation::Revocations(Form::Crl),
+        Cache::Checked,
+        "The same as a certificate revocation list of the current key (RFC 5280 §5).",
+    ),
+    document(
+        "/.well-known/crl.pem",
+        Operation::Revocations(Form::CrlPem),
+        Cache::Checked,
+        "The revocation lists of all keys that are trusted, the current one's first.",
     ),
     Route {
         path: "/cert/gha",
