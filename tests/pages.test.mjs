@@ -256,6 +256,8 @@ describe("a person in front of the pages", { skip }, () => {
     await ben.at("/login?return_to=%2Fme");
     await ben.page.unroute("**/me");
     await ben.touch(true);
+    await ben.at("/me"); // where the waiting list leads now
+    await ben.button("Sign out").waitFor();
   });
 
   test("signs out, and signs in by the list that the browser offers", async () => {
