@@ -4,6 +4,7 @@ import { X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { after, before, describe, test } from "node:test";
 import { decodeJwt, decodeProtectedHeader } from "jose";
 import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
@@ -298,5 +299,30 @@ describe("in the state", { skip: noKnife }, () => {
       await Promise.all(polling);
       assert.ok(heard.every(({ credentials }) => credentials.includes(pair.serials[0])), `round ${round}`);
     }
+  });
+
+  test("of 100,000 live pairs of 1,000 principals the list is short: 500 pairs, 50 agents and 5 humans are revoked", async (t) => {
+    const { authority } = await open();
+    t.after(() => authority.stop());
+    const id = (n) => `printf('%08x-0000-4000-8000-%012x', ${n}, ${n})`;
+    await meanwhile(
+      authority,
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+       INSERT INTO principals (id, kind, display_name, created_at) SELECT ${id("i")}, iif(i > 5, 'agent', 'human'), 'P' || i, 0 FROM n;
+       WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+       INSERT INTO credentials SELECT (unixepoch() - i % 290) * 1048576 + 1000 + i, randomblob(16), randomblob(16), ${id("1 + i % 1000")},
+         'wimse://localhost/principal/' || ${id("1 + i % 1000")}, ${id("1 + i % 1000")}, 'custom:x', 'bridgeCert', 1,
+         unixepoch() - i % 290, unixepoch() - i % 290 + 300, iif(i % 200 = 0 OR 1 + i % 1000 <= 55, unixepoch(), NULL), NULL FROM n;
+       INSERT INTO revoked SELECT 'principal', id, unixepoch(), unixepoch() + 360 FROM principals WHERE display_name GLOB 'P*' AND CAST(substr(display_name, 2) AS INTEGER) BETWEEN 1 AND 55;`,
+    );
+    const response = await get(authority, LIST);
+    assert.equal(response.status, 200);
+    const jwt = await response.text();
+    const { credentials, principals } = decodeJwt(jwt);
+    assert.equal(Object.keys(principals).length, 55);
+    assert.ok(credentials.length >= 2 * 400 && credentials.length <= 2 * 500, `${credentials.length}`);
+    const size = gzipSync(jwt).length;
+    t.diagnostic(`${jwt.length} bytes, ${size} gzipped`);
+    assert.ok(size < 64 * 1024, `${size} bytes`);
   });
 });
