@@ -8,6 +8,7 @@
 pub mod claims;
 pub mod issuer;
 pub mod oidc;
+pub mod presets;
 
 use serde::{Deserialize, Serialize};
 
