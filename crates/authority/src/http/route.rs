@@ -449,13 +449,13 @@ pub const ROUTES: &[Route] = &[
         Method::Post,
         "/cert",
         Operation::Cert,
-        "A session, or the operator's code, and two keys in, an enrolment pair out; other proofs later.",
+        "Any proof of who is asking, and two keys in, an enrolment pair out.",
     ),
     session(
         Method::Post,
         "/cert/challenge",
         Operation::BeginPossession,
-        "A challenge for the proofs of possession of `POST /cert`, for the session if there is one.",
+        "A challenge for the proofs of possession of a pair, for the session if there is one.",
     ),
     session(
         Method::Post,
