@@ -1,16 +1,21 @@
 //! A pair for whoever a token of a trusted issuer is about.
 
-use notme_authority::Error;
+use notme_authority::doors::explain;
 use notme_authority::doors::issuer::{Keys, Kind};
 use notme_authority::doors::oidc::Exchange;
+use notme_authority::http::{Reply, Session};
 use notme_authority::people::PrincipalId;
 use notme_authority::people::mint::{self, Holder, Mint, Newcomer};
+use notme_authority::{Error, Fault, TokenError};
 use notme_durable::{now_millis, random, settle_all};
-use notme_keys::Outcome;
+use notme_jose::{Algorithm, CompactJws};
+use notme_keys::{Outcome, VerifyingKey};
+use serde_json::Value;
 
 use crate::Call;
+use crate::handlers::json;
 use crate::objects::issuer_key;
-use crate::people::origin;
+use crate::people::{origin, session_of};
 
 /// From a request that shows a token to what the object is asked for:
 ///
@@ -26,16 +31,7 @@ pub(crate) async fn identified(
 ) -> Result<Mint, Error> {
     let exchange = Exchange::parse(&call.config.issuers, kind, token, now_millis() / 1000)?; // (1)
     let (kid, algorithm) = (exchange.kid(), exchange.algorithm());
-    let key = match exchange.keys() {
-        Keys::Given(set) => set.find(kid, algorithm),
-        keys => {
-            let at = match keys {
-                Keys::At(uri) => Some(uri.as_str()),
-                _ => None,
-            };
-            issuer_key(&call.env, exchange.issuer(), at, kid, algorithm).await?
-        }
-    }; // (2)
+    let key = find_key(call, exchange.issuer(), exchange.keys(), kid, algorithm).await?; // (2)
     let obliged = exchange.oblige(key)?;
     let mut checks = vec![obliged.check().clone()];
     checks.extend(request.checks());
@@ -48,4 +44,52 @@ pub(crate) async fn identified(
         origin: origin(call),
     };
     request.settle(Holder::Identified(Box::new(newcomer)), of_keys) // (4)
+}
+
+/// The key of an issuer that a token names.
+async fn find_key(
+    call: &Call,
+    issuer: &str,
+    keys: &Keys,
+    kid: &str,
+    algorithm: Algorithm,
+) -> Result<Option<VerifyingKey>, Error> {
+    let at = match keys {
+        Keys::Given(set) => return Ok(set.find(kid, algorithm)),
+        Keys::At(uri) => Some(uri.as_str()),
+        Keys::Discovered => None,
+    };
+    issuer_key(&call.env, issuer, at, kid, algorithm).await
+}
+
+/// What every row makes of a token. It is shown by an administrator, and isn't used up.
+pub(crate) async fn test_policy(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let session = session_of(call).await?;
+    session.permit(Session::Manage, now_millis() / 1000)?;
+    let token = explain::wanted(body)?;
+    let rows = explain::explain(&call.config.issuers, &token, now_millis() / 1000)?;
+    let signature = signature_of(call, &token).await?;
+    Ok(json(&explain::answer(signature, &rows)))
+}
+
+async fn signature_of(call: &Call, token: &str) -> Result<&'static str, Error> {
+    let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
+    let iss = token.claims().get("iss").and_then(Value::as_str);
+    let row = (call.config.issuers.iter()).find(|row| Some(row.issuer.as_str()) == iss);
+    let Some(row) = row else {
+        return Ok("unknown_issuer");
+    };
+    let Some(algorithm) = token.algorithm() else {
+        return Ok("invalid");
+    };
+    let kid = token.header("kid").unwrap_or_default();
+    match find_key(call, &row.issuer, &row.keys, kid, algorithm).await {
+        Ok(Some(key)) => match settle_all(&[token.signature_check(key)]).await?.first() {
+            Some(outcome) if outcome.is_verified() => Ok("valid"),
+            _ => Ok("invalid"),
+        },
+        Ok(None) => Ok("unknown_key"),
+        Err(Error::Fault(Fault::IssuerUnavailable(_))) => Ok("unavailable"),
+        Err(error) => Err(error),
+    }
 }

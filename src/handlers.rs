@@ -60,6 +60,7 @@ pub(crate) fn run<'a>(
         Operation::BeginSignIn => Box::pin(people::begin_sign_in(call)),
         Operation::BumpEpoch => Box::pin(keys::rotate(call, body, Act::BumpEpoch)),
         Operation::Bundle => Box::pin(bundle(call)),
+        Operation::TestPolicy => Box::pin(crate::doors::test_policy(call, body)),
         Operation::Revocations(form) => Box::pin(revocations(call, form)),
         Operation::Cert => Box::pin(people::cert(call, body)),
         Operation::CertGha => Box::pin(cert_gha(call, body)),

@@ -199,9 +199,14 @@ async fn spend(
     ask(call, command).await.map(drop)
 }
 
-pub(crate) async fn me(call: &Call) -> Result<Reply, Error> {
+/// The session that was presented, if it is good.
+pub(crate) async fn session_of(call: &Call) -> Result<SessionFacts, Error> {
     let token = presented(call)?;
-    let session = session(ask(call, Command::Session(token.hash())).await?)?;
+    session(ask(call, Command::Session(token.hash())).await?)
+}
+
+pub(crate) async fn me(call: &Call) -> Result<Reply, Error> {
+    let session = session_of(call).await?;
     Ok(json(&own::me(&session, &call.config.trust_domain())))
 }
 

@@ -6,6 +6,7 @@
 //! rules ([`claims`]) and, in the end, by the principal's grants.
 
 pub mod claims;
+pub mod explain;
 pub mod issuer;
 pub mod oidc;
 pub mod presets;

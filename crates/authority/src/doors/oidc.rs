@@ -7,6 +7,7 @@ use notme_jose::{Algorithm, Audience, CompactJws, numeric_date};
 use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 
 use super::Identified;
+use super::claims::Claims;
 use super::issuer::{Keys, Kind, TrustedIssuer};
 use crate::error::{PolicyRule, TokenError};
 use crate::{Burn, Echo, Error};
@@ -17,7 +18,7 @@ const CLOCK_SKEW: u64 = 60;
 /// remembered. What lives longer is there to be shown again, and has to come with a challenge.
 const SHORT_LIVED_SECS: u64 = 900;
 /// The longest token that is read, in bytes.
-const MAX_TOKEN_LEN: usize = 16 * 1024;
+pub(super) const MAX_TOKEN_LEN: usize = 16 * 1024;
 
 /// A token whose form, issuer, audience and times are right, and whose signature nobody has checked yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,12 @@ pub struct Exchange<'a> {
     rows: Vec<&'a TrustedIssuer>,
     token: CompactJws<'a>,
     algorithm: Algorithm,
+    dates: Dates,
+}
+
+/// When a token counts, of one that counts now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dates {
     exp: u64,
     iat: Option<u64>,
 }
@@ -35,6 +42,38 @@ pub struct Exchange<'a> {
 pub struct Obliged<'a> {
     exchange: Exchange<'a>,
     check: SignatureCheck,
+}
+
+impl Dates {
+    /// Reads the times of a token; `now` in Unix seconds.
+    pub(super) fn read(claims: &Claims, now: u64) -> Result<Self, TokenError> {
+        let date = |name| match claims.get(name) {
+            None => Ok(None),
+            Some(claim) => numeric_date(claim)
+                .map(Some)
+                .ok_or(TokenError::InvalidClaim(name)),
+        };
+        let (exp, iat, nbf) = (date("exp")?, date("iat")?, date("nbf")?);
+        let exp = exp.ok_or(TokenError::InvalidClaim("exp"))?;
+        if exp < now {
+            return Err(TokenError::Expired);
+        }
+        let is_ahead = |at: Option<u64>| at.is_some_and(|at| at > now.saturating_add(CLOCK_SKEW));
+        if is_ahead(iat) {
+            return Err(TokenError::IssuedInFuture);
+        }
+        if is_ahead(nbf) {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(Self { exp, iat })
+    }
+
+    /// The `jti` that makes a token single, if it lives for so short that a used one can be remembered.
+    pub(super) fn single_use_id<'a>(&self, claims: &'a Claims) -> Option<&'a str> {
+        let lifetime = self.exp.saturating_sub(self.iat?);
+        let jti = claims.get("jti").and_then(|jti| jti.as_str());
+        jti.filter(|jti| lifetime <= SHORT_LIVED_SECS && !jti.is_empty())
+    }
 }
 
 impl<'a> Exchange<'a> {
@@ -79,29 +118,11 @@ impl<'a> Exchange<'a> {
         if rows.is_empty() {
             return Err(unsupported().into());
         }
-        let date = |name| match claims.get(name) {
-            None => Ok(None),
-            Some(claim) => numeric_date(claim)
-                .map(Some)
-                .ok_or(TokenError::InvalidClaim(name)),
-        };
-        let (exp, iat, nbf) = (date("exp")?, date("iat")?, date("nbf")?);
-        let exp = exp.ok_or(TokenError::InvalidClaim("exp"))?;
-        if exp < now {
-            return Err(TokenError::Expired.into());
-        }
-        let is_ahead = |at: Option<u64>| at.is_some_and(|at| at > now.saturating_add(CLOCK_SKEW));
-        if is_ahead(iat) {
-            return Err(TokenError::IssuedInFuture.into());
-        }
-        if is_ahead(nbf) {
-            return Err(TokenError::NotYetValid.into());
-        }
+        let dates = Dates::read(claims, now)?;
         Ok(Self {
             rows,
             algorithm,
-            exp,
-            iat,
+            dates,
             token,
         })
     }
@@ -161,11 +182,7 @@ impl Obliged<'_> {
             return Err(TokenError::InvalidSignature.into());
         }
         let Exchange {
-            rows,
-            token,
-            exp,
-            iat,
-            ..
+            rows, token, dates, ..
         } = self.exchange;
         let claims = token.claims();
         let permits = |row: &&&TrustedIssuer| row.permit(claims).is_ok();
@@ -173,11 +190,9 @@ impl Obliged<'_> {
         let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
         let subject = row.subject.write(claims);
         let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
-        let text = |name: &str| claims.get(name).and_then(|claim| claim.as_str());
-        let is_short_lived = iat.is_some_and(|iat| exp.saturating_sub(iat) <= SHORT_LIVED_SECS);
-        let jti = text("jti").filter(|jti| is_short_lived && !jti.is_empty());
-        let burns: Vec<Burn> = jti
-            .map(|jti| Burn::of_token(&row.issuer, jti, exp + CLOCK_SKEW))
+        let forgotten_at = dates.exp + CLOCK_SKEW;
+        let burns: Vec<Burn> = (dates.single_use_id(claims))
+            .map(|jti| Burn::of_token(&row.issuer, jti, forgotten_at))
             .into_iter()
             .collect();
         if burns.is_empty() && !has_challenge {

@@ -95,6 +95,8 @@ pub enum Operation {
     Bundle,
     /// The list of what is revoked.
     Revocations(Form),
+    /// What rows make of a token.
+    TestPolicy,
     /// Options for registering a passkey.
     BeginRegistration,
     /// Options for signing in.
@@ -688,6 +690,12 @@ pub const ROUTES: &[Route] = &[
         "/admin/audit",
         Operation::ListAudit,
         "The audit trail.",
+    ),
+    manage(
+        Method::Post,
+        "/policy/test",
+        Operation::TestPolicy,
+        "Says which row would let a token in, and why the others wouldn't; issues nothing.",
     ),
     manage_fresh(
         Method::Post,

@@ -187,6 +187,11 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::Revocations(Form::CrlPem) => of(Tag::Documents)
             .text("application/x-pem-file", "PEM revocation lists, without a newline at the end.")
             .or_known(),
+        Operation::TestPolicy => of(Tag::Administration)
+            .details("The token is looked at as at `POST /cert`, and isn't used up. What is said of rows holds if `signature` is `valid`.")
+            .takes("PolicyTest")
+            .json("PolicyTested", "What each row makes of it.")
+            .errors([Error::InvalidJson, Error::MissingToken, Error::InvalidToken(TokenError::Malformed)]),
         Operation::Roots => of(Tag::Documents)
             .text("application/x-pem-file", "PEM certificates, without a newline at the end."),
         Operation::Service => of(Tag::Service)

@@ -1,0 +1,187 @@
+//! Why a token is let in or not, row by row, without issuing anything: what an operator asks when a rule doesn't do
+//! what they thought (`POST /policy/test`, `notme doctor`).
+//!
+//! It looks at what the door looks at, in its order, and at nothing else: a row that is said to fit lets in, if
+//! the signature is the issuer's.
+
+use notme_jose::{Audience, CompactJws};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::issuer::TrustedIssuer;
+use super::oidc::{Dates, MAX_TOKEN_LEN};
+use crate::error::TokenError;
+use crate::http::problem;
+use crate::people::body::object;
+use crate::{Echo, Error};
+
+/// What a row makes of a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explained {
+    /// What operators call the row.
+    pub row: String,
+    /// Its `type`: the proof has to name it.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Whether it lets the token in.
+    pub fits: bool,
+    /// Which of its rules does, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<usize>,
+    /// Who it would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// What the row allows at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// What makes the proof single: `jti`, or a `challenge` that has to be asked for.
+    #[serde(rename = "singleBy", skip_serializing_if = "Option::is_none")]
+    pub single_by: Option<&'static str>,
+    /// What stands in the way: `issuer`, `audience`, `algorithm`, `times`, `rules` or `subject`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<&'static str>,
+    /// That in a sentence; of rules one for each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<String>,
+}
+
+/// Asks every row what it makes of a token; `now` in Unix seconds.
+///
+/// # Errors
+/// [`Error::InvalidToken`] if it is no token at all.
+pub fn explain(rows: &[TrustedIssuer], token: &str, now: u64) -> Result<Vec<Explained>, Error> {
+    if token.len() > MAX_TOKEN_LEN {
+        return Err(TokenError::Malformed.into());
+    }
+    let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
+    Ok(rows.iter().map(|row| of_row(row, &token, now)).collect())
+}
+
+/// What is to be tried: `{"token": JWT}`.
+///
+/// # Errors
+/// [`Error::InvalidJson`] and [`Error::MissingToken`].
+pub fn wanted(body: &[u8]) -> Result<String, Error> {
+    let json: Value = object(body)?;
+    let token = json.get("token").and_then(Value::as_str);
+    Ok(token.ok_or(Error::MissingToken)?.to_owned())
+}
+
+/// The answer: what the signature is worth, and what each row says.
+#[must_use]
+pub fn answer(signature: &str, rows: &[Explained]) -> Value {
+    json!({ "signature": signature, "rows": rows })
+}
+
+fn of_row(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Explained {
+    let explained = Explained {
+        row: row.name.clone(),
+        kind: row.kind.as_str(),
+        fits: false,
+        rule: None,
+        subject: None,
+        scopes: None,
+        single_by: None,
+        stopped: None,
+        why: Vec::new(),
+    };
+    match judge(row, token, now) {
+        Ok(fit) => Explained {
+            fits: true,
+            rule: Some(fit.rule),
+            subject: Some(fit.subject),
+            scopes: Some(row.scopes.names()),
+            single_by: Some(fit.single_by),
+            ..explained
+        },
+        Err((stopped, why)) => Explained {
+            stopped: Some(stopped),
+            why,
+            ..explained
+        },
+    }
+}
+
+struct Fit {
+    rule: usize,
+    subject: String,
+    single_by: &'static str,
+}
+
+type Misfit = (&'static str, Vec<String>);
+
+fn judge(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Result<Fit, Misfit> {
+    let misfit = |stopped, why: String| Err((stopped, vec![why]));
+    let claims = token.claims();
+    let text = |name: &str| claims.get(name).and_then(|claim| claim.as_str());
+    let iss = text("iss").unwrap_or_default();
+    if iss != row.issuer {
+        let why = format!(
+            "the token is of `{}`, and the row of `{}`",
+            Echo::new(iss),
+            row.issuer
+        );
+        return misfit("issuer", why);
+    }
+    let aud = claims.get("aud").unwrap_or(&Value::Null);
+    if !Audience::new(aud).is_well_formed() || !Audience::new(aud).contains(&row.audience) {
+        let aud = Echo::new(&aud.to_string());
+        let why = format!(
+            "the token is for {aud}, and the row wants `{}`",
+            row.audience
+        );
+        return misfit("audience", why);
+    }
+    let algorithm = token
+        .algorithm()
+        .filter(|algorithm| row.algorithms.contains(algorithm));
+    if algorithm.is_none() || token.has_critical_extensions() {
+        let taken: Vec<_> = row
+            .algorithms
+            .iter()
+            .map(|algorithm| algorithm.as_str())
+            .collect();
+        let alg = Echo::new(token.header("alg").unwrap_or_default());
+        let why = format!(
+            "the token is signed with `{alg}`, and the row takes {}",
+            taken.join(", ")
+        );
+        return misfit("algorithm", why);
+    }
+    let dates = match Dates::read(claims, now) {
+        Ok(dates) => dates,
+        Err(error) => return misfit("times", problem(&error.into()).text),
+    };
+    let mismatches: Vec<_> = row
+        .rules
+        .iter()
+        .map(|rule| rule.first_mismatch(claims))
+        .collect();
+    let Some(fitting) = mismatches.iter().position(Option::is_none) else {
+        let why = |(at, claim): (usize, &Option<&str>)| {
+            format!(
+                "rule {}: `{}` isn't what it has to be",
+                at + 1,
+                claim.unwrap_or_default()
+            )
+        };
+        return Err(("rules", mismatches.iter().enumerate().map(why).collect()));
+    };
+    let subject = match row.subject.write(claims) {
+        Ok(subject) => subject,
+        Err(claim) => {
+            let why = format!("`{claim}` isn't there, or can't stand in a subject");
+            return misfit("subject", why);
+        }
+    };
+    let single_by = if dates.single_use_id(claims).is_some() {
+        "jti"
+    } else {
+        "challenge"
+    };
+    Ok(Fit {
+        rule: fitting + 1,
+        subject,
+        single_by,
+    })
+}

@@ -1,0 +1,118 @@
+// Trying a rule: what rows make of a token, without issuing anything.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { startAuthority } from "./support/authority.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser, CODE } from "./support/browser.mjs";
+import { Keys } from "./support/client.mjs";
+import { startOidc } from "./support/oidc.mjs";
+
+const AUDIENCE = "https://id.example";
+
+describe("POST /policy/test", () => {
+  let issuer;
+  let away;
+  let authority;
+  let ana;
+  before(async () => {
+    [issuer, away] = [await startOidc(), await startOidc()];
+    const row = { issuer: issuer.url, audience: AUDIENCE, subject: "job:{sub}", scopes: ["bridgeCert"] };
+    authority = await startAuthority({
+      allowLoopback: true,
+      vars: {
+        BOOTSTRAP_CODE: CODE,
+        TRUSTED_ISSUERS: JSON.stringify([
+          { ...row, name: "red", rules: [{ team: "blue", stage: "prod" }, { team: "red" }] },
+          { ...row, name: "elsewhere", audience: "https://else.example", rules: [{}] },
+          { ...row, name: "elliptic", algorithms: ["ES256"], rules: [{ team: "red" }] },
+          { ...row, name: "named", subject: "{nick}", rules: [{ team: "red" }] },
+          { ...row, name: "away", issuer: away.url, rules: [{}] },
+        ]),
+      },
+    });
+    ana = new Browser(authority);
+    assert.equal((await ana.register(new Passkey(ES256))).status, 200);
+  });
+  after(async () => {
+    await authority?.stop();
+    await issuer?.close();
+    await away?.close();
+  });
+
+  const ask = async (token, browser = ana) => {
+    const answer = await browser.post("/policy/test", { token });
+    assert.equal(answer.status, 200, answer.text);
+    return answer.json;
+  };
+
+  test("says which rule lets a token in, as whom, and why the other rows don't", async () => {
+    const { signature, rows } = await ask(await issuer.token());
+    assert.equal(signature, "valid");
+    const [red, elsewhere, elliptic, named, other] = rows;
+    assert.deepEqual(red, { row: "red", type: "oidc", fits: true, rule: 2, subject: "job:job-1", scopes: ["bridgeCert"], singleBy: "jti" });
+    assert.deepEqual([elsewhere.fits, elsewhere.stopped], [false, "audience"]);
+    assert.match(elsewhere.why[0], /is for "https:\/\/id.example", and the row wants `https:\/\/else.example`/);
+    assert.deepEqual([elliptic.stopped, named.stopped, other.stopped], ["algorithm", "subject", "issuer"]);
+    assert.match(named.why[0], /`nick`/);
+  });
+
+  test("says of each rule what stands in the way", async () => {
+    const { rows } = await ask(await issuer.token({ team: "green", stage: "prod" }));
+    assert.deepEqual([rows[0].stopped, rows[0].why], ["rules", ["rule 1: `team` isn't what it has to be", "rule 2: `team` isn't what it has to be"]]);
+  });
+
+  test("says what makes a token single", async () => {
+    const now = Math.floor(Date.now() / 1000);
+    for (const claims of [{ jti: undefined }, { exp: now + 901 }, { iat: undefined }]) {
+      assert.equal((await ask(await issuer.token(claims))).rows[0].singleBy, "challenge");
+    }
+  });
+
+  test("tells a token that is over from one that isn't", async () => {
+    const now = Math.floor(Date.now() / 1000);
+    const { rows } = await ask(await issuer.token({ iat: now - 900, exp: now - 600 }));
+    assert.deepEqual([rows[0].fits, rows[0].stopped], [false, "times"]);
+    assert.match(rows[0].why[0], /expired/);
+  });
+
+  test("says what the signature is worth", async () => {
+    const token = await issuer.token();
+    const signature = async (token) => (await ask(token)).signature;
+    assert.equal(await signature(token), "valid");
+    assert.equal(await signature(`${token.slice(0, token.lastIndexOf("."))}.${"A".repeat(342)}`), "invalid");
+    assert.equal(await signature(await issuer.token({}, { kid: "another" })), "unknown_key");
+    assert.equal(await signature(await issuer.token({ iss: "https://nobody.example" })), "unknown_issuer");
+    assert.equal(await signature(`${Buffer.from('{"alg":"none"}').toString("base64url")}.${token.split(".")[1]}.`), "invalid");
+    const theirs = await away.token();
+    await away.close();
+    assert.equal(await signature(theirs), "unavailable");
+  });
+
+  test("uses no token up, and makes nobody", async () => {
+    const token = await issuer.token({ sub: "job-used" });
+    assert.equal((await ask(token)).rows[0].fits, true);
+    assert.equal((await ask(token)).rows[0].fits, true);
+    const { json: before } = await ana.call("GET", "/admin/principals");
+    assert.ok(!before.items.some(({ displayName }) => displayName === "job:job-used"));
+    const keys = new Keys();
+    const body = { proof: { type: "oidc", token }, public_keys: keys.publicKeys, proofs: keys.proofs(token) };
+    assert.equal((await new Browser(authority).post("/cert", body)).status, 200);
+  });
+
+  test("is for administrators, and takes nothing but a token", async () => {
+    const refused = async (browser, body, status, code, headers) => {
+      const answer = await browser.post("/policy/test", body, headers);
+      assert.deepEqual([answer.status, answer.json?.code], [status, code], answer.text);
+    };
+    const token = await issuer.token();
+    await refused(new Browser(authority), { token }, 401, "no_session");
+    const { json } = await ana.post("/invites", { scopes: ["bridgeCert"] });
+    const ben = new Browser(authority);
+    assert.equal((await ben.register(new Passkey(ES256), { wanted: { invite: json.token, displayName: "Ben" } })).status, 200);
+    await refused(ben, { token }, 403, "manage_required");
+    await refused(ana, { token }, 403, "cross_site", { origin: "https://evil.example", "sec-fetch-site": "cross-site" });
+    for (const body of [{}, { token: 1 }, { token: null }]) await refused(ana, body, 400, "missing_proof_token");
+    await refused(ana, [], 400, "invalid_json");
+    for (const text of ["", "x", "a.b.c", `${"A".repeat(17_000)}.e30.AA`]) await refused(ana, { token: text }, 401, "malformed_token");
+  });
+});
