@@ -17,6 +17,7 @@ import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { execute, missing } from "./support/foreign.mjs";
 import { startIssuer } from "./support/issuer.mjs";
+import { startOidc } from "./support/oidc.mjs";
 import { cleanEnvironment } from "./support/processes.mjs";
 
 const FILES = ["mtls.key", "mtls.pem", "root.pem", "signing.key", "signing.pem"];
@@ -839,6 +840,51 @@ describe("verifying", () => {
     } finally {
       await fleeting.stop();
     }
+  });
+});
+
+describe("trying a token", () => {
+  let issuer;
+  before(async () => {
+    issuer = await startOidc();
+  });
+  after(() => issuer?.close());
+  const row = (more = {}) => ({ name: "ours", issuer: issuer.url, audience: "https://id.example", subject: "job:{sub}", scopes: ["bridgeCert"], rules: [{ team: "red" }], ...more });
+  const doctor = (token, rows, ...more) => notme(["doctor", "--token-file", newFile(token), "--rows", newFile(JSON.stringify(rows)), ...more]);
+
+  test("says which row lets it in, and whether its signature is good where the keys are there", async () => {
+    const token = await issuer.token();
+    for (const [rows, signature] of [[[row()], "not checked"], [[row({ jwks: issuer.jwks })], "valid"]]) {
+      const ran = await doctor(token, rows);
+      assert.equal(ran.code, 0, ran.stderr);
+      for (const line of ["row +ours", "rule +1", "subject +job:job-1", "scopes +bridgeCert", "single by +jti", `signature +${signature}`]) assert.match(ran.stdout, new RegExp(line));
+    }
+    const said = JSON.parse((await doctor(token, [row({ audience: "x" }), row()], "--json")).stdout);
+    assert.deepEqual(said.rows.map(({ fits, stopped }) => [fits, stopped]), [[false, "audience"], [true, undefined]]);
+    assert.equal(issuer.requests.length, 0, "nobody was asked");
+    const fromEnvironment = await notme(["doctor", "--token-env", "T"], { env: { ...cleanEnvironment(), T: token, TRUSTED_ISSUERS: JSON.stringify([row()]) } });
+    assert.equal(fromEnvironment.code, 0, fromEnvironment.stderr);
+  });
+
+  test("says why not, and never the token", async () => {
+    const token = await issuer.token({ team: "blue" });
+    for (const [rows, why] of [
+      [[row()], /ours: rule 1: `team` isn't what it has to be/],
+      [[row({ audience: "x" })], /ours: the token is for "https:\/\/id.example", and the row wants `x`/],
+    ]) {
+      const ran = await doctor(token, rows);
+      failed(ran, REFUSED, "not_permitted");
+      assert.match(ran.stderr, why);
+      assert.ok(!ran.stderr.includes(token.split(".")[1]));
+    }
+    const forged = `${(await issuer.token()).split(".").slice(0, 2).join(".")}.${"A".repeat(342)}`;
+    failed(await doctor(forged, [row({ jwks: issuer.jwks })]), REFUSED, "not_permitted");
+    failed(await doctor(await issuer.token(), [row()], "--at", "2100-01-01T00:00:00Z"), REFUSED, "not_permitted");
+    failed(await doctor("x", [row()]), USAGE, "token_malformed");
+    failed(await doctor(token, [{ ...row(), rulez: 1 }]), USAGE, "rows_malformed");
+    failed(await notme(["doctor", "--token-file", newFile(token)]), USAGE, "rows_missing");
+    failed(await notme(["doctor", "--token-file", newPath("nowhere"), "--rows", newFile("[]")]), LOCAL, "token_file");
+    failed(await doctor(token, []), REFUSED, "not_permitted");
   });
 });
 

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Enroll(Enroll),
     /// Says whether a certificate is good, and if not, why
     Verify(Verify),
+    /// Says which row of TRUSTED_ISSUERS would let a token in, and why not
+    Doctor(Doctor),
 }
 
 /// Without --token-file and --token-env the token is asked of GitHub, as
@@ -104,6 +106,28 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
 }
 
+/// Looks at a token as the authority would, and asks nobody: not for the issuer's keys either, so the signature is
+/// checked only if the row has them.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES, group = clap::ArgGroup::new("token").required(true))]
+pub(crate) struct Doctor {
+    /// Reads the token from a file; `-` is standard input
+    #[arg(long, value_name = "FILE", group = "token")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Reads the token from an environment variable
+    #[arg(long, value_name = "VARIABLE", group = "token")]
+    pub(crate) token_env: Option<String>,
+    /// The rows (JSON) [default: the variable TRUSTED_ISSUERS]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rows: Option<PathBuf>,
+    /// Judges as of this time: 2026-11-21T21:06:06Z, or Unix seconds [default: now]
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
+    pub(crate) at: Option<u64>,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -124,6 +148,9 @@ mod tests {
             "notme enroll --authority https://a.example --out x --token-file f --token-env V",
             "notme enroll --out x",
             "notme verify",
+            "notme doctor",
+            "notme doctor --rows r",
+            "notme doctor --rows r --token-file f --token-env V",
             "notme verify x --offline",
             "notme verify x --offline --authority https://a.example --ca c",
             "notme verify x --ca c --bundle b --no-bundle",

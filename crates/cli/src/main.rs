@@ -11,6 +11,7 @@
 
 mod args;
 mod authority;
+mod doctor;
 mod enroll;
 mod failure;
 mod files;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let (wants_json, result) = match arguments.command {
         Command::Enroll(options) => (options.json, enroll::run(&options)),
         Command::Verify(options) => (options.json, verify::run(&options)),
+        Command::Doctor(options) => (options.json, doctor::run(&options)),
     };
     finish(wants_json, result)
 }

@@ -61,18 +61,9 @@ pub(crate) struct Request {
 
 /// Finds the token, or how to ask for it; nothing is fetched yet.
 pub(crate) fn source(options: &Enroll) -> Result<Source, Failure> {
-    if let Some(path) = &options.token_file {
-        return given(&read(path)?, "the token file");
-    }
-    if let Some(name) = &options.token_env {
-        // Neither error has the name: somebody will give the token itself in its place.
-        let text = variable(name).ok_or_else(|| {
-            Failure::usage(
-                "token_missing",
-                "--token-env wants the name of a variable, and none of the name that was given is set",
-            )
-        })?;
-        return given(&text, "the variable that --token-env names");
+    if options.token_file.is_some() || options.token_env.is_some() {
+        let token = given(options.token_file.as_deref(), options.token_env.as_deref())?;
+        return Ok(Source::Given(token));
     }
     let url = variable("ACTIONS_ID_TOKEN_REQUEST_URL");
     let bearer = variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN");
@@ -84,6 +75,21 @@ pub(crate) fn source(options: &Enroll) -> Result<Source, Failure> {
              with `permissions: id-token: write`",
         )),
     }
+}
+
+/// The token of a file, or else of a variable.
+pub(crate) fn given(file: Option<&Path>, variable_name: Option<&str>) -> Result<Token, Failure> {
+    if let Some(path) = file {
+        return parsed(&read(path)?, "the token file");
+    }
+    // Neither error has the name: somebody will give the token itself in its place.
+    let text = variable(variable_name.unwrap_or_default()).ok_or_else(|| {
+        Failure::usage(
+            "token_missing",
+            "--token-env wants the name of a variable, and none of the name that was given is set",
+        )
+    })?;
+    parsed(&text, "the variable that --token-env names")
 }
 
 impl Request {
@@ -120,10 +126,8 @@ impl Request {
     }
 }
 
-fn given(text: &str, place: &str) -> Result<Source, Failure> {
-    let token = Token::parse(text);
-    token
-        .map(Source::Given)
+fn parsed(text: &str, place: &str) -> Result<Token, Failure> {
+    Token::parse(text)
         .ok_or_else(|| Failure::usage("token_malformed", format!("what is in {place} is no token")))
 }
 
