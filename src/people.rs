@@ -306,6 +306,10 @@ pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
             let wish = Wished::of(&request, &[]);
             minted(call, wish, doors::identified(call, request, kind, &token)).await
         }
+        Proof::Chain(shown) => {
+            let wish = Wished::of(&request, &[]);
+            minted(call, wish, doors::certified(call, request, &shown)).await
+        }
     }
 }
 

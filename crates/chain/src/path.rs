@@ -78,16 +78,10 @@ pub struct Rules<'a> {
 pub struct Path<'a>(Vec<&'a Certificate<'a>>);
 
 impl<'a> Path<'a> {
-    /// The certificate that it begins with.
+    /// The certificates, the root last.
     #[must_use]
-    pub fn leaf(&self) -> Option<&'a Certificate<'a>> {
-        self.0.first().copied()
-    }
-
-    /// The root that it ends with.
-    #[must_use]
-    pub fn root(&self) -> Option<&'a Certificate<'a>> {
-        self.0.last().copied()
+    pub fn certificates(&self) -> &[&'a Certificate<'a>] {
+        &self.0
     }
 
     /// The last second in which all of it is valid, in Unix seconds.
@@ -98,18 +92,6 @@ impl<'a> Path<'a> {
             .map(|one| one.not_after)
             .min()
             .unwrap_or(i64::MIN)
-    }
-
-    /// How many certificates there are, the root among them.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Never.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 

@@ -218,7 +218,7 @@ fn judge(chain: &[Vec<u8>], roots: &[Vec<u8>], rules: &Rules<'_>) -> Result<usiz
     let none = vec![Outcome::Failed; outcomes.len()];
     assert_eq!(plan.clone().settle(&none), Err(Refusal::BadSignature));
     assert_eq!(plan.clone().settle(&[]), Err(Refusal::BadSignature));
-    plan.settle(&outcomes).map(|path| path.len())
+    plan.settle(&outcomes).map(|path| path.certificates().len())
 }
 
 fn usual(drafts: &[Draft]) -> Result<usize, Refusal> {
