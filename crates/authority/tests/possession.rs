@@ -72,7 +72,7 @@ fn the_documented_message_is_what_is_signed() {
 #[test]
 fn the_documented_certificate_signs_the_documented_message() {
     let of = |name| value_in(DOORS, name);
-    let der = decode_base64_any(of("certificate")).unwrap();
+    let der = decode_base64_any(of("leaf")).unwrap();
     let message = request().message_of_certificate(&der, &challenge());
     assert_eq!(hex::encode(&message), of("message"));
     let check = SignatureCheck {

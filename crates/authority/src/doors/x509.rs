@@ -52,9 +52,9 @@ impl TrustedRoots {
     /// # Errors
     /// Sentences for the operator, each about one row. They don't repeat values.
     pub fn read_all(json: &str) -> Result<Vec<Self>, Vec<String>> {
-        let rows: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
+        let rows: Value = serde_json::from_str(json).unwrap_or_default();
         let (mut read, mut problems) = (Vec::<Self>::new(), Vec::new());
-        for (at, row) in rows.iter().enumerate() {
+        for (at, row) in rows.as_array().into_iter().flatten().enumerate() {
             let Some(row) = row.as_object().filter(|row| is_row(row)) else {
                 continue;
             };

@@ -6,7 +6,7 @@ use notme_authority::people::session::SEEN_GRAIN_SECS;
 use notme_authority::people::{PrincipalId, Scope, Scopes};
 use notme_chain::Refusal;
 use notme_keys::Ed25519PublicKey;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::invites::scopes_of;
 use super::registration::{Sort, insert_principal};
@@ -91,8 +91,14 @@ fn ours(db: &Database, newcomer: &Newcomer) -> Result<Option<Ours>, Error> {
         .next()
         .filter(|_| is_of_this_epoch)
         .ok_or_else(revoked)?;
-    let names: Vec<String> = serde_json::from_str(&row.text()?).map_err(internal)?;
-    let scopes = names.iter().filter_map(|name| Scope::parse(name)).collect();
+    let names: Value = serde_json::from_str(&row.text()?).map_err(internal)?;
+    let scope = |name: &Value| name.as_str().and_then(Scope::parse);
+    let scopes = names
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(scope)
+        .collect();
     let principal = row.optional_text()?;
     let is_turned_away = row.optional_integer()?.is_some();
     let owner = match principal {
