@@ -131,9 +131,10 @@ impl<'a> Plan<'a> {
             },
             furthest: (0, Refusal::NoPath),
         };
-        search.extend(&mut vec![leaf])?;
+        let ended = search.extend(&mut vec![leaf]);
+        // What was found before it became too much is as good as it would be alone.
         if search.plan.paths.is_empty() {
-            return Err(search.furthest.1);
+            return Err(ended.err().unwrap_or(search.furthest.1));
         }
         Ok(search.plan)
     }

@@ -542,6 +542,11 @@ fn a_circle_ends_and_effort_is_bounded() {
     let mut long = leaf();
     long.extensions.push(ext(99, false, &[0; 20_000]));
     assert_eq!(usual(&[long, ca(), root()]), Err(Refusal::TooMuch));
+    // What is found first is found, whatever else is there.
+    let mut crowd = vec![Draft::leaf(ROOT)];
+    crowd.extend((0..8).map(|seed| Draft::ca("root", 1, ("root", 20 + seed)).without(35)));
+    crowd.push(root());
+    assert_eq!(usual(&crowd), Ok(2));
     // Eight CAs of one name without key identifiers, each of which may have certified each.
     let same = |seed| Draft::ca("same", seed, ("same", 99)).without(35);
     let mut crowd = vec![Draft::leaf(("same", 99)).without(35)];

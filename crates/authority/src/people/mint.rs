@@ -132,7 +132,7 @@ impl Holder {
 
 impl Request {
     /// Reads `{proof: {type: "session"} | {type: "bootstrap", code, displayName?} | {type: "oidc" |
-    /// "kubernetes", token}, credential?: "certificate", scopes?, challenge?, public_keys, proofs}`. A
+    /// "kubernetes", token} | {type: "x509", chain, signature}, credential?: "certificate", scopes?, challenge?, public_keys, proofs}`. A
     /// token is what asks for one (`credential: "token"`), never what lacks keys.
     ///
     /// `access` is the value of `Cf-Access-Jwt-Assertion`, which does for the token of an `access` proof.
