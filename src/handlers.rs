@@ -9,6 +9,7 @@ use notme_authority::http::{OPENAPI, Operation, Page, Reply, Route};
 use notme_authority::issue::IssueRequest;
 use notme_authority::people::command::OwnAct;
 use notme_authority::protocol::{self, Command};
+use notme_authority::revocation::Form;
 use notme_authority::rotation::Act;
 use notme_authority::state::Archive;
 use notme_authority::{Error, Fault, documents};
@@ -59,6 +60,7 @@ pub(crate) fn run<'a>(
         Operation::BeginSignIn => Box::pin(people::begin_sign_in(call)),
         Operation::BumpEpoch => Box::pin(keys::rotate(call, body, Act::BumpEpoch)),
         Operation::Bundle => Box::pin(bundle(call)),
+        Operation::Revocations(form) => Box::pin(revocations(call, form)),
         Operation::Cert => Box::pin(people::cert(call, body)),
         Operation::CertGha => Box::pin(cert_gha(call, body)),
         Operation::Discovery => done(Ok(json(&documents::discovery(config)))),
@@ -178,6 +180,16 @@ async fn bundle(call: &Call) -> Result<Reply, Error> {
     }
 }
 
+async fn revocations(call: &Call, form: Form) -> Result<Reply, Error> {
+    match signing_authority(&call.env, &Command::Revocations(form)).await? {
+        protocol::Reply::Revocations(list) => {
+            let known = call.request.headers().get("if-none-match").ok().flatten();
+            Ok(list.reply(form, known.as_deref()))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
 async fn archive(call: &Call) -> Result<Archive, Error> {
     match signing_authority(&call.env, &Command::Archive).await? {
         protocol::Reply::Archive(archive) => Ok(archive),
@@ -205,6 +217,7 @@ pub(crate) fn unexpected(reply: &protocol::Reply) -> Error {
         protocol::Reply::Issued(_) => "a pair",
         protocol::Reply::Archive(_) => "the archive",
         protocol::Reply::Bundle(_) => "a bundle",
+        protocol::Reply::Revocations(_) => "a list of what is revoked",
         protocol::Reply::Refused(_) => "a refusal",
         protocol::Reply::People(_) => "something about people",
         protocol::Reply::Rotated(_) => "a changed key",

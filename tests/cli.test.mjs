@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
+import { decodeJwt } from "jose";
 import { CACHE, ROOT } from "../tools/lib/places.mjs";
 import { freePort, startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
@@ -619,20 +620,27 @@ describe("verifying", () => {
     return newFile(JSON.stringify(bundle), "bundle.json");
   };
 
+  const listOf = async ({ url }) => (await fetch(`${url}/.well-known/revocations.jwt`)).text();
+  const listFile = async (at) => newFile(await listOf(at), "revocations.jwt");
+
   test("a good certificate is good: fetched, pinned, and offline", async () => {
     const bundle = await bundleFile(authority);
+    const list = await listFile(authority);
     for (const certificate of [good.mtls, good.signing]) {
       for (const args of [
         ["--authority", authority.url],
         ["--authority", authority.url, "--ca", good.root],
         ["--authority", authority.url, "--bundle", bundle],
-        ["--ca", good.root, "--bundle", bundle],
-        ["--offline", "--ca", good.root, "--bundle", bundle],
+        ["--authority", authority.url, "--revocations", list],
+        ["--ca", good.root, "--bundle", bundle, "--revocations", list],
+        ["--offline", "--ca", good.root, "--bundle", bundle, "--revocations", list],
+        ["--offline", "--ca", good.root, "--bundle", bundle, "--no-revocations"],
         ["--offline", "--ca", good.root, "--no-bundle"],
       ]) {
         const ran = await notme(["verify", certificate, ...args]);
         assert.equal(ran.code, 0, `${args}: ${ran.stderr}`);
-        assert.match(ran.stdout, args.includes("--no-bundle") ? /revocation +not checked/ : /revocation +not revoked/);
+        const told = args.includes("--no-bundle") ? "not checked" : args.includes("--no-revocations") ? "of the current epoch" : "not revoked";
+        assert.match(ran.stdout, new RegExp(`revocation +${told}`));
       }
     }
   });
@@ -657,8 +665,8 @@ describe("verifying", () => {
     const theirBundle = await bundleFile(stopped);
     await stopped.stop();
     const args = ["verify", theirs.mtls, "--offline", "--ca", theirs.root];
-    assert.equal((await notme([...args, "--bundle", theirBundle])).code, 0);
-    failed(await notme([...args, "--bundle", bundle]), REFUSED, "bundle_unknown_key");
+    assert.equal((await notme([...args, "--bundle", theirBundle, "--no-revocations"])).code, 0);
+    failed(await notme([...args, "--bundle", bundle, "--no-revocations"]), REFUSED, "bundle_unknown_key");
     failed(await notme(["verify", theirs.mtls, "--authority", stopped.url]), UNAVAILABLE, "unreachable");
     failed(await notme(["verify", theirs.mtls, "--authority", stopped.url, "--ca", theirs.root]), UNAVAILABLE, "unreachable");
   });
@@ -668,7 +676,7 @@ describe("verifying", () => {
     failed(await notme(["verify", good.mtls, "--ca", good.root]), USAGE, "bundle_missing");
     failed(await notme(["verify", good.mtls]), USAGE, "ca_missing");
     assert.equal((await notme(["verify", good.mtls, "--offline"])).code, USAGE);
-    for (const needed of [["--no-bundle"], ["--bundle", await bundleFile(authority)]]) {
+    for (const needed of [["--no-bundle"], ["--bundle", await bundleFile(authority), "--no-revocations"]]) {
       const ran = await notme(["verify", good.mtls, "--ca", good.root, ...needed, "--authority", authority.url]);
       failed(ran, USAGE, "authority_unused");
     }
@@ -692,9 +700,69 @@ describe("verifying", () => {
     // A certificate is good for as long as a bundle: it has to be younger to outlive it.
     await sleep(Math.max(0, issuedAt * 1000 + 1100 - Date.now()));
     const fresh = await pair();
-    const at = (time) => notme(["verify", fresh.mtls, "--offline", "--ca", fresh.root, "--bundle", bundle, "--at", String(time)]);
+    const at = (time) => notme(["verify", fresh.mtls, "--offline", "--ca", fresh.root, "--bundle", bundle, "--no-revocations", "--at", String(time)]);
     assert.equal((await at(issuedAt + 300)).code, 0);
     failed(await at(issuedAt + 301), REFUSED, "bundle_stale");
+  });
+
+  test("without the list of what is revoked it refuses to say anything, unless that is asked for", async () => {
+    const bundle = await bundleFile(authority);
+    failed(await notme(["verify", good.mtls, "--ca", good.root, "--bundle", bundle]), USAGE, "revocations_missing");
+    const both = ["--ca", good.root, "--bundle", bundle, "--revocations", await listFile(authority)];
+    failed(await notme(["verify", good.mtls, ...both, "--authority", authority.url]), USAGE, "authority_unused");
+  });
+
+  test("a list that is stale, changed, of another authority, or no list is refused", async () => {
+    const bundle = await bundleFile(authority);
+    const list = await listOf(authority);
+    const { iat, exp } = decodeJwt(list);
+    const fresh = await pair();
+    const judged = (text, ...more) => notme(["verify", fresh.mtls, "--offline", "--ca", fresh.root, "--bundle", bundle, "--revocations", newFile(text), ...more]);
+    assert.equal((await judged(`${list}\n`)).code, 0);
+    assert.equal(exp - iat, 300);
+    const [header, claims, signature] = list.split(".");
+    const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const decoded = (part) => JSON.parse(Buffer.from(part, "base64url"));
+    for (const [code, changed] of [
+      ["revocations_signature", [header, encode({ ...decoded(claims), number: 10 ** 6 }), signature]],
+      ["revocations_signature", [header, encode({ ...decoded(claims), exp: exp + 1 }), signature]],
+      ["revocations_signature", [header, claims, Buffer.alloc(64).toString("base64url")]],
+      ["revocations_signature", [encode({ ...decoded(header), alg: "none" }), claims, ""]],
+      ["revocations_unknown_key", [encode({ ...decoded(header), kid: "0".repeat(32) }), claims, signature]],
+      ["revocations_malformed", [encode({ ...decoded(header), typ: "JWT" }), claims, signature]],
+      ["revocations_malformed", [encode({ ...decoded(header), crit: ["x"] }), claims, signature]],
+      ["revocations_malformed", [header, claims]],
+    ]) {
+      failed(await judged(changed.join(".")), REFUSED, code);
+    }
+    failed(await judged(""), REFUSED, "revocations_malformed");
+    const other = await newAuthority();
+    try {
+      failed(await judged(await listOf(other)), REFUSED, "revocations_unknown_key");
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test("what is revoked is refused, and an older list can't be shown again", async () => {
+    const own = await newAuthority({ BOOTSTRAP_CODE: CODE });
+    try {
+      const browser = new Browser(own);
+      assert.equal((await browser.register(new Passkey(ES256))).status, 200);
+      const [taken, kept] = [await pair(own.url), await pair(own.url)];
+      const [bundle, before, state] = [await bundleFile(own), await listFile(own), newPath("state.json")];
+      const verify = (which, list) => notme(["verify", which.mtls, "--offline", "--ca", which.root, "--bundle", bundle, "--revocations", list, "--state", state]);
+      assert.equal((await verify(taken, before)).code, 0);
+      const serial = new X509Certificate(readFileSync(taken.signing)).serialNumber.toLowerCase().padStart(32, "0");
+      assert.equal((await browser.call("DELETE", `/admin/credentials/${serial}`)).status, 200);
+      const after = await listFile(own);
+      failed(await verify(taken, after), REFUSED, "revoked");
+      failed(await notme(["verify", taken.signing, "--authority", own.url]), REFUSED, "revoked");
+      assert.equal((await verify(kept, after)).code, 0);
+      failed(await verify(taken, before), REFUSED, "revocations_rollback");
+    } finally {
+      await own.stop();
+    }
   });
 
   test("a certificate of another authority is refused", async () => {
@@ -733,7 +801,7 @@ describe("verifying", () => {
       ["bundle_malformed", (bundle) => void (bundle.signature = "?")],
     ]) {
       const bundle = await bundleFile(authority, change);
-      failed(await notme(["verify", good.mtls, "--offline", "--ca", good.root, "--bundle", bundle]), REFUSED, code);
+      failed(await notme(["verify", good.mtls, "--offline", "--ca", good.root, "--bundle", bundle, "--no-revocations"]), REFUSED, code);
     }
   });
 
@@ -743,7 +811,7 @@ describe("verifying", () => {
       const earlier = await pair(fleeting.url);
       const earlierBundle = await bundleFile(fleeting);
       const state = newPath("state.json");
-      const offline = (which, bundle, ca = which.root) => notme(["verify", which.mtls, "--offline", "--ca", ca, "--bundle", bundle, "--state", state]);
+      const offline = (which, bundle, ca = which.root) => notme(["verify", which.mtls, "--offline", "--ca", ca, "--bundle", bundle, "--no-revocations", "--state", state]);
       assert.equal((await offline(earlier, earlierBundle)).code, 0);
       assert.equal((await offline(earlier, earlierBundle)).code, 0, "the same number again is no step back");
 
@@ -762,7 +830,7 @@ describe("verifying", () => {
       assert.equal((await offline(earlier, earlierBundle)).code, 0);
       assert.equal(mode(state), "600");
       const { seqno } = JSON.parse(readFileSync(state, "utf8"));
-      assert.equal(Object.keys(seqno).length, 2);
+      assert.equal(Object.keys(seqno).length, 3, "two keys' bundles, and the one list that was looked at");
       const raised = Object.fromEntries(Object.entries(seqno).map(([key, number]) => [key, number + 1]));
       writeFileSync(state, JSON.stringify({ seqno: raised }));
       failed(await offline(later, laterBundle), REFUSED, "bundle_rollback");
@@ -807,14 +875,14 @@ describe("an authority whose key is rolled over", () => {
       }
     }
     // Offline nobody follows: what is trusted is what is given.
-    failed(await verifies(later, "--offline", "--ca", earlier.root, "--bundle", newBundle), REFUSED, "unknown_issuer");
-    failed(await verifies(earlier, "--offline", "--ca", earlier.root, "--bundle", newBundle), REFUSED, "bundle_unknown_key");
-    assert.equal((await verifies(earlier, "--offline", "--ca", later.root, "--bundle", newBundle)).code, 0);
+    failed(await verifies(later, "--offline", "--ca", earlier.root, "--bundle", newBundle, "--no-revocations"), REFUSED, "unknown_issuer");
+    failed(await verifies(earlier, "--offline", "--ca", earlier.root, "--bundle", newBundle, "--no-revocations"), REFUSED, "bundle_unknown_key");
+    assert.equal((await verifies(earlier, "--offline", "--ca", later.root, "--bundle", newBundle, "--no-revocations")).code, 0);
 
     // Who followed once is shown no bundle of the past, though its key signed it well.
-    assert.equal((await verifies(earlier, "--offline", "--ca", earlier.root, "--bundle", oldBundle, "--state", state)).code, 0);
+    assert.equal((await verifies(earlier, "--offline", "--ca", earlier.root, "--bundle", oldBundle, "--no-revocations", "--state", state)).code, 0);
     assert.equal((await verifies(later, "--authority", rolling.url, "--ca", earlier.root, "--state", state)).code, 0);
-    failed(await verifies(earlier, "--offline", "--ca", earlier.root, "--bundle", oldBundle, "--state", state), REFUSED, "bundle_rollback");
+    failed(await verifies(earlier, "--offline", "--ca", earlier.root, "--bundle", oldBundle, "--no-revocations", "--state", state), REFUSED, "bundle_rollback");
 
     const out = newPath("pinned");
     const ran = await pinned(earlier.root, await issuer.token(), out);

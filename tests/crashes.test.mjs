@@ -3,11 +3,13 @@
 import assert from "node:assert/strict";
 import { X509Certificate, sign } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { startAuthority } from "./support/authority.mjs";
+import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys } from "./support/client.mjs";
+import { databaseOf, meanwhile, noSqlite, query } from "./support/state.mjs";
 
+const noKnife = noSqlite || (THROUGH_WRANGLER && "its state is elsewhere");
 const start = (vars = {}) => startAuthority({ vars: { BOOTSTRAP_CODE: CODE, ...vars } });
 
 function refused(answer, status, code) {
@@ -68,6 +70,44 @@ describe("a ceremony that a crash came into", () => {
     await crash(authority);
     assert.equal(good(await browser.me()).userId, ana.id, "the session is there");
     refused(await again(), 400, "bad_challenge");
+  });
+
+  test("leaves each session with its line in the trail, wherever a kill -9 comes into a flood of sign-ins", { skip: noKnife }, async () => {
+    const admin = { browser: new Browser(authority) };
+    for (let round = 0; round < 4; round++) {
+      const challenges = [];
+      for (let i = 0; i < 40; i++) challenges.push(good(await new Browser(authority).post("/auth/passkey/login/options")));
+      const answers = challenges.map((options) => new Browser(authority).assert(ana.passkey, options).catch(() => undefined));
+      await Promise.race(answers.slice(round));
+      await crash(authority);
+      await Promise.all(answers);
+      const file = databaseOf(authority.stateDir);
+      const began = query(file, "SELECT json_extract(details, '$.authenticator') FROM audit WHERE action = 'session.began'").length;
+      const ended = query(file, "SELECT 1 FROM audit WHERE action = 'session.ended'").length;
+      const [[begun]] = query(file, "SELECT COUNT(*) FROM sessions");
+      const [[registered]] = query(file, "SELECT COUNT(*) FROM audit WHERE action = 'principal.registered'");
+      assert.equal(begun, began - ended + registered, `round ${round}`);
+    }
+    good(await admin.browser.signIn(ana.passkey));
+  });
+
+  test("begins no session whose line can't be written, nor one beside another that can't be ended", { skip: noKnife }, async () => {
+    const count = () => query(databaseOf(authority.stateDir), "SELECT (SELECT COUNT(*) FROM sessions), (SELECT COUNT(*) FROM audit)")[0];
+    const fails = async (trigger, browser) => {
+      await meanwhile(authority, `CREATE TRIGGER stop ${trigger} BEGIN SELECT RAISE(ABORT, 'stopped'); END;`);
+      const options = good(await browser.post("/auth/passkey/login/options"));
+      const before = count();
+      refused(await browser.assert(ana.passkey, options), 500, "internal");
+      assert.deepEqual(count(), before);
+      await meanwhile(authority, "DROP TRIGGER stop;");
+      refused(await browser.assert(ana.passkey, options), 400, "bad_challenge");
+    };
+    await fails("BEFORE INSERT ON audit WHEN NEW.action = 'session.began'", new Browser(authority));
+    const signedIn = new Browser(authority);
+    good(await signedIn.signIn(ana.passkey));
+    await fails("BEFORE INSERT ON audit WHEN NEW.action = 'session.began'", signedIn);
+    await fails("BEFORE DELETE ON sessions", signedIn);
+    good(await signedIn.me());
   });
 
   test("that failed has used its challenge up, also after a crash", async () => {

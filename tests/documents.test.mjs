@@ -33,6 +33,10 @@ test("discovery has every field of the protocol", async () => {
     documentation: `${A}/architecture`,
     max_staleness_seconds: 300,
     key_overlap_seconds: 600,
+    revocations_endpoint: `${A}/.well-known/revocations.jwt`,
+    crl_endpoint: `${A}/.well-known/crl.der`,
+    crl_bundle_endpoint: `${A}/.well-known/crl.pem`,
+    revocation_poll_seconds: 30,
   };
   for (const [name, value] of Object.entries(expected)) assert.deepEqual(discovery[name], value, name);
 });

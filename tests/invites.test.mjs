@@ -326,6 +326,18 @@ describe("one's own passkeys and sessions", () => {
     assert.match(list[0].aaguid, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
   });
 
+  test("its last use is told, and moves when it is used again", { skip: noSqlite || (THROUGH_WRANGLER && "its state is elsewhere") }, async () => {
+    const lastUse = async (name) => (await passkeysOf(admin.browser)).find((passkey) => passkey.name === name).lastUsedAt;
+    const now = Date.now() / 1000;
+    assert.ok(Math.abs((await lastUse("passkey")) - now) < 60);
+    await meanwhile(authority, "UPDATE authenticators SET last_used_at = last_used_at - 1000;");
+    const long = [await lastUse("passkey"), await lastUse("Blue key")];
+    assert.ok(long[0] < now - 900);
+    assert.equal((await new Browser(authority).signIn(admin.passkey)).status, 200);
+    assert.ok(Math.abs((await lastUse("passkey")) - Date.now() / 1000) < 60);
+    assert.equal(await lastUse("Blue key"), long[1], "of that one alone");
+  });
+
   test("one that is known is refused, and one begun by another session too", async () => {
     refused(await admin.browser.register(admin.passkey, { wanted: {} }), 409, "credential_known");
     const other = new Browser(authority);

@@ -256,6 +256,8 @@ describe("a person in front of the pages", { skip }, () => {
     await ben.at("/login?return_to=%2Fme");
     await ben.page.unroute("**/me");
     await ben.touch(true);
+    await ben.at("/me"); // where the waiting list leads now
+    await ben.button("Sign out").waitFor();
   });
 
   test("signs out, and signs in by the list that the browser offers", async () => {
@@ -641,6 +643,7 @@ describe("an administrator in the console", { skip }, () => {
       return items[0].disabledAt;
     };
     await section(`principals/${id}`);
+    await ana.page.waitForLoadState("networkidle"); // its lists ask an authority that is about to be away
     const { value: secret } = (await ana.context.cookies()).find(({ name }) => name === "notme_session");
     await meanwhile(authority, longAgo(600));
     const asked = [];

@@ -439,7 +439,7 @@ export const strings = {
       last_holder: "Nobody else could grant that then. Grant it to another administrator first.",
       credential_known: "This passkey is registered already. Sign in with it.",
       cross_site: "The request seemed to come from another site. Open this page at the authority's own address.",
-      invalid_member: "One of the fields has something in it that can't be there.",
+      invalid_member: "One of the fields has something in it that can't be there, such as a character that nobody can see. Type it again.",
       too_many_tries: "Too many tries.",
       manage_required: "That is for administrators.",
       step_up_required: "Show your passkey again first.",

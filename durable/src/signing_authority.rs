@@ -11,6 +11,7 @@
 mod admin;
 mod ca_key;
 mod people;
+mod revocation;
 mod rotation;
 
 use std::cell::{Cell, RefCell};
@@ -41,11 +42,12 @@ use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
 use people::{KeyFacts, People};
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/signing_authority/0001_initial.sql"),
     include_str!("../migrations/signing_authority/0002_people.sql"),
     include_str!("../migrations/signing_authority/0003_credentials.sql"),
     include_str!("../migrations/signing_authority/0004_endorsements.sql"),
+    include_str!("../migrations/signing_authority/0005_revocation.sql"),
 ];
 /// How often used proofs that have expired are deleted, in seconds.
 const SWEEP_SECS: u64 = 60;
@@ -66,6 +68,8 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
 /// The authority in memory.
 struct Loaded {
     archive: Archive,
+    /// The authority's URL.
+    url: String,
     issuer: Issuer,
     epoch: u64,
     key_id: String,
@@ -84,6 +88,10 @@ pub struct SigningAuthority {
     loading: Mutex<()>,
     /// When used proofs were last deleted, in Unix seconds.
     swept_at: Cell<u64>,
+    /// The last list of what is revoked.
+    published: RefCell<Option<Rc<revocation::Published>>>,
+    /// Moves with all that may have to be in that list.
+    revision: Cell<u64>,
 }
 
 impl DurableObject for SigningAuthority {
@@ -94,6 +102,8 @@ impl DurableObject for SigningAuthority {
             loaded: RefCell::default(),
             loading: Mutex::default(),
             swept_at: Cell::new(0),
+            published: RefCell::default(),
+            revision: Cell::new(0),
         }
     }
 
@@ -175,9 +185,16 @@ impl SigningAuthority {
                 let changed: Boxed<'_, KeyChanged> = Box::pin(self.rotate(&rotation));
                 Ok(Reply::Rotated(changed.await?))
             }
+            Command::Revocations(form) => {
+                let list: Boxed<'_, _> = Box::pin(self.revocations(form));
+                Ok(Reply::Revocations(list.await?))
+            }
             Command::Admin(command) => {
-                let reply = admin::answer(&loaded.people, &self.db, &command, loaded.epoch)?;
-                Ok(Reply::Admin(reply))
+                let reply = admin::answer(&loaded.people, &self.db, &command, loaded.epoch);
+                if command.is_change() {
+                    self.revise();
+                }
+                Ok(Reply::Admin(reply?))
             }
         }
     }
@@ -264,6 +281,7 @@ impl SigningAuthority {
         if now >= swept_at.saturating_add(SWEEP_SECS) || now < swept_at {
             let is_done = self.db.transact(|db| {
                 people::forget(db, now)?;
+                revocation::forget(db, now)?;
                 forget(db, now)
             })?;
             // What is left is for the next second: it must keep up with what is issued.
@@ -340,6 +358,7 @@ impl SigningAuthority {
         let bundle = bundle.map(stored);
         Ok(Loaded {
             issuer: Issuer::new(&config.authority_url.host(), &public_key),
+            url: config.authority_url.to_string(),
             epoch: current.epoch,
             key_id: public_key.key_id().to_string(),
             key: SigningKey::import(&seed).await?,

@@ -22,16 +22,24 @@ const known = new Map();
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
-let room = new Uint8Array(4096);
-let view = new DataView(room.buffer);
+const USUAL = 4096;
+/** What a long list took is given back. */
+const LARGE = 1 << 20;
+let room;
+let view;
 let end = 0;
-
-export const isKnown = (place) => known.has(place);
+makeRoom(USUAL);
 
 export const learn = (place, statement) => void known.set(place, statement);
 
-/** @see ask */
-export const askKnown = (sql, place, packed, tell) => ask(sql, known.get(place), packed, tell);
+/**
+ * The same as `ask`, of a statement that was learned; nothing if it wasn't.
+ * @returns {Uint8Array | undefined}
+ */
+export function askKnown(sql, place, packed, tell) {
+  const statement = known.get(place);
+  return statement && ask(sql, statement, packed, tell);
+}
 
 /**
  * Runs a statement.
@@ -44,6 +52,7 @@ export const askKnown = (sql, place, packed, tell) => ask(sql, known.get(place),
  */
 export function ask(sql, statement, packed, tell) {
   const cursor = sql.exec(statement, ...unpack(packed));
+  if (room.length > LARGE) makeRoom(USUAL);
   end = 0;
   if (tell === ROWS) {
     for (const row of cursor.raw()) {
@@ -123,8 +132,12 @@ function encode(text, at) {
 
 function reserve(bytes) {
   if (end + bytes <= room.length) return;
-  const larger = new Uint8Array(2 * (end + bytes));
-  larger.set(room.subarray(0, end));
-  room = larger;
+  const before = room;
+  makeRoom(2 * (end + bytes));
+  room.set(before.subarray(0, end));
+}
+
+function makeRoom(bytes) {
+  room = new Uint8Array(bytes);
   view = new DataView(room.buffer);
 }

@@ -6,11 +6,14 @@ use worker::{SqlStorageValue, State};
 
 #[wasm_bindgen(module = "/src/sql.mjs")]
 extern "C" {
-    #[wasm_bindgen(js_name = isKnown)]
-    fn is_known(place: f64) -> bool;
     fn learn(place: f64, statement: &str);
     #[wasm_bindgen(js_name = askKnown, catch)]
-    fn ask_known(sql: &JsValue, place: f64, packed: &[u8], tell: u8) -> Result<Vec<u8>, JsValue>;
+    fn ask_known(
+        sql: &JsValue,
+        place: f64,
+        packed: &[u8],
+        tell: u8,
+    ) -> Result<Option<Vec<u8>>, JsValue>;
     #[wasm_bindgen(js_name = ask, catch)]
     fn ask_new(sql: &JsValue, statement: &str, packed: &[u8], tell: u8)
     -> Result<Vec<u8>, JsValue>;
@@ -313,13 +316,14 @@ impl Database {
     fn tell(&self, statement: Statement<'_>, arguments: &[u8], tell: u8) -> Result<Vec<u8>, Fault> {
         let told = match statement {
             Statement::Made(text) => ask_new(&self.sql, text, arguments, tell),
-            Statement::Known(text) => {
-                let place = place(text);
-                if !is_known(place) {
-                    learn(place, text);
+            Statement::Known(text) => match ask_known(&self.sql, place(text), arguments, tell) {
+                Ok(Some(told)) => Ok(told),
+                Ok(None) => {
+                    learn(place(text), text);
+                    ask_new(&self.sql, text, arguments, tell)
                 }
-                ask_known(&self.sql, place, arguments, tell)
-            }
+                Err(error) => Err(error),
+            },
         };
         told.map_err(|error| Fault::Internal(format!("SQL: {error:?}")))
     }

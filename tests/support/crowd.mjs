@@ -28,7 +28,7 @@ export function addCrowd(stateDir, { people, lines, credentials, invites }) {
       SELECT ${ID("i")}, 'human', CASE i % 3 WHEN 0 THEN 'user' ELSE 'Person ' || i END, ${now - 10_000_000} + i, NULL, CASE WHEN i % 50 = 0 THEN ${now} END FROM n;
     ${numbers(people)} INSERT INTO authenticators SELECT ${ID("i")}, ${ID("i")}, 'passkey', 'localhost', 'c' || i, 'passkey', ${now - 10_000_000} + i, NULL FROM n;
     ${numbers(people)} INSERT INTO grants SELECT ${ID("i")}, 'bridgeCert', NULL, ${now}, NULL FROM n;
-    INSERT INTO grants SELECT principal, 'authorityManage', NULL, ${now}, NULL FROM grants WHERE substr(principal, 6, 3) = '3e8';
+    INSERT OR IGNORE INTO grants SELECT principal, 'authorityManage', NULL, ${now}, NULL FROM grants WHERE substr(principal, 6, 3) = '3e8';
     ${numbers(people)} INSERT INTO sessions SELECT randomblob(32), ${ID("i")}, ${ID("i")}, ${ID("i")}, 'passkey', '192.0.2.1', ${now} - i % 80000, ${now} - i % 57600, ${now} - 1000 FROM n;
     ${numbers(invites)} INSERT INTO invites SELECT ${ID("i")}, randomblob(32), ${ID(`1 + i % ${people}`)}, '["bridgeCert"]', ${now} - i, ${now} + 3600 - i, NULL, NULL FROM n;
     ${numbers(credentials)} INSERT INTO credentials

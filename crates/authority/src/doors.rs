@@ -8,6 +8,7 @@
 pub mod claims;
 pub mod issuer;
 pub mod oidc;
+pub mod presets;
 pub mod x509;
 
 use serde::{Deserialize, Serialize};

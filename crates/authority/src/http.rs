@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::people::session::Presented;
 
 pub use openapi::document as openapi;
+pub(crate) use pages::tagged;
 pub use pages::{MANIFEST, Manifest, OPENAPI, Page, page, problem_page, redirect};
 pub use problem::{Problem, errors_markdown, problem};
 pub use route::{

@@ -23,6 +23,7 @@ pub mod people;
 pub mod policy;
 pub mod possession;
 pub mod protocol;
+pub mod revocation;
 pub mod rotation;
 pub mod sealing;
 pub mod state;

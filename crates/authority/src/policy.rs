@@ -34,6 +34,12 @@ impl PatternList {
         Self(patterns.into_iter().map(pattern).collect())
     }
 
+    /// Whether nothing but the texts themselves match.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        !self.0.iter().any(|pattern| pattern.text.contains('*'))
+    }
+
     /// Reads a comma-separated list; blanks around entries and empty entries are dropped.
     #[must_use]
     pub fn parse(csv: &str) -> Self {

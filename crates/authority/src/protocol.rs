@@ -12,12 +12,13 @@ use crate::people::bootstrap::FirstBoot;
 use crate::people::command as people;
 use crate::people::mint::Mint;
 use crate::people::{Scope, Scopes, admin};
+use crate::revocation::{Document, Form};
 use crate::rotation::{KeyChanged, Rotation};
 use crate::state::Archive;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub enum Command {
     Archive,
     /// The revocation bundle.
     Bundle,
+    /// The list of what is revoked.
+    Revocations(Form),
     /// About people.
     People(Box<people::Command>),
     /// Issue to the holder of a session.
@@ -47,6 +50,8 @@ pub enum Reply {
     Archive(Archive),
     /// The revocation bundle, as it is to be sent.
     Bundle(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// The list of what is revoked.
+    Revocations(Document),
     /// No.
     Refused(Refusal),
     /// About people.
@@ -254,10 +259,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [5, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [6, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [5, 3, 0]
+            [6, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -266,15 +271,15 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x05\x01i\x01k\x00"
+            b"\x06\x01i\x01k\x00"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[4, 1], &[5], &[5, 99], &[5, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[5, 1], &[6], &[6, 99], &[6, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[5, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[6, 1]), Ok(Command::Archive));
     }
 }

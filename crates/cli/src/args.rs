@@ -64,8 +64,8 @@ pub(crate) struct Enroll {
     pub(crate) json: bool,
 }
 
-/// The certificate must chain to the CA, be valid now, and be of the epoch of a revocation bundle that
-/// is at most 300 seconds old.
+/// The certificate must chain to the CA, be valid now, be of the epoch of a revocation bundle that is at most
+/// 300 seconds old, and not be in a list of what is revoked that still counts.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Verify {
@@ -81,16 +81,22 @@ pub(crate) struct Verify {
     /// The revocation bundle (JSON) [default: fetched from --authority]
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: Option<PathBuf>,
-    /// Does without a bundle: says nothing about revocation
-    #[arg(long, conflicts_with_all = ["bundle", "state"])]
+    /// Does without a bundle and a list: says nothing about revocation
+    #[arg(long, conflicts_with_all = ["bundle", "state", "revocations", "no_revocations"])]
     pub(crate) no_bundle: bool,
+    /// The list of what is revoked (JWT) [default: fetched from --authority]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) revocations: Option<PathBuf>,
+    /// Does without a list: only a new epoch revokes anything
+    #[arg(long, conflicts_with = "revocations")]
+    pub(crate) no_revocations: bool,
     /// Fetches nothing
     #[arg(long, conflicts_with = "authority", requires = "ca")]
     pub(crate) offline: bool,
     /// Judges as of this time: 2026-11-21T21:06:06Z, or Unix seconds [default: now]
     #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
     pub(crate) at: Option<u64>,
-    /// Remembers the highest bundle number here, and refuses bundles that are older
+    /// Remembers the highest numbers of bundle and list here, and refuses those that are older
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
     /// Prints one JSON object
@@ -121,6 +127,8 @@ mod tests {
             "notme verify x --offline",
             "notme verify x --offline --authority https://a.example --ca c",
             "notme verify x --ca c --bundle b --no-bundle",
+            "notme verify x --ca c --revocations r --no-revocations",
+            "notme verify x --ca c --revocations r --no-bundle",
             "notme verify x --ca c --at yesterday",
         ] {
             assert!(
@@ -128,7 +136,7 @@ mod tests {
                 "{line}"
             );
         }
-        let good = "notme verify x --offline --ca c --bundle b --state s --at 5";
+        let good = "notme verify x --offline --ca c --bundle b --revocations r --state s --at 5";
         assert!(Arguments::try_parse_from(good.split(' ')).is_ok());
     }
 }

@@ -51,6 +51,12 @@ impl<'a> Authority<'a> {
         })
     }
 
+    /// What it calls itself.
+    pub(crate) fn name(&self) -> &str {
+        let issuer = self.document.get("issuer").and_then(Value::as_str);
+        issuer.unwrap_or_default()
+    }
+
     /// The audience of tokens for it, if it says so.
     pub(crate) fn audience(&self) -> Option<&str> {
         self.document
@@ -68,6 +74,20 @@ impl<'a> Authority<'a> {
     pub(crate) fn bundle(&self) -> Result<Vec<u8>, Failure> {
         let url = self.endpoint("revocation_bundle_endpoint")?;
         fetch(self.client, &url, "its revocation bundle")
+    }
+
+    /// The list of what is revoked that it serves.
+    pub(crate) fn revocations(&self) -> Result<Vec<u8>, Failure> {
+        const MEMBER: &str = "revocations_endpoint";
+        if self.document.get(MEMBER).is_none() {
+            return Err(Failure::refused(
+                "revocations_unavailable",
+                "the authority publishes no list of what is revoked: --no-revocations does without, and then \
+                 only a new epoch revokes anything",
+            ));
+        }
+        let url = self.endpoint(MEMBER)?;
+        fetch(self.client, &url, "its list of what is revoked")
     }
 
     /// The archive of its keys, as JSON, if it says that it has one.

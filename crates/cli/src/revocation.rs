@@ -1,10 +1,14 @@
 //! Revocation bundles: whether one is its authority's and fresh, and what it says of a certificate.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use notme_jose::{Algorithm, CompactJws};
 use notme_keys::native::settle;
 use notme_keys::{SignatureCheck, VerifyingKey};
 use notme_wire::bundle::BundleDocument;
 use notme_wire::identity::{CABundle, KeyEntry};
 use notme_x509::{Leaf, Root};
+use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::time::show;
@@ -13,6 +17,10 @@ use crate::time::show;
 const MAX_AGE: u64 = 300;
 /// How far ahead of ours the authority's clock may be, in seconds.
 const MAX_SKEW: u64 = 60;
+/// `typ` of a list of what is revoked.
+const LIST_TYPE: &str = "notme-revocations+jwt";
+/// How much of a time is the seconds and what comes before: `2026-11-21T21:06:06`.
+const SECONDS: usize = 19;
 
 /// Reads a bundle that `root` signed and that is fresh at `at`.
 pub(crate) fn authentic(json: &[u8], root: &Root, at: u64) -> Result<CABundle, Failure> {
@@ -73,6 +81,115 @@ pub(crate) fn authentic(json: &[u8], root: &Root, at: u64) -> Result<CABundle, F
     Ok(bundle)
 }
 
+/// A list of what is revoked.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) number: u64,
+    epoch: u64,
+    /// Serial numbers, 32 hexadecimal digits each.
+    credentials: BTreeSet<String>,
+    /// Subjects, and the Unix second up to which what was issued to them is revoked.
+    principals: BTreeMap<String, u64>,
+}
+
+/// Reads a list that `root` signed and that counts at `at`; `authority` is whose it has to be, if that is known.
+pub(crate) fn authentic_list(
+    text: &[u8],
+    root: &Root,
+    authority: Option<&str>,
+    at: u64,
+) -> Result<List, Failure> {
+    let bad = |why: &str| {
+        Failure::refused(
+            "revocations_malformed",
+            format!("the list of what is revoked is malformed: {why}"),
+        )
+    };
+    let text = str::from_utf8(text).map_err(|_| bad("not text"))?.trim();
+    let token = CompactJws::parse(text).map_err(|_| bad("not a JWT"))?;
+    if token.header("typ") != Some(LIST_TYPE) || token.has_critical_extensions() {
+        return Err(bad("not a list of what is revoked"));
+    }
+    if token.header("kid") != Some(root.key().key_id().to_string().as_str()) {
+        return Err(Failure::refused(
+            "revocations_unknown_key",
+            "the list of what is revoked is of another key than the CA's: it is another authority's, or the authority \
+             has a new key and the CA must be fetched anew",
+        ));
+    }
+    let check = token.signature_check(VerifyingKey::Ed25519(*root.key()));
+    if token.algorithm() != Some(Algorithm::EdDsa) || !settle(&check).is_verified() {
+        return Err(Failure::refused(
+            "revocations_signature",
+            "the list of what is revoked is not signed by the CA",
+        ));
+    }
+    let claims = token.claims();
+    let issuer = claims.get("iss").and_then(Value::as_str);
+    if authority.is_some_and(|authority| issuer != Some(authority)) {
+        return Err(bad("it is another authority's"));
+    }
+    let number = |name: &str| claims.get(name).and_then(Value::as_u64);
+    let required = |name: &str| number(name).ok_or_else(|| bad(name));
+    let (issued_at, expires_at) = (required("iat")?, required("exp")?);
+    if issued_at > at.saturating_add(MAX_SKEW) {
+        let text = format!(
+            "the list of what is revoked is of {}, which is still to come",
+            show(issued_at)
+        );
+        return Err(Failure::refused("revocations_from_future", text));
+    }
+    if at >= expires_at.min(issued_at.saturating_add(MAX_AGE)) {
+        let text = format!(
+            "the list of what is revoked counted until {}",
+            show(expires_at)
+        );
+        return Err(Failure::refused("revocations_stale", text));
+    }
+    let serial = |serial: &Value| serial.as_str().map(str::to_owned);
+    let credentials = claims.get("credentials").and_then(Value::as_array);
+    let credentials = credentials.and_then(|serials| serials.iter().map(serial).collect());
+    let before = |(id, before): (&String, &Value)| Some((id.clone(), before.as_u64()?));
+    let principals = claims.get("principals").and_then(Value::as_object);
+    let principals = principals.and_then(|principals| principals.iter().map(before).collect());
+    Ok(List {
+        number: required("number")?,
+        epoch: required("epoch")?,
+        credentials: credentials.ok_or_else(|| bad("credentials"))?,
+        principals: principals.ok_or_else(|| bad("principals"))?,
+    })
+}
+
+/// Whether a list has nothing against a leaf.
+pub(crate) fn not_listed(leaf: &Leaf, list: &List) -> Result<(), Failure> {
+    let revoked = |why: &str| {
+        Err(Failure::refused(
+            "revoked",
+            format!("the certificate is revoked: {why}"),
+        ))
+    };
+    if list.epoch != leaf.epoch {
+        return revoked(&format!(
+            "it is of epoch {}, and the list of epoch {}",
+            leaf.epoch, list.epoch
+        ));
+    }
+    // As DER has it: without leading zeros, or with one before a high bit.
+    let serial = hex::encode(&leaf.serial);
+    let serial = format!("{:0>32}", serial.trim_start_matches('0'));
+    if list.credentials.contains(&serial) {
+        return revoked("its serial number is in the list of what is revoked");
+    }
+    // Both are written alike, to the second: as texts they are in the order of time.
+    let second = |time: &str| time.get(..SECONDS).unwrap_or_default().to_owned();
+    match list.principals.get(&leaf.subject) {
+        Some(before) if second(&leaf.issued_at) <= second(&show(*before)) => {
+            revoked("whom it was issued to is revoked")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether a leaf of `root` is of the epoch that the bundle says it is, and of a key that it names.
 pub(crate) fn of_epoch(leaf: &Leaf, root: &Root, bundle: &CABundle) -> Result<(), Failure> {
     let (ours, current) = (leaf.epoch, bundle.epoch);
@@ -110,6 +227,7 @@ mod tests {
     use ed25519_dalek::{Signer, SigningKey};
     use notme_keys::{Ed25519PublicKey, P256PublicKey, encode_pem};
     use notme_x509::{Issuer, PairProfile, RootProfile, SerialNumber, Validity};
+    use serde_json::json;
 
     use super::*;
     use crate::roots::Roots;
@@ -216,6 +334,109 @@ mod tests {
             let judged = judge(&ca.root(), &ca.leaf(3), &ca.bundle(3, issued_at));
             assert_eq!(judged.as_deref(), code, "{issued_at}");
         }
+    }
+
+    impl Ca {
+        fn list(&self, claims: &Value) -> Vec<u8> {
+            let kid = self.public.key_id().to_string();
+            let header = json!({ "alg": "EdDSA", "kid": kid, "typ": LIST_TYPE });
+            let part = |value: &Value| notme_keys::encode_base64url(value.to_string().as_bytes());
+            let input = format!("{}.{}", part(&header), part(claims));
+            let signature = self.key.sign(input.as_bytes()).to_bytes();
+            format!("{input}.{}", notme_keys::encode_base64url(&signature)).into_bytes()
+        }
+    }
+
+    fn claims() -> Value {
+        json!({
+            "iss": "https://id.example.com", "iat": NOW, "exp": NOW + 300, "epoch": 3, "number": 7,
+            "credentials": [], "principals": {},
+        })
+    }
+
+    /// The code with which a leaf of epoch 3, issued at `NOW`, is refused by a list.
+    fn judge_list(at: u64, change: impl FnOnce(&mut Value)) -> Option<String> {
+        let ca = Ca::new(1);
+        let mut claims = claims();
+        change(&mut claims);
+        let whose = Some("https://id.example.com");
+        let list = authentic_list(&ca.list(&claims), &root_of(&ca), whose, at);
+        let judged = list.and_then(|list| not_listed(&ca.leaf(3), &list));
+        judged.err().map(|failure| failure.code)
+    }
+
+    #[test]
+    fn a_list_counts_until_it_says_and_never_for_longer_than_a_bundle() {
+        let stale = Some("revocations_stale");
+        for (at, code) in [
+            (NOW - 61, Some("revocations_from_future")),
+            (NOW - 60, None),
+            (NOW + 299, None),
+            (NOW + 300, stale),
+        ] {
+            assert_eq!(judge_list(at, |_| ()).as_deref(), code, "{at}");
+        }
+        let long = |claims: &mut Value| claims["exp"] = json!(NOW + 301);
+        assert_eq!(judge_list(NOW + 300, long).as_deref(), stale);
+        let short = |claims: &mut Value| claims["exp"] = json!(NOW + 10);
+        assert_eq!(judge_list(NOW + 10, short).as_deref(), stale);
+    }
+
+    #[test]
+    fn a_list_revokes_by_serial_number_by_whom_and_by_epoch() {
+        let revoked = Some("revoked".to_owned());
+        let serial = "02".repeat(16);
+        let credentials = |serial: &str| {
+            let serials = json!([serial]);
+            judge_list(NOW, move |claims| claims["credentials"] = serials)
+        };
+        assert_eq!(credentials(&serial), revoked);
+        for serial in [[0; 16], [0xf0; 16], [0x0f; 16]] {
+            let ca = Ca::new(1);
+            let mut claims = claims();
+            claims["credentials"] = json!([hex::encode(serial)]);
+            let list = authentic_list(&ca.list(&claims), &root_of(&ca), None, NOW).unwrap();
+            let mut leaf = ca.leaf(3);
+            assert!(not_listed(&leaf, &list).is_ok());
+            let zeros = serial.iter().take_while(|byte| **byte == 0).count();
+            leaf.serial = [&[0], &serial[zeros..]].concat();
+            assert!(not_listed(&leaf, &list).is_err(), "{serial:?}");
+        }
+        assert_eq!(credentials(&"03".repeat(16)), None);
+        let subject = |subject: &str, before: u64| {
+            let principals = json!({ subject: before });
+            judge_list(NOW, move |claims| claims["principals"] = principals)
+        };
+        assert_eq!(subject("repo:acme/app", NOW), revoked);
+        assert_eq!(subject("repo:acme/app", NOW - 1), None, "issued after that");
+        assert_eq!(subject("repo:acme/other", NOW), None);
+        for epoch in [2, 4] {
+            assert_eq!(
+                judge_list(NOW, |claims| claims["epoch"] = json!(epoch)),
+                revoked
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_revokes_nothing_and_vouches_for_nothing() {
+        let malformed = Some("revocations_malformed".to_owned());
+        for name in [
+            "iat",
+            "exp",
+            "epoch",
+            "number",
+            "credentials",
+            "principals",
+            "iss",
+        ] {
+            for value in [json!(null), json!("1"), json!(-1), json!([1])] {
+                let told = judge_list(NOW, |claims| claims[name] = value.clone());
+                assert_eq!(told, malformed, "{name} {value}");
+            }
+        }
+        let other = |claims: &mut Value| claims["iss"] = json!("https://other.example.com");
+        assert_eq!(judge_list(NOW, other), malformed);
     }
 
     #[test]

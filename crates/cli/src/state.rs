@@ -17,16 +17,28 @@ use crate::failure::Failure;
 use crate::files;
 use crate::text::show_path;
 
-/// Highest numbers by the SHA-256 of the root's key. A name wouldn't do: two authorities may have the same,
-/// and one that begins anew counts anew.
+/// Highest numbers by the SHA-256 of the root's key, and what is numbered. A name wouldn't do: two authorities may have
+/// the same, and one that begins anew counts anew.
 type Numbers = BTreeMap<String, u64>;
 
 /// How often another verification is waited for, and how long each time: ten seconds in all.
 const PATIENCE: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What an authority numbers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbered {
+    Bundle,
+    List,
+}
+
 /// Refuses `seqno` if a higher one of this root's key was seen, and remembers it otherwise.
-pub(crate) fn advance(path: &Path, root: &Ed25519PublicKey, seqno: u64) -> Result<(), Failure> {
+pub(crate) fn advance(
+    path: &Path,
+    root: &Ed25519PublicKey,
+    numbered: Numbered,
+    seqno: u64,
+) -> Result<(), Failure> {
     let bad = |why: String| {
         let text = format!("the state {} {why}", show_path(path));
         Failure::local("state", text)
@@ -44,15 +56,21 @@ pub(crate) fn advance(path: &Path, root: &Ed25519PublicKey, seqno: u64) -> Resul
         }
         Err(error) => return Err(unreadable(error)),
     };
-    let line = hex::encode(Sha256::digest(root.to_spki()));
+    let key = hex::encode(Sha256::digest(root.to_spki()));
+    let line = match numbered {
+        Numbered::Bundle => key,
+        Numbered::List => format!("{key} revocations"),
+    };
     let highest = numbers.get(&line).copied();
     if let Some(highest) = highest.filter(|highest| seqno < *highest) {
-        return Err(Failure::refused(
-            "bundle_rollback",
-            format!(
-                "the revocation bundle has number {seqno}, and number {highest} was seen before"
-            ),
-        ));
+        let seen =
+            |what| format!("the {what} has number {seqno}, and number {highest} was seen before");
+        return Err(match numbered {
+            Numbered::Bundle => Failure::refused("bundle_rollback", seen("revocation bundle")),
+            Numbered::List => {
+                Failure::refused("revocations_rollback", seen("list of what is revoked"))
+            }
+        });
     }
     if highest == Some(seqno) {
         return Ok(());
@@ -128,7 +146,9 @@ mod tests {
     fn code(path: &Path, key: u8, seqno: u64) -> Option<String> {
         let key = SigningKey::from_bytes(&[key; 32]).verifying_key();
         let key = Ed25519PublicKey::from_bytes(key.to_bytes()).unwrap();
-        advance(path, &key, seqno).err().map(|failure| failure.code)
+        advance(path, &key, Numbered::Bundle, seqno)
+            .err()
+            .map(|failure| failure.code)
     }
 
     #[test]

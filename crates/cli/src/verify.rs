@@ -12,10 +12,10 @@ use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::files::read;
 use crate::http::Client;
-use crate::revocation::{authentic, of_epoch};
+use crate::revocation::{List, authentic, authentic_list, not_listed, of_epoch};
 use crate::rollover::follow;
 use crate::roots::{Roots, read_leaf};
-use crate::state;
+use crate::state::{Numbered, advance};
 use crate::text::harmless;
 use crate::time::{now, show};
 
@@ -35,16 +35,27 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
              --bundle or --authority, or --no-bundle to do without",
         ));
     }
-    let is_complete = options.ca.is_some() && (options.bundle.is_some() || !needs_bundle);
+    let needs_list = needs_bundle && !options.no_revocations;
+    if needs_list && options.revocations.is_none() && options.authority.is_none() {
+        return Err(Failure::usage(
+            "revocations_missing",
+            "without the list of what is revoked only a new epoch revokes anything: give --revocations or \
+             --authority, or --no-revocations to do without",
+        ));
+    }
+    let is_complete = options.ca.is_some()
+        && (options.bundle.is_some() || !needs_bundle)
+        && (options.revocations.is_some() || !needs_list);
     if is_complete && options.authority.is_some() {
         return Err(Failure::usage(
             "authority_unused",
-            "the authority would be asked for nothing: leave out --authority, or --ca, or --bundle",
+            "the authority would be asked for nothing: leave out --authority, or --ca, or --bundle, or --revocations",
         ));
     }
     let certificate = read(&options.certificate)?;
     let ca = options.ca.as_deref().map(read).transpose()?;
     let bundle = options.bundle.as_deref().map(read).transpose()?;
+    let list = options.revocations.as_deref().map(read).transpose()?;
 
     let client = Client::new();
     let authority = options.authority.as_deref();
@@ -60,6 +71,12 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
     let bundle = match (bundle, &authority) {
         _ if !needs_bundle => None,
         (None, Some(authority)) => Some(authority.bundle()?),
+        (given, _) => given,
+    };
+
+    let list = match (list, &authority) {
+        _ if !needs_list => None,
+        (None, Some(authority)) => Some(authority.revocations()?),
         (given, _) => given,
     };
 
@@ -79,22 +96,34 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
         if let Some(path) = &options.state {
             // Numbers go on over a rollover: who still pins the old key is shown no old bundle of it.
             for key in [&pinned, roots.current().key()] {
-                state::advance(path, key, bundle.seqno)?;
+                advance(path, key, Numbered::Bundle, bundle.seqno)?;
             }
         }
         of_epoch(&leaf, root, bundle)?;
     }
-    Ok(report(&leaf, bundle.as_ref(), at))
+    let whose = authority.as_ref().map(Authority::name);
+    let list = list
+        .map(|text| authentic_list(&text, roots.current(), whose, at))
+        .transpose()?;
+    if let Some(list) = &list {
+        if let Some(path) = &options.state {
+            for key in [&pinned, roots.current().key()] {
+                advance(path, key, Numbered::List, list.number)?;
+            }
+        }
+        not_listed(&leaf, list)?;
+    }
+    Ok(report(&leaf, bundle.as_ref(), list.as_ref(), at))
 }
 
-fn report(leaf: &Leaf, bundle: Option<&CABundle>, at: u64) -> Report {
+fn report(leaf: &Leaf, bundle: Option<&CABundle>, list: Option<&List>, at: u64) -> Report {
     let kind = match leaf.key {
         LeafKey::Mtls(_) => "mtls",
         LeafKey::Signing(_) => "signing",
     };
     let revocation = bundle.map_or_else(
         || json!({ "checked": false }),
-        |bundle| json!({ "checked": true, "epoch": bundle.epoch, "seqno": bundle.seqno, "issued_at": bundle.issued_at }),
+        |bundle| json!({ "checked": true, "epoch": bundle.epoch, "seqno": bundle.seqno, "issued_at": bundle.issued_at, "list": list.map(|list| list.number) }),
     );
     let json: Value = json!({
         "ok": true,
@@ -116,7 +145,16 @@ fn report(leaf: &Leaf, bundle: Option<&CABundle>, at: u64) -> Report {
     let scopes = leaf.scopes.join(" ");
     let revocation = bundle.map_or_else(
         || "not checked".to_owned(),
-        |bundle| format!("not revoked, as of bundle {}", bundle.seqno),
+        |bundle| match list {
+            Some(list) => format!(
+                "not revoked, as of bundle {} and list {}",
+                bundle.seqno, list.number
+            ),
+            None => format!(
+                "of the current epoch, as of bundle {}; no list was looked at",
+                bundle.seqno
+            ),
+        },
     );
     for (name, value) in [
         ("good", kind),

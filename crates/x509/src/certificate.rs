@@ -52,7 +52,7 @@ impl Validity {
     }
 }
 
-/// The DER of a TBSCertificate: what the CA signs.
+/// The DER of a TBSCertificate or a TBSCertList: what the CA signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToBeSigned(Vec<u8>);
 
@@ -63,7 +63,11 @@ impl ToBeSigned {
         &self.0
     }
 
-    /// The DER certificate with `signature`, Ed25519 by the issuer over [`Self::as_bytes`].
+    pub(crate) fn of(writer: Writer) -> Self {
+        Self(writer.into_bytes())
+    }
+
+    /// The DER certificate, or list, with `signature`, Ed25519 by the issuer over [`Self::as_bytes`].
     #[must_use]
     pub fn into_certificate(self, signature: &[u8; 64]) -> Vec<u8> {
         let mut w = Writer::with_capacity(self.0.len() + 84);
@@ -101,12 +105,12 @@ impl Fields<'_> {
             w.raw(self.spki);
             w.element(tag::EXTENSIONS, |w| w.sequence(extensions));
         });
-        ToBeSigned(w.into_bytes())
+        ToBeSigned::of(w)
     }
 }
 
 /// AlgorithmIdentifier of Ed25519, parameters absent (RFC 8410 §3).
-fn ed25519_algorithm(w: &mut Writer) {
+pub(crate) fn ed25519_algorithm(w: &mut Writer) {
     w.sequence(|w| w.oid(&oid::ED25519));
 }
 

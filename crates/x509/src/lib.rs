@@ -1,4 +1,4 @@
-//! The authority's X.509 certificates: the root, and the two leaves of an enrolment pair.
+//! The authority's X.509 certificates (the root, and the two leaves of an enrolment pair), and its revocation list.
 //!
 //! The profile is normative in `docs/certificate-profile.md`; this crate is its only writer and its
 //! strict reader. It follows RFC 5280, RFC 8410 (Ed25519) and RFC 5480 (P-256).
@@ -16,6 +16,7 @@ mod leaf;
 mod name;
 pub mod oid;
 mod read;
+mod revocation_list;
 mod root;
 mod time;
 mod writer;
@@ -24,5 +25,6 @@ pub use certificate::{SerialNumber, ToBeSigned, Validity};
 pub use leaf::{PairProfile, pair_binding};
 pub use name::Name;
 pub use read::{Leaf, LeafKey, ReadError, Root, VerifyError};
+pub use revocation_list::RevocationListProfile;
 pub use root::{Issuer, RootProfile};
 pub use time::rfc3339_millis;

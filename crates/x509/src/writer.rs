@@ -24,6 +24,8 @@ pub(crate) mod tag {
     pub(crate) const URI: u8 = 0x86;
     /// `[0]` constructed: version in a TBSCertificate.
     pub(crate) const VERSION: u8 = 0xa0;
+    /// `[0]` constructed: crlExtensions in a TBSCertList.
+    pub(crate) const LIST_EXTENSIONS: u8 = 0xa0;
     /// `[3]` constructed: extensions in a TBSCertificate.
     pub(crate) const EXTENSIONS: u8 = 0xa3;
 }

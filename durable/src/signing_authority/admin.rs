@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use super::first_id_at;
 use super::people::{People, distrust_sessions, trail};
+use super::revocation::revoke_principal;
 use crate::host::now_millis;
 use crate::sql::Argument::{Bytes, Null, Number, Text};
 use crate::sql::{Argument, Database, Row, internal};
@@ -99,6 +100,7 @@ impl Desk<'_> {
         )?;
         self.db
             .ask("DELETE FROM registrations WHERE principal = ?", &[id])?;
+        revoke_principal(self.db, principal, now)?;
         let credentials = self.count(
             "UPDATE credentials SET revoked_at = ?, revoked_by = ? \
              WHERE principal = ? AND id >= ? AND expires_at > ? AND revoked_at IS NULL RETURNING 1",

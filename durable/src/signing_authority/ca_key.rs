@@ -12,7 +12,7 @@ use worker::SqlStorageValue;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::host::{log, now_millis, random};
-use crate::sql::{Database, integer, internal};
+use crate::sql::{Argument, Database, integer, internal};
 
 /// What the CA key is sealed for.
 const PURPOSE: &str = "ca";
@@ -179,7 +179,7 @@ fn create(db: &Database, config: &Config) -> Result<Zeroizing<[u8; 32]>, Error> 
     };
     let successor = Successor::make(config)?;
     let now = now_millis() / 1000;
-    retire(db, now)?;
+    retire(db, now, None)?;
     successor.install(db, config, place, now, None)?;
     log(
         LogLevel::Info,
@@ -193,11 +193,16 @@ fn create(db: &Database, config: &Config) -> Result<Zeroizing<[u8; 32]>, Error> 
 }
 
 /// Takes the current key out of use, if there is one, and gives its id. Retiring comes with forgetting:
-/// an old key signs nothing any more.
-pub(super) fn retire(db: &Database, now: u64) -> Result<Option<String>, Error> {
-    let statement = "UPDATE signing_keys SET retired_at = ?, private_key = NULL \
+/// an old key signs nothing any more, and so leaves a CRL.
+pub(super) fn retire(
+    db: &Database,
+    now: u64,
+    last_crl: Option<&[u8]>,
+) -> Result<Option<String>, Error> {
+    let statement = "UPDATE signing_keys SET retired_at = ?, private_key = NULL, last_crl = ? \
                      WHERE retired_at IS NULL RETURNING key_id";
-    let retired = db.rows(statement, vec![integer(now)?])?;
+    let last_crl = last_crl.map_or(Argument::Null, Argument::Bytes);
+    let retired = db.ask(statement, &[Argument::Number(now), last_crl])?;
     let id = retired.into_iter().next().map(|mut row| row.text());
     Ok(id.transpose()?)
 }
@@ -228,7 +233,7 @@ impl Successor {
         config: &Config,
         place: Place,
         now: u64,
-        endorsement: Option<Vec<u8>>,
+        endorsement: Option<&[u8]>,
     ) -> Result<(), Error> {
         let key_id = self.public_key.key_id().to_string();
         db.execute(
@@ -241,7 +246,7 @@ impl Successor {
                 SqlStorageValue::Blob(self.public_key.as_bytes().to_vec()),
                 SqlStorageValue::Blob(self.root.clone()),
                 integer(now)?,
-                endorsement.map_or(SqlStorageValue::Null, SqlStorageValue::Blob),
+                endorsement.map_or(SqlStorageValue::Null, |bytes| SqlStorageValue::Blob(bytes.to_vec())),
             ],
         )?;
         store(db, config, place.epoch, &key_id, &self.seed)

@@ -1,7 +1,7 @@
 //! People's rows: principals, passkeys, grants, sessions, and the trail of what was done.
 //!
-//! Each effect is one transaction, with the challenge that it burns and the line in the trail. A
-//! ceremony that fails burns its challenge too, in a transaction of its own.
+//! Each effect is committed with the challenge that it burns and the line in the trail. A ceremony that
+//! fails burns its challenge too, by itself.
 
 mod identities;
 mod invites;
@@ -199,10 +199,7 @@ impl People {
     pub(super) async fn sign_in(&self, db: &Database, shown: &Shown) -> Result<Reply, Error> {
         let (seen, burn) = self.look(db, shown, Ceremony::SignIn, b"").await?;
         let (now, origin) = (seen.now, &shown.origin);
-        db.together(|db| {
-            // Used up whatever comes of it. Then the session: its secret is told to nobody if a later statement
-            // fails, so that what was written until there opens nothing.
-            spend(db, burn)?;
+        let begin = |db: &Database| {
             let authenticator = &seen.found.authenticator;
             let session = begin_session(db, authenticator, shown.session, origin, now)?;
             note_use(db, &seen)?;
@@ -212,12 +209,24 @@ impl People {
             });
             let actor = Some(session.principal.as_str());
             trail(db, now, actor, "session.began", actor, origin, &details)?;
+            Ok(session)
+        };
+        let begun = match shown.current {
             // Another session of this browser's would be forgotten, and go on.
-            if let Some(previous) = shown.current {
+            Some(previous) => burning(db, burn, |db| {
                 sign_out(db, previous, origin, now)?;
-            }
-            Ok(Reply::Session(session))
-        })
+                begin(db)
+            }),
+            None => db.together(|db| {
+                spend(db, burn)?; // whatever comes of it
+                begin(db).inspect_err(|_| {
+                    // Nobody has its secret; it has no line either.
+                    let hash = Argument::Bytes(&shown.session);
+                    let _ = db.run("DELETE FROM sessions WHERE hash = ?", &[hash]);
+                })
+            }),
+        };
+        begun.map(Reply::Session)
     }
 
     /// Goes on with a session whose holder shows one of their passkeys again.

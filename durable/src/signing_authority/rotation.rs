@@ -53,28 +53,43 @@ impl SigningAuthority {
             key_id: successor.public_key.key_id().to_string(),
             previous_key_id: old.key_id.clone(),
         };
-        let archive = self.db.transact(|db| {
-            let session = authorize(db)?;
-            if retire(db, now)?.as_ref() != Some(&old.key_id) {
-                return Err(
-                    internal("another key than the one in memory is the current one").into(),
-                );
+        let archive = loop {
+            let revision = self.revision.get();
+            let last_crl = match rotation.act {
+                Act::BumpEpoch => None,
+                Act::RollOver => Some(self.last_crl(&old, now).await?),
+            };
+            // What was revoked while its last CRL was signed has to be in it.
+            let rotated = self.db.transact(|db| {
+                let session = authorize(db)?;
+                if self.revision.get() != revision {
+                    return Ok(None);
+                }
+                if retire(db, now, last_crl.as_deref())?.as_ref() != Some(&old.key_id) {
+                    return Err(
+                        internal("another key than the one in memory is the current one").into(),
+                    );
+                }
+                successor.install(db, &config, place, now, endorsed.as_deref())?;
+                trail(
+                    db,
+                    now,
+                    Some(session.principal.as_str()),
+                    rotation.act.action(),
+                    Some(&changed.key_id),
+                    &rotation.origin,
+                    &rotation.details(&changed, old.epoch),
+                )?;
+                archive(db).map(Some)
+            })?;
+            if let Some(archive) = rotated {
+                break archive;
             }
-            successor.install(db, &config, place, now, endorsed)?;
-            trail(
-                db,
-                now,
-                Some(session.principal.as_str()),
-                rotation.act.action(),
-                Some(&changed.key_id),
-                &rotation.origin,
-                &rotation.details(&changed, old.epoch),
-            )?;
-            archive(db)
-        })?;
+        };
         // Nothing is awaited from here on, and nothing can fail.
         self.loaded.replace(Some(Rc::new(Loaded {
             issuer: Issuer::new(&config.authority_url.host(), &successor.public_key),
+            url: config.authority_url.to_string(),
             epoch: place.epoch,
             key_id: changed.key_id.clone(),
             key,

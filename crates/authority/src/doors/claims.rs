@@ -71,6 +71,19 @@ impl Rule {
         Ok(Self(wanted))
     }
 
+    /// Whether it says what a claim has to be: an id exactly, for others' ids begin alike; a subject, which is a
+    /// path, may end in whatever is below.
+    #[must_use]
+    pub fn pins(&self, claim: &str) -> bool {
+        let says = |patterns: &PatternList| match claim {
+            "sub" => !patterns.matches(""),
+            _ => patterns.is_exact(),
+        };
+        self.0
+            .iter()
+            .any(|(name, patterns)| name == claim && says(patterns))
+    }
+
     /// The first claim that isn't as it has to be; nothing if all are. Of a claim that is a list one entry will
     /// do, as with groups.
     #[must_use]

@@ -4,6 +4,7 @@ use notme_jose::{Algorithm, JwkSet};
 use serde_json::{Map, Value};
 
 use super::claims::{Claims, Rule, Template};
+use super::presets::{self, Preset};
 use super::x509;
 use crate::people::{Scope, Scopes};
 use crate::url::BaseUrl;
@@ -11,13 +12,14 @@ use crate::url::BaseUrl;
 /// The most rows there may be.
 const MAX_ROWS: usize = 100;
 /// The members of a row.
-const MEMBERS: [&str; 10] = [
+const MEMBERS: [&str; 11] = [
     "algorithms",
     "audience",
     "issuer",
     "jwks",
     "jwks_uri",
     "name",
+    "preset",
     "rules",
     "scopes",
     "subject",
@@ -178,7 +180,14 @@ impl TrustedIssuer {
             let kinds = Kind::ALL.map(Kind::as_str).join(" or ");
             format!("type must be {kinds} or {}", x509::KIND)
         })?;
-        let issuer = required("issuer")?;
+        let preset = text("preset")?.map(presets::find).transpose()?;
+        if preset.is_some() && kind != Kind::Oidc {
+            return Err("has a preset, which is for type oidc".into());
+        }
+        let issuer = match (row.get("issuer"), preset.and_then(|preset| preset.issuer)) {
+            (None, Some(issuer)) => issuer,
+            _ => required("issuer")?,
+        };
         let keys = match (row.get("jwks"), text("jwks_uri")?) {
             (None, None) => {
                 BaseUrl::parse(issuer).map_err(|error| format!("issuer {}", error.0))?;
@@ -194,18 +203,25 @@ impl TrustedIssuer {
             },
             (Some(_), Some(_)) => return Err("has both jwks and jwks_uri".into()),
         };
-        let subject = text("subject")?.unwrap_or_else(|| kind.default_subject());
+        let subject = match (text("subject")?, preset) {
+            (Some(subject), _) => subject,
+            (None, Some(preset)) => preset.subject,
+            (None, None) => kind.default_subject(),
+        };
         let subject = Template::read(subject).map_err(|why| format!("subject {why}"))?;
         Ok(Self {
             kind,
             name: text("name")?.unwrap_or(issuer).to_owned(),
             issuer: issuer.to_owned(),
             audience: required("audience")?.to_owned(),
-            algorithms: algorithms(row.get("algorithms"))?,
+            algorithms: match (row.get("algorithms"), preset) {
+                (None, Some(preset)) => algorithms(Some(&preset.algorithms.into()))?,
+                (given, _) => algorithms(given)?,
+            },
             keys,
             subject,
             scopes: scopes(row.get("scopes"))?,
-            rules: rules(row.get("rules"))?,
+            rules: pinned(rules(row.get("rules"))?, preset)?,
         })
     }
 
@@ -228,6 +244,20 @@ pub(super) fn permit<'a>(rules: &'a [Rule], claims: &Claims) -> Result<(), &'a s
         }
     }
     Err(first.unwrap_or("rules"))
+}
+
+/// Whether every rule looks at one of the claims that a preset says must be pinned, for something in particular.
+fn pinned(rules: Vec<Rule>, preset: Option<&Preset>) -> Result<Vec<Rule>, String> {
+    let pins = preset.map_or(&[][..], |preset| preset.pins);
+    let is_pinned = |rule: &Rule| pins.is_empty() || pins.iter().any(|claim| rule.pins(claim));
+    match rules.iter().position(|rule| !is_pinned(rule)) {
+        None => Ok(rules),
+        Some(at) => Err(format!(
+            "rule {}: must pin {}, which nobody else can be given",
+            at + 1,
+            pins.join(" or ")
+        )),
+    }
 }
 
 fn algorithms(member: Option<&Value>) -> Result<Vec<Algorithm>, String> {

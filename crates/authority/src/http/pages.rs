@@ -175,7 +175,12 @@ impl Manifest {
 }
 
 /// An answer with an entity tag, or none where the caller has what it stands for.
-fn tagged(tag: &str, if_none_match: Option<&str>, media_type: &str, body: Vec<u8>) -> Reply {
+pub(crate) fn tagged(
+    tag: &str,
+    if_none_match: Option<&str>,
+    media_type: &str,
+    body: Vec<u8>,
+) -> Reply {
     let tag = format!("\"{tag}\"");
     // What is on the way may have packed the body, and made the tag a weak one.
     let bare = |one: &str| one.trim().trim_start_matches("W/") == tag;

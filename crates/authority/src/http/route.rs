@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::{Page, RequestHead};
+use crate::revocation::Form;
 
 /// A method that a route may have. `HEAD` comes with `GET`, `OPTIONS` with every path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +93,8 @@ pub enum Operation {
     Asset,
     /// The revocation bundle.
     Bundle,
+    /// The list of what is revoked.
+    Revocations(Form),
     /// Options for registering a passkey.
     BeginRegistration,
     /// Options for signing in.
@@ -409,6 +412,24 @@ pub const ROUTES: &[Route] = &[
         Cache::NoStore,
         "The signed revocation bundle.",
     ),
+    document(
+        "/.well-known/revocations.jwt",
+        Operation::Revocations(Form::Jwt),
+        Cache::Checked,
+        "What is revoked and has not expired, signed.",
+    ),
+    document(
+        "/.well-known/crl.der",
+        Operation::Revocations(Form::Crl),
+        Cache::Checked,
+        "The same as a certificate revocation list of the current key (RFC 5280 §5).",
+    ),
+    document(
+        "/.well-known/crl.pem",
+        Operation::Revocations(Form::CrlPem),
+        Cache::Checked,
+        "The revocation lists of all keys that are trusted, the current one's first.",
+    ),
     Route {
         path: "/cert/gha",
         method: Method::Post,
@@ -428,13 +449,13 @@ pub const ROUTES: &[Route] = &[
         Method::Post,
         "/cert",
         Operation::Cert,
-        "A session, or the operator's code, and two keys in, an enrolment pair out; other proofs later.",
+        "Any proof of who is asking, and two keys in, an enrolment pair out.",
     ),
     session(
         Method::Post,
         "/cert/challenge",
         Operation::BeginPossession,
-        "A challenge for the proofs of possession of `POST /cert`, for the session if there is one.",
+        "A challenge for the proofs of possession of a pair, for the session if there is one.",
     ),
     session(
         Method::Post,

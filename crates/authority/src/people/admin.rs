@@ -55,6 +55,14 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whether something may be otherwise afterwards.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        self.method != Method::Get
+    }
+}
+
 /// Something that is looked at or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {

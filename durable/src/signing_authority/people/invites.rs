@@ -15,7 +15,7 @@ use crate::sql::{Database, integer, internal};
 
 /// An invite, and who made it.
 pub(super) struct Found {
-    id: String,
+    pub(super) id: String,
     pub(super) maker: PrincipalId,
     maker_name: String,
     pub(super) terms: Invite,

@@ -316,6 +316,7 @@ impl People {
             "admission": admission.as_str(),
             "authenticator": authenticator,
             "display_name": name,
+            "invite": invite.as_ref().map(|invite| &invite.id),
             "scopes": scopes_of(&grants).names(),
         });
         let action = match admission {

@@ -8,6 +8,7 @@ use super::super::{Operation, Route};
 use crate::error::{PolicyRule, TokenError};
 use crate::people::bootstrap::FirstBoot;
 use crate::people::{Scope, Scopes};
+use crate::revocation::Form;
 use crate::{CeremonyError, Echo, Error, Fault, Possession};
 
 /// A chapter of the reference.
@@ -177,6 +178,16 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::RevokeGrant => revoke_grant(),
         Operation::RevokeInvite => revoke_invite(),
         Operation::RollKey => roll_key(),
+        Operation::Revocations(Form::Jwt) => of(Tag::Documents)
+            .details("A JWS in compact serialization (RFC 7515) by the current key, of type `notme-revocations+jwt`: what is revoked and has not expired, and until when that counts. `docs/revocation.md` says how it is checked.")
+            .text("application/jwt", "The list.")
+            .or_known(),
+        Operation::Revocations(Form::Crl) => of(Tag::Documents)
+            .text("application/pkix-crl", "A DER CertificateList.")
+            .or_known(),
+        Operation::Revocations(Form::CrlPem) => of(Tag::Documents)
+            .text("application/x-pem-file", "PEM revocation lists, without a newline at the end.")
+            .or_known(),
         Operation::Roots => of(Tag::Documents)
             .text("application/x-pem-file", "PEM certificates, without a newline at the end."),
         Operation::Service => of(Tag::Service)

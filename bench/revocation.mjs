@@ -1,0 +1,98 @@
+// `node bench/revocation.mjs`: how long it takes from the answer to a revocation until it is refused, by the
+// authority itself and by a verifier that asks for the list as often as discovery says. Takes two minutes, for
+// it waits as verifiers do; load is 200 requests over that time, to loopback.
+//
+//	node bench/revocation.mjs --quick   20 trials, and a verifier that asks each second
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { X509Certificate } from "node:crypto";
+import { build } from "../tools/build.mjs";
+import { isMain, main, say, stopOnSignals } from "../tools/lib/console.mjs";
+import { setup } from "../tools/setup.mjs";
+import { ES256, Passkey } from "../tests/support/authenticator.mjs";
+import { Browser, CODE } from "../tests/support/browser.mjs";
+import { Keys } from "../tests/support/client.mjs";
+import { Verifier } from "../tests/support/revocations.mjs";
+import { judge, quantile, startOurs } from "./lib.mjs";
+
+const QUICK = process.argv.includes("--quick");
+const TRIALS = QUICK ? 20 : 200;
+/** Revocations are spread over so many polls. */
+const POLLS = 3;
+
+async function bench() {
+  await build(await setup());
+  const ours = await startOurs({ BOOTSTRAP_CODE: CODE }, "localhost");
+  const discovery = await (await fetch(`${ours.url}/.well-known/signet-authority.json`)).json();
+  const interval = (QUICK ? 1 : discovery.revocation_poll_seconds) * 1000;
+  const admin = new Browser(ours);
+  await expect(admin.register(new Passkey(ES256)), 200);
+
+  const mint = async (browser) => {
+    const keys = new Keys();
+    return browser.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) });
+  };
+  // Half of them lose one pair, the other half are turned away.
+  const guests = [];
+  for (let i = 0; i < TRIALS; i++) {
+    const { json } = await expect(admin.post("/invites", { scopes: ["bridgeCert"] }), 200);
+    const browser = new Browser(ours);
+    await expect(browser.register(new Passkey(ES256), { wanted: { invite: json.token, displayName: `Guest ${i}` } }), 200);
+    guests.push(browser);
+  }
+  const verifier = new Verifier(ours);
+  await verifier.poll();
+
+  const waiting = new Set();
+  const heard = [];
+  let isOver = false;
+  const polling = (async () => {
+    while (!isOver || waiting.size) {
+      await verifier.poll();
+      const now = performance.now();
+      for (const one of waiting) {
+        if (!verifier.refusal(one.pem, one.epoch)) continue;
+        heard.push((now - one.at) / 1000);
+        waiting.delete(one);
+      }
+      await sleep(interval);
+    }
+  })();
+  const byAuthority = [];
+  const pause = (POLLS * interval) / TRIALS;
+  for (const [i, guest] of guests.entries()) {
+    const { json } = await expect(mint(guest), 200);
+    const pem = json.certificates.signing;
+    const path = i % 2 ? `/admin/credentials/${new X509Certificate(pem).serialNumber}` : `/admin/principals/${json.principal_id}/disable`;
+    await expect(i % 2 ? admin.call("DELETE", path) : admin.post(path, {}), 200);
+    const at = performance.now();
+    waiting.add({ pem, epoch: json.authority.epoch, at });
+    if (i % 2 === 0) {
+      // The first request after the answer is refused already.
+      await expect(mint(guest), 401);
+      byAuthority.push((performance.now() - at) / 1000);
+    }
+    await sleep(pause * 2 * Math.random());
+  }
+  isOver = true;
+  await polling;
+  await ours.stop();
+  const bound = discovery.max_staleness_seconds;
+  for (const [who, seconds] of [["the authority", byAuthority], ["a verifier", heard]]) {
+    const [p50, p99, most] = [0.5, 0.99, 1].map((share) => quantile(seconds, share).toFixed(3));
+    say(`${who.padEnd(14)} refuses after ${p50} s (p50), ${p99} s (p99), ${most} s (most), in ${seconds.length} trials`);
+  }
+  say(`  the verifier asks every ${interval / 1000} s; the published bound is ${bound} s`);
+  return judge("verifier's p99 in seconds", quantile(heard, 0.99), bound) && heard.length === TRIALS;
+}
+
+async function expect(answering, status) {
+  const answer = await answering;
+  if (answer.status !== status) throw new Error(`${answer.status} instead of ${status}: ${answer.text}`);
+  return answer;
+}
+
+if (isMain(import.meta.url)) {
+  stopOnSignals();
+  await main(async () => ((await bench()) ? 0 : 1));
+}

@@ -1,0 +1,180 @@
+//! The list of what is revoked: made when somebody asks, kept until something is revoked or it grows old.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use notme_authority::people::PrincipalId;
+use notme_authority::revocation::{
+    Document, Form, REFRESH_SECS, Revoked, RevokedPair, signed, to_pem, told_until,
+};
+use notme_authority::state::OVERLAP_SECS;
+use notme_authority::{Error, Fault, MAX_STALENESS_SECS};
+
+use super::{Loaded, SigningAuthority, first_id_at};
+use crate::host::now_millis;
+use crate::sql::Argument::{Number, Text};
+use crate::sql::{Database, internal};
+
+/// The list, in both forms.
+pub(super) struct Published {
+    number: u64,
+    /// The key that signed it.
+    key_id: String,
+    /// When, in Unix seconds.
+    made_at: u64,
+    jwt: String,
+    crl: Vec<u8>,
+}
+
+impl SigningAuthority {
+    /// The list in a form, made anew if something was revoked since, or it is old.
+    pub(super) async fn revocations(&self, form: Form) -> Result<Document, Error> {
+        loop {
+            let loaded = self.loaded().await?;
+            let known = self.published.borrow().clone();
+            let now = now_millis() / 1000;
+            let published = match known.filter(|published| published.stands(&loaded, now)) {
+                Some(published) => published,
+                None => {
+                    let revision = self.revision.get();
+                    let published = Rc::new(self.publish(&loaded, now).await?);
+                    // Something may have been revoked, or the key changed, while it was signed.
+                    let current = self.loaded.borrow().clone();
+                    let is_current = current.is_some_and(|current| Rc::ptr_eq(&current, &loaded));
+                    if !is_current || self.revision.get() != revision {
+                        continue;
+                    }
+                    // Of two that were made at once the later one stays.
+                    let mut last = self.published.borrow_mut();
+                    if last
+                        .as_ref()
+                        .is_none_or(|last| last.number < published.number)
+                    {
+                        *last = Some(Rc::clone(&published));
+                    }
+                    published
+                }
+            };
+            return Ok(Document {
+                number: published.number,
+                body: match form {
+                    Form::Jwt => published.jwt.clone().into_bytes(),
+                    Form::Crl => published.crl.clone(),
+                    Form::CrlPem => self.crls(&published.crl, now)?.into_bytes(),
+                },
+            });
+        }
+    }
+
+    async fn publish(&self, loaded: &Loaded, now: u64) -> Result<Published, Error> {
+        let (revoked, number) = self
+            .db
+            .transact(|db| Ok((read(db, now)?, next_number(db)?)))?;
+        let (epoch, key_id) = (loaded.epoch, &loaded.key_id);
+        let jwt = revoked.to_jwt(&loaded.url, key_id, epoch, number, now);
+        let until = now + MAX_STALENESS_SECS;
+        let crl = revoked.to_crl(&loaded.issuer, number, now, until);
+        let messages = [jwt.as_bytes(), crl.as_bytes()];
+        let [of_jwt, of_crl] = loaded.key.sign_both(messages).await?;
+        Ok(Published {
+            number,
+            key_id: key_id.clone(),
+            made_at: now,
+            jwt: signed(&jwt, &of_jwt),
+            crl: crl.into_certificate(&of_crl),
+        })
+    }
+
+    /// The last CRL of a key that is about to be rolled over, good for as long as the key is trusted. What is
+    /// revoked later isn't in it; what the key signed has expired within the bound for verifiers anyway.
+    pub(super) async fn last_crl(&self, loaded: &Loaded, now: u64) -> Result<Vec<u8>, Error> {
+        let (revoked, number) = self
+            .db
+            .transact(|db| Ok((read(db, now)?, next_number(db)?)))?;
+        let crl = revoked.to_crl(&loaded.issuer, number, now, now + OVERLAP_SECS);
+        let signature = loaded.key.sign(crl.as_bytes()).await?;
+        Ok(crl.into_certificate(&signature))
+    }
+
+    /// The current key's, and those of the keys that are trusted beside it.
+    fn crls(&self, current: &[u8], now: u64) -> Result<String, Error> {
+        let query = "SELECT last_crl FROM signing_keys WHERE last_crl IS NOT NULL AND retired_at >= ? \
+                     AND epoch = (SELECT MAX(epoch) FROM signing_keys) ORDER BY position DESC";
+        let oldest = now.saturating_sub(OVERLAP_SECS);
+        let rows = self.db.ask(query, &[Number(oldest)])?.into_iter();
+        let former = rows
+            .map(|mut row| row.blob())
+            .collect::<Result<Vec<_>, Fault>>()?;
+        let former = former.iter().map(Vec::as_slice);
+        Ok(to_pem(std::iter::once(current).chain(former)))
+    }
+
+    /// Something is revoked: the list says so from now on.
+    pub(super) fn revise(&self) {
+        self.revision.set(self.revision.get().wrapping_add(1));
+        self.published.replace(None);
+    }
+}
+
+impl Published {
+    /// Whether it says all there is to say.
+    fn stands(&self, loaded: &Loaded, now: u64) -> bool {
+        let age = now.checked_sub(self.made_at);
+        self.key_id == loaded.key_id && age.is_some_and(|age| age < REFRESH_SECS)
+    }
+}
+
+/// Revokes whatever was issued to a principal until now.
+pub(super) fn revoke_principal(
+    db: &Database,
+    principal: &PrincipalId,
+    now: u64,
+) -> Result<(), Error> {
+    db.run(
+        "INSERT OR REPLACE INTO revoked VALUES ('principal', ?, ?, ?)",
+        &[
+            Text(principal.as_str()),
+            Number(now),
+            Number(told_until(now)),
+        ],
+    )
+}
+
+/// Deletes what nothing is left of.
+pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
+    db.run("DELETE FROM revoked WHERE told_until < ?", &[Number(now)])
+}
+
+/// All that is revoked and may not have expired, by the clock of a verifier that is behind.
+fn read(db: &Database, now: u64) -> Result<Revoked, Error> {
+    let oldest = now.saturating_sub(told_until(0));
+    let query = "SELECT serial, signing_serial, principal, issued_at, revoked_at FROM credentials \
+                 WHERE revoked_at IS NOT NULL AND id >= ?";
+    let pair = |row: &mut crate::sql::Row| -> Result<RevokedPair, Error> {
+        let mut serial = || row.blob()?.try_into().map_err(internal);
+        let serials = [serial()?, serial()?];
+        let principal = row.optional_text()?.and_then(|id| PrincipalId::parse(&id));
+        Ok(RevokedPair {
+            serials,
+            principal,
+            issued_at: row.integer()?,
+            revoked_at: row.integer()?,
+        })
+    };
+    let mut rows = db.ask(query, &[Number(first_id_at(oldest))])?;
+    let pairs = rows.iter_mut().map(pair).collect::<Result<_, _>>()?;
+    let query = "SELECT subject, before FROM revoked WHERE kind = 'principal' AND told_until >= ?";
+    let mut principals = BTreeMap::new();
+    for mut row in db.ask(query, &[Number(now)])? {
+        principals.insert(super::people::principal(&mut row)?, row.integer()?);
+    }
+    Ok(Revoked { pairs, principals })
+}
+
+fn next_number(db: &Database) -> Result<u64, Error> {
+    let statement = "INSERT INTO revocation_list VALUES (1, 1) \
+                     ON CONFLICT DO UPDATE SET number = number + 1 RETURNING number";
+    let row = db.ask(statement, &[])?.into_iter().next();
+    let mut row = row.ok_or_else(|| internal("a list without a number"))?;
+    Ok(row.integer()?)
+}
