@@ -154,6 +154,7 @@ async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
         mtls_spki: verified.pair.mtls.to_spki().to_vec(),
         signing_spki: verified.pair.signing.to_spki().to_vec(),
         ttl_secs: gha.ttl_secs,
+        until: None,
         claims: Some(verified.claims),
         principal: None,
     };

@@ -3,6 +3,8 @@
 //! The worker takes a response apart and settles its signature; the object knows the challenge again,
 //! decides, and writes. A response that isn't good uses its challenge up.
 
+use std::pin::Pin;
+
 use notme_authority::config::LogLevel;
 use notme_authority::http::Reply;
 use notme_authority::people::ceremony::{self, BeginRegistration, Join, Registration};
@@ -309,7 +311,13 @@ pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
         }
         Proof::Token(kind, token) => {
             let wish = Wished::of(&request, &[]);
-            minted(call, wish, doors::identified(call, request, kind, &token)).await
+            let mint = Box::pin(doors::identified(call, request, kind, &token));
+            minted(call, wish, mint).await
+        }
+        Proof::Chain(shown) => {
+            let wish = Wished::of(&request, &[]);
+            let mint = Box::pin(doors::certified(call, request, &shown));
+            minted(call, wish, mint).await
         }
     }
 }
@@ -362,7 +370,7 @@ async fn held(call: &Call, request: mint::Request, holder: Holder) -> Result<Rep
             Err(error) => Err(told_after_session(call, &holder, error).await),
         }
     };
-    minted(call, wish, mint).await
+    minted(call, wish, Box::pin(mint)).await
 }
 
 /// An error in keys or proofs, unless the session isn't good: that is told first (§8).
@@ -376,10 +384,11 @@ async fn told_after_session(call: &Call, holder: &Holder, error: Error) -> Error
     }
 }
 
+/// The mint is behind a pointer, so that this is compiled once and not for each kind of proof.
 async fn minted(
     call: &Call,
     wish: Wished,
-    mint: impl Future<Output = Result<Mint, Error>>,
+    mint: Pin<Box<dyn Future<Output = Result<Mint, Error>> + '_>>,
 ) -> Result<Reply, Error> {
     let issued = match mint.await {
         Ok(mint) => issued(call, mint).await,

@@ -7,6 +7,7 @@ use std::fmt;
 use notme_webauthn::RelyingParty;
 
 use crate::doors::issuer::TrustedIssuer;
+use crate::doors::x509::TrustedRoots;
 use crate::people::bootstrap::BootstrapCode;
 use crate::policy::PatternList;
 use crate::sealing::{Kek, KekError};
@@ -154,6 +155,8 @@ pub struct Config {
     pub gha: GhaConfig,
     /// The issuers whose tokens let somebody in.
     pub issuers: Vec<TrustedIssuer>,
+    /// The roots whose certificates let somebody in.
+    pub roots: Vec<TrustedRoots>,
     /// Origins that browsers may call from.
     pub cors_origins: Vec<String>,
     /// `id_token_signing_alg_values_supported`.
@@ -243,7 +246,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
         let site_url = self.url("SITE_URL").or_else(|| authority_url.clone());
         let gha = self.gha();
-        let issuers = self.issuers();
+        let (issuers, roots) = self.issuers();
         let cors_origins = self.origins("CORS_ALLOWED_ORIGINS");
         let key_storage = self.key_storage();
         let allow_url_change = self.switch("NOTME_ALLOW_URL_CHANGE");
@@ -264,6 +267,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             site_url: site_url?,
             gha: gha?,
             issuers,
+            roots,
             id_token_algs: csv(&algs),
             key_storage: key_storage?,
             relying_party,
@@ -475,19 +479,19 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         })
     }
 
-    fn issuers(&mut self) -> Vec<TrustedIssuer> {
+    fn issuers(&mut self) -> (Vec<TrustedIssuer>, Vec<TrustedRoots>) {
         let Some(rows) = self.text("TRUSTED_ISSUERS") else {
-            return Vec::new();
+            return Default::default();
         };
-        match TrustedIssuer::read_all(&rows) {
-            Ok(issuers) => issuers,
-            Err(problems) => {
-                for problem in problems {
-                    self.error("TRUSTED_ISSUERS", problem);
-                }
-                Vec::new()
-            }
+        let (issuers, roots) = (
+            TrustedIssuer::read_all(&rows),
+            TrustedRoots::read_all(&rows),
+        );
+        let problems = [issuers.as_ref().err(), roots.as_ref().err()];
+        for problem in problems.into_iter().flatten().flatten() {
+            self.error("TRUSTED_ISSUERS", problem.clone());
         }
+        (issuers.unwrap_or_default(), roots.unwrap_or_default())
     }
 
     /// A list that is set has an entry: one that lost them all (a template with empty parts, say)

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod issuer;
 pub mod oidc;
 pub mod presets;
+pub mod x509;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,4 +34,19 @@ pub struct Identified {
     pub ceiling: Scopes,
     /// The proof's own single-use values; empty where a challenge makes it single.
     pub burns: Vec<Burn>,
+    /// The certificate that was shown, if it was one.
+    pub certificate: Option<ShownCertificate>,
+}
+
+/// What has to be known of a certificate that was shown, since it may be one of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownCertificate {
+    /// DER SubjectPublicKeyInfo of who issued it.
+    #[serde(with = "serde_bytes")]
+    pub issuer_spki: Vec<u8>,
+    /// Its serial number, big endian, without a sign.
+    #[serde(with = "serde_bytes")]
+    pub serial: Vec<u8>,
+    /// When its chain is over, in Unix seconds; what is made of it is over then as well.
+    pub not_after: u64,
 }

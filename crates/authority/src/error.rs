@@ -69,6 +69,10 @@ pub enum Error {
     BodyTimeout,
     /// The body is longer than a stranger may send.
     BodyTooLarge,
+    /// A certificate that is shown, or its chain, isn't good.
+    InvalidCertificate(notme_chain::Refusal),
+    /// What is signed isn't signed by the key of the certificate that is shown.
+    WrongSigner,
     /// A passkey ceremony went wrong.
     Ceremony(CeremonyError),
     /// The passkey belongs to somebody already.

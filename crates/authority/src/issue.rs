@@ -21,6 +21,8 @@ pub struct IssueRequest {
     pub signing_spki: Vec<u8>,
     /// Lifetime of the pair, in seconds.
     pub ttl_secs: u64,
+    /// When it is over in any case, in Unix seconds.
+    pub until: Option<u64>,
     /// What the answer repeats of the proof, as JSON.
     pub claims: Option<String>,
     /// Whose pair it is, where there is a principal.
@@ -108,7 +110,11 @@ impl Prepared {
         let mtls = P256PublicKey::from_spki(&request.mtls_spki).map_err(Error::InvalidKey)?;
         let signing =
             Ed25519PublicKey::from_spki(&request.signing_spki).map_err(Error::InvalidKey)?;
-        let validity = Validity::starting(now_millis / 1000, request.ttl_secs);
+        let now = now_millis / 1000;
+        let left = request
+            .until
+            .map_or(u64::MAX, |until| until.saturating_sub(now));
+        let validity = Validity::starting(now, request.ttl_secs.min(left));
         let profile = PairProfile {
             issuer: authority.issuer,
             subject: &request.evidence.subject,

@@ -37,6 +37,9 @@ pub enum BoundTo<'a> {
 /// What the pre-image with a challenge begins with, so that no other protocol signs the same.
 const LABEL: &[u8] = b"notme-proof-of-possession-v1\0";
 
+/// The same, for the key of a certificate that is shown as a proof.
+const CERTIFICATE_LABEL: &[u8] = b"notme-certificate-proof-v1\0";
+
 impl PairRequest {
     /// Reads the body `{"public_keys":{…},"proofs":{…}}`.
     ///
@@ -97,6 +100,15 @@ impl PairRequest {
                 signature: self.signing_proof.clone(),
             },
         ]
+    }
+
+    /// What the key of a certificate signs that is shown as a proof, in DER: the whole request, and which certificate
+    /// it means.
+    #[must_use]
+    pub fn message_of_certificate(&self, certificate: &[u8], challenge: &[u8; 32]) -> Vec<u8> {
+        let (mtls, signing) = (self.mtls.to_spki(), self.signing.to_spki());
+        let digest = Sha256::digest(certificate);
+        [CERTIFICATE_LABEL, challenge, &digest, &mtls, &signing].concat()
     }
 
     /// Whether the checks were settled well.

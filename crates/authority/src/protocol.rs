@@ -18,7 +18,7 @@ use crate::state::Archive;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +143,8 @@ pub enum Refusal {
     GrantTooLong,
     /// [`Error::InvalidMember`], where only the object can tell.
     InvalidExpiry,
+    /// [`Error::InvalidCertificate`], of one of ours that was taken back.
+    CertificateRevoked,
 }
 
 impl From<Error> for Refusal {
@@ -178,6 +180,7 @@ impl From<Error> for Refusal {
             Error::TooManyKeys(secs) => Self::TooManyKeys(secs),
             Error::GrantTooLong => Self::GrantTooLong,
             Error::InvalidMember("expiresAt") => Self::InvalidExpiry,
+            Error::InvalidCertificate(_) => Self::CertificateRevoked,
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -221,6 +224,7 @@ impl From<Refusal> for Error {
             Refusal::TooManyKeys(secs) => Self::TooManyKeys(secs),
             Refusal::GrantTooLong => Self::GrantTooLong,
             Refusal::InvalidExpiry => Self::InvalidMember("expiresAt"),
+            Refusal::CertificateRevoked => Self::InvalidCertificate(notme_chain::Refusal::Revoked),
         }
     }
 }
@@ -255,10 +259,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [5, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [6, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [5, 4, 0]
+            [6, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -267,15 +271,15 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x05\x01i\x01k\x00"
+            b"\x06\x01i\x01k\x00"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[4, 1], &[5], &[5, 99], &[5, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[5, 1], &[6], &[6, 99], &[6, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[5, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[6, 1]), Ok(Command::Archive));
     }
 }

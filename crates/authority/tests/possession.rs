@@ -9,14 +9,21 @@
 
 use notme_authority::possession::{BoundTo, PairRequest};
 use notme_authority::{Error, Possession};
-use notme_keys::decode_base64url;
+use notme_chain::Certificate;
 use notme_keys::native::settle;
+use notme_keys::{SignatureCheck, decode_base64_any, decode_base64url};
 
 const DOCUMENT: &str = include_str!("../../../docs/people.md");
 
+const DOORS: &str = include_str!("../../../docs/doors.md");
+
 /// The value of a line of the vector.
 fn value(name: &str) -> &'static str {
-    let line = DOCUMENT
+    value_in(DOCUMENT, name)
+}
+
+fn value_in(document: &'static str, name: &str) -> &'static str {
+    let line = document
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name}")).trim()
@@ -60,4 +67,20 @@ fn the_documented_message_is_what_is_signed() {
     for check in request().checks(BoundTo::Challenge(&challenge)) {
         assert_eq!(check.messages, [message.as_slice()]);
     }
+}
+
+#[test]
+fn the_documented_certificate_signs_the_documented_message() {
+    let of = |name| value_in(DOORS, name);
+    let der = decode_base64_any(of("leaf")).unwrap();
+    let message = request().message_of_certificate(&der, &challenge());
+    assert_eq!(hex::encode(&message), of("message"));
+    let check = SignatureCheck {
+        key: Certificate::read(&der).unwrap().key().unwrap(),
+        messages: vec![message],
+        signature: decode_base64url(of("signature")).unwrap(),
+    };
+    assert!(settle(&check).is_verified());
+    let other = request().message_of_certificate(&der, &[0; 32]);
+    assert_ne!(check.messages, [other]);
 }

@@ -3,7 +3,8 @@
 //!
 //! **In scope:** SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) of P-256 (RFC 5480) and Ed25519
 //! (RFC 8410) keys in DER and PEM, RSA keys as issuers publish them (RFC 7517), key ids, what a key
-//! signs to endorse another, signature checks as values, and the encodings that all of these come in.
+//! signs to endorse another, signature checks as values, and the encodings that all of these come in,
+//! strict DER ([`der`]) among them.
 //!
 //! **Out of scope:** private keys, certificates, fetching.
 //!
@@ -13,8 +14,9 @@
 
 mod base64url;
 mod check;
-mod der;
+pub mod der;
 mod ed25519;
+mod encoding;
 mod endorsement;
 pub mod json;
 mod key_id;

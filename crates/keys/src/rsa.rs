@@ -1,7 +1,7 @@
 //! RSA public keys as token issuers publish them (RFC 7518 §6.3).
 
 use crate::Error;
-use crate::der::{BIT_STRING, INTEGER, SEQUENCE, push, take};
+use crate::encoding::{BIT_STRING, INTEGER, SEQUENCE, push, take};
 
 /// Modulus sizes accepted, in bits. Below, factoring is in reach (NIST SP 800-131A); above, one
 /// verification costs a stranger nothing and us much.

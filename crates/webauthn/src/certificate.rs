@@ -1,8 +1,8 @@
 //! Attestation certificates (§8.2.1).
 
 use notme_keys::VerifyingKey;
+use notme_keys::der::{Der, tag};
 
-use crate::der::{Der, tag};
 use crate::{Aaguid, Algorithm, CredentialKey, Error};
 
 /// id-at-countryName, -organizationName, -organizationalUnitName, -commonName (X.520): 2.5.4.6, .10, .11

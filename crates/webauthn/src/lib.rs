@@ -26,7 +26,6 @@ mod authenticator_data;
 mod cbor;
 mod certificate;
 mod client_data;
-mod der;
 mod error;
 mod identifiers;
 mod json;

@@ -1,8 +1,7 @@
 //! Signatures as authenticators make them (§6.5.5), as the checks that the host settles.
 
+use notme_keys::der::ecdsa_signature;
 use notme_keys::{SignatureCheck, VerifyingKey};
-
-use crate::der::{Der, tag};
 
 /// The longest signature there is: RSA with a modulus of 4096 bits.
 pub(crate) const MAX_LEN: usize = 512;
@@ -14,7 +13,7 @@ pub(crate) fn check(
     signature: &[u8],
 ) -> Option<SignatureCheck> {
     let signature = match key {
-        VerifyingKey::Es256(_) => ecdsa_from_der(signature)?.to_vec(),
+        VerifyingKey::Es256(_) => ecdsa_signature(signature)?.to_vec(),
         VerifyingKey::Ed25519(_) | VerifyingKey::Rs256(_) | VerifyingKey::Ps256(_) => {
             signature.to_vec()
         }
@@ -24,20 +23,6 @@ pub(crate) fn check(
         messages: vec![message],
         signature,
     })
-}
-
-/// r ‖ s of a DER Ecdsa-Sig-Value (RFC 3279 §2.2.3) of P-256.
-fn ecdsa_from_der(der: &[u8]) -> Option<[u8; 64]> {
-    let mut numbers = Der::new(Der::only(der, tag::SEQUENCE)?);
-    let (r, s) = (numbers.unsigned()?, numbers.unsigned()?);
-    numbers.end()?;
-    let mut raw = [0; 64];
-    let (left, right) = raw.split_at_mut(32);
-    for (number, into) in [(r, left), (s, right)] {
-        let zeros = into.len().checked_sub(number.len())?;
-        into.split_at_mut(zeros).1.copy_from_slice(number);
-    }
-    Some(raw)
 }
 
 #[cfg(test)]
@@ -78,32 +63,32 @@ mod tests {
             let content = [&[2, len(r)], r, &[2, len(s)], s].concat();
             [&[48, len(&content)], &content[..]].concat()
         };
-        let raw = ecdsa_from_der(&der(&[0, 0x80], &[1])).unwrap();
+        let raw = ecdsa_signature(&der(&[0, 0x80], &[1])).unwrap();
         assert_eq!((raw[30], raw[31], raw[62], raw[63]), (0, 0x80, 0, 1));
-        assert!(ecdsa_from_der(&der(&[&[0], &[0xff; 32][..]].concat(), &[0x7f; 32])).is_some());
+        assert!(ecdsa_signature(&der(&[&[0], &[0xff; 32][..]].concat(), &[0x7f; 32])).is_some());
         for (r, s) in [
             (&[][..], &[1][..]),
             (&[0x80], &[1]),  // negative
             (&[0, 1], &[1]),  // longer than need be
             (&[1; 33], &[1]), // beyond 256 bits
         ] {
-            assert_eq!(ecdsa_from_der(&der(r, s)), None, "{r:?}");
-            assert_eq!(ecdsa_from_der(&der(s, r)), None, "{r:?}");
+            assert_eq!(ecdsa_signature(&der(r, s)), None, "{r:?}");
+            assert_eq!(ecdsa_signature(&der(s, r)), None, "{r:?}");
         }
         let good = der(&[1], &[1]);
-        assert!(ecdsa_from_der(&good).is_some());
-        assert_eq!(ecdsa_from_der(&[&good[..], &[0]].concat()), None);
-        assert_eq!(ecdsa_from_der(&[48, 0x81, 6, 2, 1, 1, 2, 1, 1]), None);
-        assert_eq!(ecdsa_from_der(&[48, 9, 2, 1, 1, 2, 1, 1, 2, 1, 1]), None);
-        assert_eq!(ecdsa_from_der(&[48, 3, 2, 1, 1]), None);
-        assert_eq!(ecdsa_from_der(&[49, 6, 2, 1, 1, 2, 1, 1]), None);
-        assert_eq!(ecdsa_from_der(&[]), None);
+        assert!(ecdsa_signature(&good).is_some());
+        assert_eq!(ecdsa_signature(&[&good[..], &[0]].concat()), None);
+        assert_eq!(ecdsa_signature(&[48, 0x81, 6, 2, 1, 1, 2, 1, 1]), None);
+        assert_eq!(ecdsa_signature(&[48, 9, 2, 1, 1, 2, 1, 1, 2, 1, 1]), None);
+        assert_eq!(ecdsa_signature(&[48, 3, 2, 1, 1]), None);
+        assert_eq!(ecdsa_signature(&[49, 6, 2, 1, 1, 2, 1, 1]), None);
+        assert_eq!(ecdsa_signature(&[]), None);
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = ecdsa_from_der(&bytes);
+            let _ = ecdsa_signature(&bytes);
         }
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::claims::{Claims, Rule, Template};
 use super::presets::{self, Preset};
+use super::x509;
 use crate::people::{Scope, Scopes};
 use crate::url::BaseUrl;
 
@@ -136,6 +137,9 @@ impl TrustedIssuer {
         }
         let (mut read, mut problems) = (Vec::<Self>::new(), Vec::new());
         for (at, row) in rows.iter().enumerate() {
+            if row.as_object().is_some_and(x509::is_row) {
+                continue; // read there
+            }
             let row = row.as_object().ok_or_else(|| "is no object".to_owned());
             match row.and_then(Self::read) {
                 Ok(row) => {
@@ -174,7 +178,7 @@ impl TrustedIssuer {
         let kind = text("type")?.unwrap_or(Kind::Oidc.as_str());
         let kind = Kind::parse(kind).ok_or_else(|| {
             let kinds = Kind::ALL.map(Kind::as_str).join(" or ");
-            format!("type must be {kinds}")
+            format!("type must be {kinds} or {}", x509::KIND)
         })?;
         let preset = text("preset")?.map(presets::find).transpose()?;
         if preset.is_some() && kind != Kind::Oidc {
@@ -226,15 +230,20 @@ impl TrustedIssuer {
     /// # Errors
     /// The claim.
     pub fn permit(&self, claims: &Claims) -> Result<(), &str> {
-        let mut first = None;
-        for rule in &self.rules {
-            match rule.first_mismatch(claims) {
-                None => return Ok(()),
-                Some(claim) => first = first.or(Some(claim)),
-            }
-        }
-        Err(first.unwrap_or("rules"))
+        permit(&self.rules, claims)
     }
+}
+
+/// Whether one of the rules fits; if none does, the claim that stood in the way of the first.
+pub(super) fn permit<'a>(rules: &'a [Rule], claims: &Claims) -> Result<(), &'a str> {
+    let mut first = None;
+    for rule in rules {
+        match rule.first_mismatch(claims) {
+            None => return Ok(()),
+            Some(claim) => first = first.or(Some(claim)),
+        }
+    }
+    Err(first.unwrap_or("rules"))
 }
 
 /// Whether every rule looks at one of the claims that a preset says must be pinned, for something in particular.
@@ -266,7 +275,7 @@ fn algorithms(member: Option<&Value>) -> Result<Vec<Algorithm>, String> {
         })
 }
 
-fn scopes(member: Option<&Value>) -> Result<Scopes, String> {
+pub(super) fn scopes(member: Option<&Value>) -> Result<Scopes, String> {
     let Some(member) = member else {
         return Err("scopes is missing: a list such as [\"bridgeCert\"]".into());
     };
@@ -286,7 +295,7 @@ fn scopes(member: Option<&Value>) -> Result<Scopes, String> {
     }
 }
 
-fn rules(member: Option<&Value>) -> Result<Vec<Rule>, String> {
+pub(super) fn rules(member: Option<&Value>) -> Result<Vec<Rule>, String> {
     let rules = member
         .and_then(Value::as_array)
         .filter(|rules| !rules.is_empty());

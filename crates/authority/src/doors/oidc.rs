@@ -206,6 +206,7 @@ impl Obliged<'_> {
             method: format!("{}:{}", row.kind.as_str(), row.issuer),
             ceiling: row.scopes.clone(),
             burns,
+            certificate: None,
         })
     }
 }

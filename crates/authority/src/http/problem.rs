@@ -1,5 +1,6 @@
 //! What an [`Error`] looks like on the wire: the only place with status codes of failures.
 
+use notme_chain::Refusal;
 use serde_json::{Value, json};
 
 use super::{Reply, RequestHead};
@@ -70,6 +71,12 @@ pub fn problem(error: &Error) -> Problem {
         Error::BodyIncomplete => text(400, "body_incomplete", "the body did not arrive whole"),
         Error::BodyTimeout => text(408, "body_timeout", "the body did not arrive in time"),
         Error::BodyTooLarge => text(413, "body_too_large", "body larger than 64 KiB"),
+        Error::InvalidCertificate(why) => certificate_problem(*why),
+        Error::WrongSigner => text(
+            401,
+            "certificate_possession_failed",
+            "proof.signature is not the certificate's key's over this request",
+        ),
         Error::Ceremony(why) => ceremony_problem(why),
         Error::CredentialKnown => text(
             409,
@@ -238,6 +245,28 @@ fn ceremony_problem(error: &CeremonyError) -> Problem {
     plain(400, why.code(), &format!("{prefix}: {why}"))
 }
 
+fn certificate_problem(why: Refusal) -> Problem {
+    let code = match why {
+        Refusal::Malformed(_) => "malformed_certificate",
+        Refusal::Profile(_) => "bad_certificate",
+        Refusal::UnknownCriticalExtension => "unknown_critical_extension",
+        Refusal::Expired(_) => "certificate_expired",
+        Refusal::NotYetValid(_) => "certificate_not_yet_valid",
+        Refusal::NotCa
+        | Refusal::PathTooLong
+        | Refusal::KeyUsage
+        | Refusal::Purpose
+        | Refusal::NameConstraints => "chain_not_permitted",
+        Refusal::NoPath => "unknown_root",
+        Refusal::UnsupportedAlgorithm => "unsupported_certificate_alg",
+        Refusal::BadSignature => "invalid_chain",
+        Refusal::Revoked => "certificate_revoked",
+        Refusal::RevocationUnknown(_) => "revocation_unknown",
+        Refusal::TooMuch => "chain_too_large",
+    };
+    plain(401, code, &format!("invalid certificate: {why}"))
+}
+
 fn first_boot_problem(state: FirstBoot) -> Problem {
     let code = match state {
         FirstBoot::Armed => "bootstrap_code_required",
@@ -396,6 +425,23 @@ const fn title(status: u16) -> &'static str {
     }
 }
 
+/// One of each code that a certificate may be refused with at a door, where no lists are asked for.
+pub(super) const fn certificates() -> [Refusal; 11] {
+    [
+        Refusal::Malformed("not one DER certificate"),
+        Refusal::Profile("a certificate isn't of version 3"),
+        Refusal::UnknownCriticalExtension,
+        Refusal::Expired(0),
+        Refusal::NotYetValid(0),
+        Refusal::PathTooLong,
+        Refusal::NoPath,
+        Refusal::UnsupportedAlgorithm,
+        Refusal::BadSignature,
+        Refusal::Revoked,
+        Refusal::TooMuch,
+    ]
+}
+
 /// One error of each kind, for documents and tests.
 pub(super) fn examples() -> Vec<Error> {
     let echo = || Echo::new("…");
@@ -440,6 +486,8 @@ pub(super) fn examples() -> Vec<Error> {
     ];
     examples.extend(token.map(Error::InvalidToken));
     examples.extend(rules.map(Error::NotPermitted));
+    examples.extend(certificates().map(Error::InvalidCertificate));
+    examples.push(Error::WrongSigner);
     examples.extend([
         Error::MissingTokenId,
         Error::MissingToken,

@@ -10,6 +10,7 @@ use super::command::{Origin, SessionFacts};
 use super::{DEFAULT_NAME, PrincipalId, Scope, Scopes};
 use crate::doors::Identified;
 use crate::doors::issuer::Kind;
+use crate::doors::x509::{self, Shown};
 use crate::issue::IssueRequest;
 use crate::possession::{BoundTo, PairRequest};
 use crate::{Burn, Echo, Error, Evidence};
@@ -30,6 +31,8 @@ pub enum Proof {
     Code([u8; 32], String),
     /// A token of an issuer that is trusted.
     Token(Kind, String),
+    /// A chain of certificates to a root that is pinned.
+    Chain(Shown),
 }
 
 /// A request for a pair, whose proofs of possession nobody has checked yet.
@@ -106,6 +109,17 @@ impl Holder {
         }
     }
 
+    /// When the proof is over, in Unix seconds, where the pair is over with it.
+    fn until(&self) -> Option<u64> {
+        match self {
+            Self::Session(_) | Self::First { .. } => None,
+            Self::Identified(newcomer) => {
+                let certificate = newcomer.identified.certificate.as_ref();
+                certificate.map(|certificate| certificate.not_after)
+            }
+        }
+    }
+
     /// The single-use values of the proof itself.
     #[must_use]
     pub fn burns(&self) -> &[Burn] {
@@ -118,7 +132,7 @@ impl Holder {
 
 impl Request {
     /// Reads `{proof: {type: "session"} | {type: "bootstrap", code, displayName?} | {type: "oidc" |
-    /// "kubernetes", token}, credential?: "certificate", scopes?, challenge?, public_keys, proofs}`. A
+    /// "kubernetes", token} | {type: "x509", chain, signature}, credential?: "certificate", scopes?, challenge?, public_keys, proofs}`. A
     /// token is what asks for one (`credential: "token"`), never what lacks keys.
     ///
     /// `access` is the value of `Cf-Access-Jwt-Assertion`, which does for the token of an `access` proof.
@@ -133,9 +147,8 @@ impl Request {
             Some("session") => Proof::Session,
             Some("bootstrap") => code(&json)?,
             None | Some("") => return Err(Error::MissingProofType),
-            Some("github_pat" | "mtls" | "x509") => {
-                return Err(Error::NotImplemented);
-            }
+            Some(x509::KIND) => Proof::Chain(Shown::parse(json.get("proof"))?),
+            Some("github_pat" | "mtls") => return Err(Error::NotImplemented),
             Some(other) => match Kind::parse(other) {
                 Some(kind) => {
                     Proof::Token(kind, token(&json, access.filter(|_| kind == Kind::Access))?)
@@ -183,6 +196,16 @@ impl Request {
             cookie: Some(cookie.to_owned()),
             pair: Ok(PairRequest::parse(body)?),
         })
+    }
+
+    /// What the key has to have signed of the certificate that is shown.
+    ///
+    /// # Errors
+    /// [`Error::ChallengeRequired`], since a chain can be shown again, and those of the keys and proofs.
+    pub fn message_of_certificate(&self, certificate: &[u8]) -> Result<Vec<u8>, Error> {
+        let challenge = self.challenge.as_ref().ok_or(Error::ChallengeRequired)?;
+        let pair = self.pair.as_ref().map_err(Clone::clone)?;
+        Ok(pair.message_of_certificate(certificate, challenge))
     }
 
     /// What must hold for the caller to hold both keys.
@@ -313,6 +336,7 @@ impl Mint {
             mtls_spki: self.mtls_spki.clone(),
             signing_spki: self.signing_spki.clone(),
             ttl_secs: TTL_SECS,
+            until: self.holder.until(),
             claims: None,
             principal: Some(principal.clone()),
         })
@@ -398,7 +422,11 @@ mod tests {
                 r#"{"proof":{"type":"x"}}"#,
                 Error::UnknownProofType(Echo::new("x")),
             ),
-            (r#"{"proof":{"type":"x509"}}"#, Error::NotImplemented),
+            (r#"{"proof":{"type":"mtls"}}"#, Error::NotImplemented),
+            (
+                r#"{"proof":{"type":"x509"}}"#,
+                Error::InvalidMember("proof.chain"),
+            ),
             (r#"{"proof":{"type":"oidc"}}"#, Error::MissingToken),
             (
                 r#"{"proof":{"type":"oidc","token":7}}"#,

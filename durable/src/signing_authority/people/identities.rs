@@ -3,15 +3,17 @@
 use notme_authority::Error;
 use notme_authority::people::mint::Newcomer;
 use notme_authority::people::session::SEEN_GRAIN_SECS;
-use notme_authority::people::{PrincipalId, Scopes};
-use serde_json::json;
+use notme_authority::people::{PrincipalId, Scope, Scopes};
+use notme_chain::Refusal;
+use notme_keys::Ed25519PublicKey;
+use serde_json::{Value, json};
 
 use super::invites::scopes_of;
 use super::registration::{Sort, insert_principal};
 use super::{grants, principal, trail};
 use crate::host::random;
-use crate::sql::Argument::{Number, Text};
-use crate::sql::{Database, Row};
+use crate::sql::Argument::{Bytes, Number, Text};
+use crate::sql::{Database, Row, internal};
 
 /// The principal that an identity leads to, and what it may do at this moment; for one that nobody has seen yet,
 /// who it will be, and what its row grants it.
@@ -23,10 +25,25 @@ pub(super) fn known(
     newcomer: &Newcomer,
     now: u64,
 ) -> Result<(PrincipalId, Scopes), Error> {
+    let ours = ours(db, newcomer)?;
+    let most = |scopes: Scopes| match &ours {
+        Some(ours) => scopes.narrowed_to(&ours.scopes),
+        None => scopes,
+    };
+    if let Some(Ours {
+        owner: Some((owner, is_turned_away)),
+        ..
+    }) = &ours
+    {
+        if *is_turned_away {
+            return Err(Error::TurnedAway);
+        }
+        return Ok((owner.clone(), most(scopes_of(&grants(db, owner, now)?))));
+    }
     let Some(mut row) = find(db, newcomer)? else {
         return Ok((
             newcomer.principal.clone(),
-            newcomer.identified.ceiling.clone(),
+            most(newcomer.identified.ceiling.clone()),
         ));
     };
     let owner = principal(&mut row)?;
@@ -34,13 +51,73 @@ pub(super) fn known(
         return Err(Error::TurnedAway);
     }
     let granted = scopes_of(&grants(db, &owner, now)?);
-    Ok((owner, granted))
+    Ok((owner, most(granted)))
+}
+
+/// What is known of a credential of ours that is shown.
+struct Ours {
+    /// Whose it is, and whether they were turned away; nobody's, if it was issued to a job.
+    owner: Option<(PrincipalId, bool)>,
+    /// What it may be used for, which is the most that comes of it.
+    scopes: Scopes,
+}
+
+/// The credential that is shown, if this authority issued it.
+///
+/// # Errors
+/// [`Error::InvalidCertificate`] if it was taken back, with its epoch or by itself, or is not known any more.
+fn ours(db: &Database, newcomer: &Newcomer) -> Result<Option<Ours>, Error> {
+    let revoked = || Error::InvalidCertificate(Refusal::Revoked);
+    let Some(shown) = &newcomer.identified.certificate else {
+        return Ok(None);
+    };
+    let Ok(key) = Ed25519PublicKey::from_spki(&shown.issuer_spki) else {
+        return Ok(None);
+    };
+    let query = "SELECT epoch = (SELECT MAX(epoch) FROM signing_keys) FROM signing_keys WHERE public_key = ?";
+    let Some(mut row) = db.ask(query, &[Bytes(key.as_bytes())])?.into_iter().next() else {
+        return Ok(None);
+    };
+    // A serial number has no zeros before it, and what is stored is 16 bytes long.
+    let zeros = 16_usize
+        .checked_sub(shown.serial.len())
+        .ok_or_else(revoked)?;
+    let serial = [&vec![0; zeros], &shown.serial[..]].concat();
+    let query = "SELECT c.scopes, c.principal, p.disabled_at FROM credentials c LEFT JOIN principals p ON p.id = c.principal \
+                 WHERE (c.serial = ?1 OR c.signing_serial = ?1) AND c.revoked_at IS NULL";
+    let is_of_this_epoch = row.integer()? == 1;
+    let mut found = db.ask(query, &[Bytes(&serial)])?.into_iter();
+    let mut row = found
+        .next()
+        .filter(|_| is_of_this_epoch)
+        .ok_or_else(revoked)?;
+    let names: Value = serde_json::from_str(&row.text()?).map_err(internal)?;
+    let scope = |name: &Value| name.as_str().and_then(Scope::parse);
+    let scopes = names
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(scope)
+        .collect();
+    let principal = row.optional_text()?;
+    let is_turned_away = row.optional_integer()?.is_some();
+    let owner = match principal {
+        None => None,
+        Some(id) => Some((
+            PrincipalId::parse(&id).ok_or_else(|| internal("a principal's id"))?,
+            is_turned_away,
+        )),
+    };
+    Ok(Some(Ours { owner, scopes }))
 }
 
 /// Makes a principal of an identity that nobody has seen yet, or notes that it was used. In the transaction that
 /// issues.
 pub(super) fn admit(db: &Database, newcomer: &Newcomer, now: u64) -> Result<(), Error> {
     let identified = &newcomer.identified;
+    if ours(db, newcomer)?.is_some_and(|ours| ours.owner.is_some()) {
+        return Ok(()); // it stands for the way in that it was issued for
+    }
     if let Some(mut row) = find(db, newcomer)? {
         let _ = (principal(&mut row)?, row.optional_integer()?);
         let (id, last_used_at) = (row.text()?, row.optional_integer()?);

@@ -1,0 +1,334 @@
+// The door for certificates, with chains that OpenSSL makes.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { X509Certificate, createHash, createPrivateKey, sign } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { startAuthority } from "./support/authority.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser, CODE } from "./support/browser.mjs";
+import { Keys } from "./support/client.mjs";
+import { missing } from "./support/foreign.mjs";
+
+const LABEL = Buffer.from("notme-certificate-proof-v1\0");
+const SVID = "spiffe://td.example/ns/agents/sa/web";
+const skip = missing("openssl") ?? false;
+
+function refused(answer, status, code) {
+  assert.equal(answer.status, status, answer.text);
+  assert.equal(answer.json?.code, code, answer.text);
+}
+
+/** A folder of keys and certificates. */
+class Authority {
+  folder = mkdtempSync(join(tmpdir(), "notme-x509-"));
+  count = 0;
+
+  openssl = (...args) => execFileSync("openssl", args, { cwd: this.folder, stdio: ["ignore", "pipe", "pipe"] });
+  remove = () => rmSync(this.folder, { recursive: true });
+
+  key(kind = "ec") {
+    const name = `key-${this.count++}.pem`;
+    const how = { ec: ["EC", "ec_paramgen_curve:P-256"], p384: ["EC", "ec_paramgen_curve:P-384"], rsa: ["RSA", "rsa_keygen_bits:2048"], ed25519: ["ED25519"] }[kind];
+    this.openssl("genpkey", "-algorithm", how[0], ...(how[1] ? ["-pkeyopt", how[1]] : []), "-out", name);
+    return name;
+  }
+
+  /** A certificate, by `issuer` or by itself. */
+  certificate({ subject, extensions, issuer, kind, days = 2 }) {
+    const [name, key] = [`cert-${this.count++}`, this.key(kind)];
+    writeFileSync(join(this.folder, `${name}.ext`), `subjectKeyIdentifier=hash\n${issuer ? "authorityKeyIdentifier=keyid:always\n" : ""}${extensions.join("\n")}\n`);
+    this.openssl("req", "-new", "-key", key, "-subj", subject, "-out", `${name}.csr`);
+    const by = issuer ? ["-CA", issuer.file, "-CAkey", issuer.key] : ["-signkey", key];
+    const serial = `0x7${createHash("sha256").update(name).digest("hex").slice(0, 30)}`;
+    this.openssl("x509", "-req", "-in", `${name}.csr`, ...by, "-set_serial", serial, "-days", String(days), "-extfile", `${name}.ext`, "-out", `${name}.pem`);
+    const pem = readFileSync(join(this.folder, `${name}.pem`), "utf8");
+    const secret = createPrivateKey(readFileSync(join(this.folder, key)));
+    return { file: `${name}.pem`, key, pem, secret, der: new X509Certificate(pem).raw };
+  }
+
+  ca = (subject, issuer, { constraint = "", more = [], kind, days } = {}) =>
+    this.certificate({ subject, issuer, kind, days, extensions: [`basicConstraints=critical,CA:TRUE${constraint}`, "keyUsage=critical,keyCertSign,cRLSign", ...more] });
+
+  leaf = (issuer, { uris = [SVID], names = uris.map((uri) => `URI:${uri}`), usage = "digitalSignature", more = [], kind, days, subject = "/O=Acme/OU=agents/CN=web" } = {}) =>
+    this.certificate({
+      subject,
+      issuer,
+      kind,
+      days,
+      extensions: ["basicConstraints=critical,CA:FALSE", `keyUsage=critical,${usage}`, ...(names.length ? [`subjectAltName=${names.join(",")}`] : []), ...more],
+    });
+}
+
+/** What the key of `certificate` signs. */
+const message = (certificate, keys, challenge) => {
+  const spki = (key) => key.publicKey.export({ type: "spki", format: "der" });
+  return Buffer.concat([LABEL, challenge, createHash("sha256").update(certificate.der).digest(), spki(keys.mtls), spki(keys.signing)]);
+};
+
+function signed({ secret }, bytes, dsaEncoding = "ieee-p1363") {
+  const hash = secret.asymmetricKeyType === "ed25519" ? null : "sha256";
+  return sign(hash, bytes, { key: secret, dsaEncoding }).toString("base64url");
+}
+
+async function post({ url }, path, body) {
+  const response = await fetch(url + path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const text = await response.text();
+  return { status: response.status, text, json: JSON.parse(text) };
+}
+
+const challengeOf = async (authority) => Buffer.from((await post(authority, "/cert/challenge", {})).json.challenge, "base64url");
+
+/** Asks for a pair with a chain, its own certificate first. */
+async function enroll(authority, chain, { keys = new Keys(), challenge, proof = {}, ...more } = {}) {
+  const over = challenge ?? (await challengeOf(authority));
+  return post(authority, "/cert", {
+    proof: { type: "x509", chain: chain.map(({ pem }) => pem), signature: signed(chain[0], message(chain[0], keys, over)), ...proof },
+    public_keys: keys.publicKeys,
+    proofs: keys.proofsOver(keys.message(over)),
+    challenge: over.toString("base64url"),
+    ...more,
+  });
+}
+
+const start = (rows, vars = {}) => startAuthority({ vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(rows), ...vars } });
+const row = (root, more = {}) => ({ type: "x509", name: "mesh", roots: root.pem, scopes: ["bridgeCert"], rules: [{ spiffe_trust_domain: "td.example", spiffe_path: "/ns/agents/*" }], ...more });
+
+describe("a certificate under a pinned root", { skip }, () => {
+  let pki;
+  let authority;
+  let root;
+  let middle;
+  let other;
+  before(async () => {
+    pki = new Authority();
+    root = pki.ca("/O=Acme/CN=Root");
+    middle = pki.ca("/O=Acme/CN=Issuing", root, { constraint: ",pathlen:0", more: ["nameConstraints=critical,permitted;URI:td.example"] });
+    other = pki.ca("/O=Acme/CN=Root");
+    const office = pki.ca("/CN=Office");
+    pki.office = office;
+    authority = await start([row(root), row(office, { name: "office", subject: "{o}/{cn}", rules: [{ o: "Acme", ou: ["agents", "people"] }] })]);
+  });
+  after(async () => {
+    await authority?.stop();
+    pki?.remove();
+  });
+
+  test("leads to a principal, which is the same the next time", async () => {
+    const leaf = pki.leaf(middle, { more: ["extendedKeyUsage=serverAuth,clientAuth"] });
+    const first = await enroll(authority, [leaf, middle]);
+    assert.equal(first.status, 200, first.text);
+    const { json } = first;
+    assert.equal(json.identity, `wimse://localhost:${authority.port}/principal/${json.principal_id}`);
+    assert.deepEqual([json.auth_method, json.scopes], ["x509:mesh", ["bridgeCert"]]);
+    const again = await enroll(authority, [pki.leaf(middle), middle]);
+    assert.equal(again.json.principal_id, json.principal_id, "another certificate of the same workload");
+    const another = await enroll(authority, [pki.leaf(middle, { uris: ["spiffe://td.example/ns/agents/sa/db"] }), middle]);
+    assert.equal(another.status, 200, another.text);
+    assert.notEqual(another.json.principal_id, json.principal_id);
+  });
+
+  test("has a key of any kind that is known, and comes in any form", async () => {
+    for (const kind of ["ec", "ed25519", "rsa"]) {
+      const answer = await enroll(authority, [pki.leaf(middle, { kind }), middle]);
+      assert.equal(answer.status, 200, answer.text);
+    }
+    const leaf = pki.leaf(middle);
+    for (const chain of [leaf.pem + middle.pem, [leaf.pem + middle.pem], [leaf.der.toString("base64"), middle.der.toString("base64url")], [leaf.pem, root.pem, middle.pem]]) {
+      const answer = await enroll(authority, [leaf, middle], { proof: { chain } });
+      assert.equal(answer.status, 200, answer.text);
+    }
+    // As `openssl dgst -sha256 -sign` writes it.
+    const [keys, challenge] = [new Keys(), await challengeOf(authority)];
+    const signature = signed(leaf, message(leaf, keys, challenge), "der");
+    assert.equal((await enroll(authority, [leaf, middle], { keys, challenge, proof: { signature } })).status, 200);
+    refused(await enroll(authority, [pki.leaf(middle, { kind: "p384" }), middle]), 401, "unsupported_certificate_alg");
+  });
+
+  test("needs a challenge, which works once, also for 20 at once", async () => {
+    const leaf = pki.leaf(middle);
+    refused(await enroll(authority, [leaf, middle], { challenge: Buffer.alloc(32) }), 400, "bad_challenge");
+    const keys = new Keys();
+    const body = { proof: { type: "x509", chain: leaf.pem + middle.pem, signature: "AAAA" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) };
+    refused(await post(authority, "/cert", body), 400, "challenge_required");
+    const challenge = await challengeOf(authority);
+    const crowd = await Promise.all(Array.from({ length: 20 }, () => enroll(authority, [leaf, middle], { keys, challenge })));
+    assert.equal(crowd.filter(({ status }) => status === 200).length, 1);
+    for (const answer of crowd.filter(({ status }) => status !== 200)) refused(answer, 400, "bad_challenge");
+    refused(await enroll(authority, [leaf, middle], { keys, challenge }), 400, "bad_challenge");
+  });
+
+  test("is shown by whoever has its key, for this request", async () => {
+    const [leaf, twin] = [pki.leaf(middle), pki.leaf(middle)];
+    const keys = new Keys();
+    const forged = async (signature) => {
+      const challenge = await challengeOf(authority);
+      const answer = await enroll(authority, [leaf, middle], { keys, challenge, proof: { signature: signature(challenge) } });
+      refused(answer, 401, "certificate_possession_failed");
+      refused(await enroll(authority, [leaf, middle], { keys, challenge }), 400, "bad_challenge");
+    };
+    const old = await challengeOf(authority);
+    await forged((challenge) => signed(twin, message(leaf, keys, challenge)));
+    await forged((challenge) => signed(leaf, message(twin, keys, challenge)));
+    await forged((challenge) => signed(leaf, message(leaf, new Keys(), challenge)));
+    await forged(() => signed(leaf, message(leaf, keys, old)));
+    await forged((challenge) => signed(leaf, keys.message(challenge)));
+    await forged((challenge) => signed(leaf, challenge));
+    await forged(() => "AAAA");
+    refused(await enroll(authority, [leaf, middle], { proofs: new Keys().proofsOver(Buffer.from("x")) }), 401, "p256_possession_failed");
+  });
+
+  test("is under that root, by a chain that keeps the rules", async () => {
+    const leaf = pki.leaf(middle);
+    const below = pki.ca("/CN=Below", middle);
+    const critical = ["1.2.3.4=critical,ASN1:UTF8String:x"];
+    for (const [chain, code] of [
+      [[leaf], "unknown_root"],
+      [[leaf, other], "unknown_root"],
+      [[pki.leaf(other)], "unknown_root"],
+      [[pki.leaf(below), below, middle], "chain_not_permitted"],
+      [[pki.leaf(middle, { uris: ["spiffe://other.example/ns/agents/sa/web"] }), middle], "chain_not_permitted"],
+      [[pki.leaf(leaf), leaf, middle], "chain_not_permitted"],
+      [[pki.ca("/CN=Own", root)], "chain_not_permitted"],
+      [[pki.leaf(middle, { more: ["extendedKeyUsage=serverAuth"] }), middle], "chain_not_permitted"],
+      [[pki.leaf(middle, { usage: "keyAgreement" }), middle], "chain_not_permitted"],
+      [[pki.leaf(middle, { days: -1 }), middle], "certificate_expired"],
+      [[pki.leaf(middle, { more: critical }), middle], "unknown_critical_extension"],
+      [[leaf, pki.ca("/O=Acme/CN=Issuing", root, { more: critical })], "unknown_root"],
+      [[pki.leaf(middle, { uris: [SVID, "spiffe://td.example/ns/agents/sa/db"] }), middle], "bad_certificate"],
+      [[pki.leaf(middle, { uris: [SVID, "https://td.example/a"] }), middle], "bad_certificate"],
+      [[pki.leaf(middle, { uris: ["spiffe://td.example/ns//web"] }), middle], "bad_certificate"],
+      [[pki.leaf(middle, { more: [`2.5.29.99=ASN1:UTF8String:${"x".repeat(17_000)}`] }), middle], "chain_too_large"],
+    ]) {
+      refused(await enroll(authority, chain), 401, code);
+    }
+    // Signed by somebody else in the CA's name: a bit of its signature is another.
+    const bent = Buffer.from(leaf.der);
+    bent[bent.length - 1] ^= 1;
+    refused(await enroll(authority, [{ ...leaf, der: bent, pem: bent.toString("base64") }, middle]), 401, "invalid_chain");
+    assert.equal((await enroll(authority, [leaf, middle])).status, 200);
+  });
+
+  test("is let in by a rule, and named by what nobody else has", async () => {
+    refused(await enroll(authority, [pki.leaf(middle, { uris: ["spiffe://td.example/ns/other/sa/web"] }), middle]), 403, "claims_not_permitted");
+    refused(await enroll(authority, [pki.leaf(middle, { names: ["DNS:td.example"] }), middle]), 403, "claims_not_permitted");
+    const { office } = pki;
+    const plain = (subject) => pki.leaf(office, { names: ["email:ana@example.com"], subject });
+    const { json, status, text } = await enroll(authority, [plain("/O=Acme/OU=people/CN=Ana")]);
+    assert.equal(status, 200, text);
+    assert.equal(json.auth_method, "x509:office");
+    refused(await enroll(authority, [plain("/O=Acme/OU=guests/CN=Ana")]), 403, "claims_not_permitted");
+    refused(await enroll(authority, [plain("/O=Acme/OU=people/CN=Ana/CN=Bob")]), 401, "invalid_claims");
+    refused(await enroll(authority, [plain("/O=Acme/OU=people")]), 401, "invalid_claims");
+  });
+
+  test("is told what is wrong with it, and loses nothing", async () => {
+    const leaf = pki.leaf(middle);
+    const [keys, challenge] = [new Keys(), await challengeOf(authority)];
+    for (const [proof, status, code] of [
+      [{ chain: undefined }, 400, "invalid_member"],
+      [{ chain: [] }, 400, "invalid_member"],
+      [{ chain: [7] }, 400, "invalid_member"],
+      [{ chain: "no certificate" }, 400, "invalid_member"],
+      [{ chain: Array(11).fill(leaf.pem) }, 400, "invalid_member"],
+      [{ signature: undefined }, 400, "invalid_member"],
+      [{ signature: "!" }, 400, "invalid_member"],
+    ]) {
+      refused(await enroll(authority, [leaf, middle], { keys, challenge, proof }), status, code);
+    }
+    const big = await post(authority, "/cert", { proof: { type: "x509", chain: "A".repeat(70_000), signature: "AAAA" } });
+    refused(big, 413, "body_too_large");
+    assert.equal((await enroll(authority, [leaf, middle], { keys, challenge })).status, 200);
+    refused(await enroll(authority, [leaf, middle], { proof: { chain: ["AAAA"] } }), 401, "malformed_certificate");
+    refused(await enroll(authority, [leaf, middle], { public_keys: undefined }), 400, "missing_public_keys");
+  });
+
+  test("is worth no more than the certificate lasts", async () => {
+    const leaf = pki.leaf(middle);
+    const { json } = await enroll(authority, [leaf, middle]);
+    assert.ok(json.expires_at * 1000 <= Date.parse(new X509Certificate(leaf.pem).validTo));
+  });
+});
+
+describe("a pair of our own", { skip }, () => {
+  let pki;
+  let authority;
+  before(async () => {
+    pki = new Authority();
+    const root = pki.ca("/CN=Root");
+    pki.root = root;
+    authority = await start([row(root, { rules: [{}] })]);
+    const ours = { pem: await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text() };
+    const rows = [row(root, { rules: [{}] }), row(ours, { name: "ours", rules: [{ san_uri: "wimse://*" }] })];
+    await authority.restart({ vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(rows) } });
+  });
+  after(async () => {
+    await authority?.stop();
+    pki?.remove();
+  });
+
+  const shown = (json, keys, name) => {
+    const pem = json.certificates[name];
+    return { pem, der: new X509Certificate(pem).raw, secret: keys[name].privateKey };
+  };
+
+  test("leads to the principal that it names, and ends when it does", async () => {
+    const keys = new Keys();
+    const first = await enroll(authority, [pki.leaf(pki.root)], { keys });
+    assert.equal(first.status, 200, first.text);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    let last = { json: first.json, keys };
+    for (const name of ["mtls", "signing", "mtls"]) {
+      const next = new Keys();
+      const renewed = await enroll(authority, [shown(last.json, last.keys, name)], { keys: next });
+      assert.equal(renewed.status, 200, renewed.text);
+      assert.equal(renewed.json.principal_id, first.json.principal_id);
+      assert.equal(renewed.json.auth_method, "x509:ours");
+      assert.equal(renewed.json.expires_at, first.json.expires_at, "nobody goes on for ever");
+      last = { json: renewed.json, keys: next };
+    }
+  });
+
+  test("is refused once it was taken back, or its epoch is over", async () => {
+    const browser = new Browser(authority);
+    assert.equal((await browser.register(new Passkey(ES256))).status, 200);
+    const pair = async () => {
+      const keys = new Keys();
+      const { json, status, text } = await enroll(authority, [pki.leaf(pki.root, { uris: ["spiffe://td.example/revoked"] })], { keys });
+      assert.equal(status, 200, text);
+      return { json, mtls: shown(json, keys, "mtls"), signing: shown(json, keys, "signing") };
+    };
+    const [gone, away, old] = [await pair(), await pair(), await pair()];
+    const serial = new X509Certificate(gone.mtls.pem).serialNumber;
+    const revoked = await browser.call("DELETE", `/admin/credentials/${serial}`);
+    assert.equal(revoked.status, 200, revoked.text);
+    refused(await enroll(authority, [gone.mtls]), 401, "certificate_revoked");
+    refused(await enroll(authority, [gone.signing]), 401, "certificate_revoked");
+    assert.equal((await enroll(authority, [away.mtls])).status, 200, "another pair of theirs is as good as before");
+    const bumped = await browser.post("/admin/epoch", { reason: "test" });
+    assert.equal(bumped.status, 200, bumped.text);
+    refused(await enroll(authority, [old.mtls]), 401, "certificate_revoked");
+  });
+});
+
+describe("rows of roots that are wrong", { skip }, () => {
+  test("stop the authority, with a sentence for each", async () => {
+    const pki = new Authority();
+    const root = pki.ca("/CN=Root");
+    const leaf = pki.leaf(root);
+    const authority = await startAuthority({
+      expectRefusal: true,
+      vars: { TRUSTED_ISSUERS: JSON.stringify([row(leaf), row(root, { name: undefined }), row(root), row(pki.ca("/CN=Other"))]) },
+    });
+    try {
+      assert.equal((await fetch(`${authority.url}/.well-known/jwks.json`)).status, 503);
+      const logs = authority.logs();
+      for (const problem of [/row 1: roots has one that is no CA's/, /row 2: name is missing/, /row 4: an earlier row of this name has other roots/]) assert.match(logs, problem);
+    } finally {
+      await authority.stop();
+      pki.remove();
+    }
+  });
+});
