@@ -26,6 +26,7 @@ pub mod protocol;
 pub mod rotation;
 pub mod sealing;
 pub mod state;
+pub mod tokens;
 mod url;
 
 pub use error::{CeremonyError, Echo, Error, Fault, PolicyRule, Possession, TokenError};

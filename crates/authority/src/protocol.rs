@@ -14,10 +14,12 @@ use crate::people::mint::Mint;
 use crate::people::{Scope, Scopes, admin};
 use crate::rotation::{KeyChanged, Rotation};
 use crate::state::Archive;
+use crate::tokens::command as tokens;
+use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,8 @@ pub enum Command {
     Rotate(Box<Rotation>),
     /// About what administrators see and take back.
     Admin(Box<admin::Command>),
+    /// About access tokens.
+    Tokens(tokens::Command),
 }
 
 /// What the signing object answers.
@@ -55,6 +59,8 @@ pub enum Reply {
     Rotated(KeyChanged),
     /// What administrators see.
     Admin(admin::Reply),
+    /// About access tokens.
+    Tokens(tokens::Reply),
 }
 
 /// What the object that keeps an issuer's keys can be asked.
@@ -138,6 +144,16 @@ pub enum Refusal {
     GrantTooLong,
     /// [`Error::InvalidMember`], where only the object can tell.
     InvalidExpiry,
+    /// [`Error::InvalidGrant`].
+    InvalidGrant,
+    /// [`Error::AudienceNotAllowed`].
+    AudienceNotAllowed(Vec<String>),
+    /// [`DpopProblem::Missing`].
+    ProofMissing,
+    /// [`DpopProblem::Reused`].
+    ProofReused,
+    /// [`DpopProblem::NonceRequired`].
+    NonceRequired(String),
 }
 
 impl From<Error> for Refusal {
@@ -173,6 +189,11 @@ impl From<Error> for Refusal {
             Error::TooManyKeys(secs) => Self::TooManyKeys(secs),
             Error::GrantTooLong => Self::GrantTooLong,
             Error::InvalidMember("expiresAt") => Self::InvalidExpiry,
+            Error::InvalidGrant => Self::InvalidGrant,
+            Error::AudienceNotAllowed(allowed) => Self::AudienceNotAllowed(allowed),
+            Error::Dpop(DpopProblem::Missing, _) => Self::ProofMissing,
+            Error::Dpop(DpopProblem::Reused, _) => Self::ProofReused,
+            Error::Dpop(DpopProblem::NonceRequired(nonce), _) => Self::NonceRequired(nonce),
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -215,6 +236,11 @@ impl From<Refusal> for Error {
             Refusal::StepUpRequired => Self::StepUpRequired,
             Refusal::TooManyKeys(secs) => Self::TooManyKeys(secs),
             Refusal::GrantTooLong => Self::GrantTooLong,
+            Refusal::InvalidGrant => Self::InvalidGrant,
+            Refusal::AudienceNotAllowed(allowed) => Self::AudienceNotAllowed(allowed),
+            Refusal::ProofMissing => DpopProblem::Missing.into(),
+            Refusal::ProofReused => DpopProblem::Reused.into(),
+            Refusal::NonceRequired(nonce) => DpopProblem::NonceRequired(nonce).into(),
             Refusal::InvalidExpiry => Self::InvalidMember("expiresAt"),
         }
     }
@@ -250,10 +276,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [4, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [5, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [4, 3, 0]
+            [5, 3, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -262,15 +288,15 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x04\x01i\x01k\x00"
+            b"\x05\x01i\x01k\x00"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[3, 1], &[4], &[4, 99], &[4, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[4, 1], &[5], &[5, 99], &[5, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[4, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[5, 1]), Ok(Command::Archive));
     }
 }
