@@ -18,7 +18,7 @@ use notme_jose::Algorithm;
 use serde_json::Value;
 
 use crate::objects::{issuer_key, signing_authority};
-use crate::{Call, admin, keys, pages, people};
+use crate::{Call, admin, keys, pages, people, tokens};
 
 /// An answer that is being made.
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>>;
@@ -38,6 +38,8 @@ pub(crate) fn run<'a>(
     let config = &call.config;
     let parameter = || route.parameters(path).next().unwrap_or_default().to_owned();
     match route.operation {
+        Operation::Authorize => Box::pin(tokens::authorize(call)),
+        Operation::AuthorizeCode => Box::pin(tokens::authorize_code(call, body)),
         Operation::BeginRecovery => Box::pin(people::begin_recovery(call, body)),
         Operation::BeginStepUp => Box::pin(people::begin_step_up(call)),
         Operation::CertPasskey => Box::pin(people::cert_passkey(call, body)),
@@ -75,6 +77,7 @@ pub(crate) fn run<'a>(
         Operation::NotImplemented => done(Err(Error::NotImplemented)),
         Operation::OpenApi => done(Ok(Reply::of_file("application/json", OPENAPI))),
         Operation::Page(page) => Box::pin(pages::page(call, page)),
+        Operation::Redeem => Box::pin(tokens::redeem(call, body)),
         Operation::Register => Box::pin(people::register(call, body)),
         Operation::RollKey => Box::pin(keys::rotate(call, body, Act::RollOver)),
         Operation::Roots => Box::pin(roots(call)),
@@ -101,6 +104,7 @@ pub(crate) fn run<'a>(
         | Operation::ListAudit
         | Operation::ListInvites
         | Operation::RevokeInvite => Box::pin(admin::answer(call, route, path, body)),
+        Operation::Token => Box::pin(tokens::token(call, body)),
         Operation::Version => done(Ok(json(&documents::version(config)))),
     }
 }
@@ -222,6 +226,7 @@ pub(crate) fn unexpected(reply: &protocol::Reply) -> Error {
         protocol::Reply::Refused(_) => "a refusal",
         protocol::Reply::People(_) => "something about people",
         protocol::Reply::Rotated(_) => "a changed key",
+        protocol::Reply::Tokens(_) => "something about tokens",
         protocol::Reply::Admin(_) => "what administrators see",
     };
     Fault::Internal(format!(

@@ -18,6 +18,7 @@ mod pages;
 mod people;
 #[cfg(feature = "panic-probe")]
 mod probe;
+mod tokens;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -145,7 +146,9 @@ async fn handle(call: &Call, method: &str, path: &str) -> Reply {
 }
 
 async fn run(call: &Call, route: &'static Route, path: &str) -> Result<Reply, Error> {
-    if route.session != Session::Unused && !route.is_page(&call.head) {
+    // A form uses no session where it is taken: an application of elsewhere may send it.
+    let is_form = route.body == Body::JsonOrForm && call.head.is_form();
+    if route.session != Session::Unused && !route.is_page(&call.head) && !is_form {
         call.head.permit_page(&call.config)?;
     }
     let body = if route.body == Body::None {

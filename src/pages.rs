@@ -37,6 +37,20 @@ pub(crate) async fn page(call: &Call, page: Page) -> Result<Reply, Error> {
     Ok(http::page(&call.config, page, &template, known.as_deref()))
 }
 
+/// A page with values in it.
+pub(crate) async fn filled(
+    call: &Call,
+    page: Page,
+    values: &[(&str, String)],
+) -> Result<Reply, Error> {
+    let template = read(&call.env, page.file()).await?;
+    let values: Vec<(&str, &str)> = values
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    Ok(http::filled_page(&call.config, page, &template, &values))
+}
+
 /// A page where there is JSON too.
 pub(crate) async fn negotiated(call: &Call, which: Page) -> Result<Reply, Error> {
     let mut reply = page(call, which).await?;

@@ -414,7 +414,7 @@ async fn issued(call: &Call, mint: Mint) -> Result<Reply, Error> {
     }
 }
 
-fn session_of_cert(call: &Call) -> Result<SessionToken, Error> {
+pub(crate) fn session_of_cert(call: &Call) -> Result<SessionToken, Error> {
     match Presented::read(call.head.cookie.as_deref()) {
         Presented::Token(token) => Ok(token),
         Presented::Nothing => Err(Error::NoSessionCookie),
@@ -423,7 +423,7 @@ fn session_of_cert(call: &Call) -> Result<SessionToken, Error> {
 }
 
 /// A session that is over is told as what its cookie is (§8.1).
-fn of_cert(error: Error) -> Error {
+pub(crate) fn of_cert(error: Error) -> Error {
     match error {
         Error::NoSession => Error::InvalidSession,
         error => error,
@@ -490,7 +490,7 @@ fn tell(call: &Call, event: &str, session: &SessionFacts) {
     log(LogLevel::Info, event, fields);
 }
 
-async fn ask(call: &Call, command: Command) -> Result<people::Reply, Error> {
+pub(crate) async fn ask(call: &Call, command: Command) -> Result<people::Reply, Error> {
     let command = protocol::Command::People(Box::new(command));
     match signing_authority(&call.env, &command).await? {
         protocol::Reply::People(reply) => Ok(reply),

@@ -28,6 +28,7 @@ test("discovery has every field of the protocol", async () => {
     grant_types_supported: ["github_actions_oidc", "dpop"],
     cert_types_supported: ["bridge_certificate"],
     token_endpoint: `${A}/token`,
+    authorization_endpoint: `${A}/authorize`,
     jwks_uri: `${A}/.well-known/jwks.json`,
     dpop_signing_alg_values_supported: ["ES256"],
     documentation: `${A}/architecture`,
@@ -45,7 +46,7 @@ test("authorization server metadata stands under both names", async () => {
   const metadata = await json("/.well-known/oauth-authorization-server");
   assert.deepEqual(await json("/.well-known/openid-configuration"), metadata);
   assert.equal(metadata.issuer, authority.url);
-  assert.deepEqual(metadata.response_types_supported, []);
+  assert.deepEqual(metadata.response_types_supported, ["code"]);
   assert.deepEqual(metadata.scopes_supported, ["bridgeCert", "authorityManage", "certMint", "sign:git", "sign:attestation"]);
   assert.deepEqual(metadata.id_token_signing_alg_values_supported, ["EdDSA"]);
 });

@@ -6,6 +6,7 @@ export const pages = [
   { name: "login", title: "login.title", script: "pages/login.ts", style: "styles/main.css" },
   { name: "join", title: "join.title", script: "pages/join.ts", style: "styles/main.css" },
   { name: "me", title: "me.title", script: "pages/me.ts", style: "styles/main.css" },
+  { name: "authorize", title: "authorize.title", script: "pages/authorize.ts", style: "styles/main.css" },
   { name: "console", title: "console.title", script: "pages/console.ts", style: "styles/main.css" },
   { name: "reference", title: "reference.title", script: "reference/viewer.ts", style: "reference/viewer.css" },
   { name: "404", title: "notFound.title", style: "styles/main.css" },

@@ -13,6 +13,7 @@ mod ca_key;
 mod people;
 mod revocation;
 mod rotation;
+mod tokens;
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -27,6 +28,7 @@ use notme_authority::people::mint::{Holder, Mint};
 use notme_authority::protocol::{self, Command, Reply};
 use notme_authority::rotation::KeyChanged;
 use notme_authority::state::{Archive, EpochKey};
+use notme_authority::tokens::command as token_command;
 use notme_authority::{Burn, Error, Fault, MAX_LEAF_SECS};
 use notme_keys::Ed25519PublicKey;
 use notme_wire::Message;
@@ -188,6 +190,16 @@ impl SigningAuthority {
             Command::Revocations(form) => {
                 let list: Boxed<'_, _> = Box::pin(self.revocations(form));
                 Ok(Reply::Revocations(list.await?))
+            }
+            Command::Tokens(token_command::Command::Issue(issue)) => {
+                let issued: Boxed<'_, token_command::Reply> = Box::pin(self.token(loaded, &issue));
+                Ok(Reply::Tokens(issued.await?))
+            }
+            Command::Tokens(token_command::Command::Consent(consent)) => {
+                let now = now_millis() / 1000;
+                let people = &loaded.people;
+                let reply = self.db.transact(|db| people.consent(db, &consent, now))?;
+                Ok(Reply::Tokens(reply))
             }
             Command::Admin(command) => {
                 let reply = admin::answer(&loaded.people, &self.db, &command, loaded.epoch);

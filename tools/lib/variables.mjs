@@ -22,6 +22,9 @@ export const VARIABLES = Object.freeze([
   "GHA_ALLOW_PULL_REQUEST",
   "JTI_MIN_TTL_SECONDS",
   "TRUSTED_ISSUERS",
+  "ALLOWED_AUDIENCES",
+  "DPOP_REQUIRE_NONCE",
+  "OAUTH_CLIENTS",
   "CORS_ALLOWED_ORIGINS",
   "ID_TOKEN_SIGNING_ALGS",
   "BOOTSTRAP_CODE",
@@ -41,7 +44,7 @@ export const VARIABLES = Object.freeze([
 export const SECRETS = Object.freeze(["BOOTSTRAP_CODE", "NOTME_KEK_SECRET", "NOTME_KEK_SECRET_PREVIOUS"]);
 
 /** What names of variables of ours begin with, or of our commands. */
-const OURS = /^(GHA|NOTME|SIGNET)_/;
+const OURS = /^(DPOP|GHA|NOTME|SIGNET)_/;
 /** What the commands read, and the worker does not. */
 const COMMANDS = /^NOTME_(CACHE_DIR|STATE_DIR|TEST_\w+|TOOLCHAIN|WRITE_DOCS)$/;
 

@@ -5,19 +5,24 @@
 use std::fmt;
 
 use notme_webauthn::RelyingParty;
+use serde_json::Value;
 
 use crate::doors::issuer::TrustedIssuer;
 use crate::doors::x509::TrustedRoots;
 use crate::people::bootstrap::BootstrapCode;
 use crate::policy::PatternList;
 use crate::sealing::{Kek, KekError};
+use crate::tokens::TokenRules;
+use crate::tokens::client::Client;
 use crate::url::BaseUrl;
 
 /// Every variable there is. Hosts read these and no others.
-pub const VARIABLES: [&str; 28] = [
+pub const VARIABLES: [&str; 31] = [
+    "ALLOWED_AUDIENCES",
     "BOOTSTRAP_CODE",
     "BUILD_SHA",
     "CORS_ALLOWED_ORIGINS",
+    "DPOP_REQUIRE_NONCE",
     "GHA_ALLOWED_ENVIRONMENTS",
     "GHA_ALLOWED_EVENTS",
     "GHA_ALLOWED_OWNERS",
@@ -37,6 +42,7 @@ pub const VARIABLES: [&str; 28] = [
     "NOTME_KEY_STORAGE",
     "NOTME_LOG_LEVEL",
     "NOTME_SOURCE_HEADER",
+    "OAUTH_CLIENTS",
     "REGISTRATION",
     "SIGNET_AUTHORITY_URL",
     "SITE_URL",
@@ -157,6 +163,8 @@ pub struct Config {
     pub issuers: Vec<TrustedIssuer>,
     /// The roots whose certificates let somebody in.
     pub roots: Vec<TrustedRoots>,
+    /// What is said about access tokens.
+    pub tokens: TokenRules,
     /// Origins that browsers may call from.
     pub cors_origins: Vec<String>,
     /// `id_token_signing_alg_values_supported`.
@@ -202,7 +210,7 @@ impl Config {
     /// that isn't there.
     #[must_use]
     pub fn is_misspelt(name: &str) -> bool {
-        let is_ours = ["GHA_", "NOTME_", "SIGNET_"]
+        let is_ours = ["DPOP_", "GHA_", "NOTME_", "SIGNET_"]
             .iter()
             .any(|prefix| name.starts_with(prefix));
         is_ours && !VARIABLES.contains(&name)
@@ -247,6 +255,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let site_url = self.url("SITE_URL").or_else(|| authority_url.clone());
         let gha = self.gha();
         let (issuers, roots) = self.issuers();
+        let audiences = self.audiences();
+        let clients = self.rows("OAUTH_CLIENTS", Client::read_all);
+        let requires_nonce = self.switch("DPOP_REQUIRE_NONCE");
         let cors_origins = self.origins("CORS_ALLOWED_ORIGINS");
         let key_storage = self.key_storage();
         let allow_url_change = self.switch("NOTME_ALLOW_URL_CHANGE");
@@ -268,6 +279,12 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             gha: gha?,
             issuers,
             roots,
+            tokens: TokenRules {
+                issuer: authority_url.to_string(),
+                audiences: audiences.unwrap_or_else(|| vec![authority_url.origin()]),
+                clients,
+                requires_nonce,
+            },
             id_token_algs: csv(&algs),
             key_storage: key_storage?,
             relying_party,
@@ -494,6 +511,40 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         (issuers.unwrap_or_default(), roots.unwrap_or_default())
     }
 
+    fn rows<T>(
+        &mut self,
+        variable: &'static str,
+        read: fn(&str) -> Result<Vec<T>, Vec<String>>,
+    ) -> Vec<T> {
+        let Some(rows) = self.text(variable) else {
+            return Vec::new();
+        };
+        match read(&rows) {
+            Ok(rows) => rows,
+            Err(problems) => {
+                for problem in problems {
+                    self.error(variable, problem);
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Whom tokens may be for.
+    fn audiences(&mut self) -> Option<Vec<String>> {
+        let variable = "ALLOWED_AUDIENCES";
+        let audiences = csv(&self.text(variable)?);
+        let is_name =
+            |text: &String| text.len() <= 512 && text.bytes().all(|b| b.is_ascii_graphic());
+        if audiences.is_empty() || !audiences.iter().all(is_name) {
+            self.error(
+                variable,
+                "must list names such as https://api.example.com, separated by commas",
+            );
+        }
+        Some(audiences)
+    }
+
     /// A list that is set has an entry: one that lost them all (a template with empty parts, say)
     /// would allow what it was meant to forbid.
     fn list(&mut self, variable: &'static str, parse: fn(&str) -> PatternList) -> PatternList {
@@ -558,6 +609,19 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 None
             }
         }
+    }
+}
+
+/// Reads the rows of a variable that has a JSON array of them.
+pub(crate) fn rows(json: &str) -> Result<Vec<Value>, String> {
+    const MAX_ROWS: usize = 100;
+    let not_rows = |_| "must be a JSON array, in which no member stands twice".to_owned();
+    let object = notme_keys::json::object(format!("{{\"rows\":{json}}}").as_bytes());
+    let mut object = object.map_err(not_rows)?;
+    match (object.len(), object.remove("rows")) {
+        (1, Some(Value::Array(rows))) if rows.len() <= MAX_ROWS => Ok(rows),
+        (1, Some(Value::Array(_))) => Err(format!("has more than {MAX_ROWS} rows")),
+        _ => Err("must be a JSON array of rows".into()),
     }
 }
 
@@ -647,6 +711,24 @@ mod tests {
     }
 
     #[test]
+    fn tokens_are_for_this_authority_unless_it_says_otherwise() {
+        let tokens = |name, value| with(name, value).map(|config| config.tokens);
+        let default = tokens("SITE_URL", "https://example.com").unwrap();
+        assert_eq!(default.issuer, "https://auth.example.com");
+        assert_eq!(default.audiences, ["https://auth.example.com"]);
+        assert!(default.clients.is_empty() && !default.requires_nonce);
+        let listed = tokens("ALLOWED_AUDIENCES", "https://a.example/, urn:b").unwrap();
+        assert_eq!(listed.audiences, ["https://a.example/", "urn:b"]);
+        let long = "a".repeat(513);
+        for wrong in [" , ", "a b", "é", &long] {
+            assert!(tokens("ALLOWED_AUDIENCES", wrong).is_err(), "{wrong}");
+        }
+        assert!(tokens("DPOP_REQUIRE_NONCE", "1").unwrap().requires_nonce);
+        assert!(tokens("DPOP_REQUIRE_NONCE", "maybe").is_err());
+        assert!(tokens("OAUTH_CLIENTS", "{}").is_err());
+    }
+
+    #[test]
     fn owners_are_names_and_numbers_and_no_patterns() {
         for (variable, value, is_good) in [
             ("GHA_ALLOWED_OWNERS", "acme, Octo-Org, short_name", true),
@@ -663,7 +745,7 @@ mod tests {
 
     #[test]
     fn names_that_only_look_like_ours_are_noticed() {
-        for name in ["GHA_ALLOWED_REF", "NOTME_KEK", "SIGNET_URL"] {
+        for name in ["GHA_ALLOWED_REF", "NOTME_KEK", "SIGNET_URL", "DPOP_NONCE"] {
             assert!(Config::is_misspelt(name), "{name}");
         }
         for name in [

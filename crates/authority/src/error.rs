@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::people::bootstrap::FirstBoot;
 use crate::people::{Scope, Scopes};
+use crate::tokens::authorize::ChallengeProblem;
+use crate::tokens::client::RedirectProblem;
+use crate::tokens::proof::{Dialect, DpopProblem};
 
 /// Input echoed in an answer: control characters escaped, and cut to 100 characters.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,6 +58,22 @@ pub enum Possession {
 /// Why a request isn't answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
+    /// Tokens may not be for this audience; those that they may be for.
+    AudienceNotAllowed(Vec<String>),
+    /// Nobody said whom the token is for.
+    AudienceRequired,
+    /// The code challenge of an authorization request.
+    BadCodeChallenge(ChallengeProblem),
+    /// Where an authorization request wants its answer.
+    BadRedirectUri(RedirectProblem),
+    /// A DPoP proof.
+    Dpop(DpopProblem, Dialect),
+    /// The authorization code is wrong, was used, has expired, or isn't theirs (RFC 6749 §5.2).
+    InvalidGrant,
+    /// A parameter of an OAuth request is missing or has the wrong form (RFC 6749 §5.2).
+    InvalidRequest(&'static str),
+    /// Another way to get a token than the one there is (RFC 6749 §5.2).
+    UnsupportedGrantType,
     /// The challenge was used, has expired, or was never given out for this.
     BadChallenge,
     /// This proof is there to be shown again, so a challenge has to make it single.
@@ -259,6 +278,18 @@ impl Error {
             *requested = scopes.to_vec();
         }
         self
+    }
+}
+
+impl Error {
+    /// In OAuth's words, where it has its own.
+    #[must_use]
+    pub fn in_oauth(self) -> Self {
+        match self {
+            Self::Dpop(problem, _) => Self::Dpop(problem, Dialect::OAuth),
+            Self::InvalidQuery(_) => Self::InvalidRequest("the body is no form"),
+            other => other,
+        }
     }
 }
 

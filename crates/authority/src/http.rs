@@ -12,8 +12,8 @@ use crate::people::session::Presented;
 
 pub use openapi::document as openapi;
 pub(crate) use pages::tagged;
-pub use pages::{MANIFEST, Manifest, OPENAPI, Page, page, problem_page, redirect};
-pub use problem::{Problem, errors_markdown, problem};
+pub use pages::{MANIFEST, Manifest, OPENAPI, Page, filled_page, page, problem_page, redirect};
+pub use problem::{Problem, errors_markdown, problem, tell_nonce};
 pub use route::{
     Body, Cache, Cors, Dispatch, Method, Operation, ROUTES, Route, Session, dispatch, markdown,
 };
@@ -157,6 +157,18 @@ impl RequestHead {
         }
     }
 
+    /// Whether the body says that it is a form (RFC 6749 appendix B).
+    #[must_use]
+    pub fn is_form(&self) -> bool {
+        self.has_type("application/x-www-form-urlencoded") == Some(true)
+    }
+
+    /// Whether the body is of this media type, if it says of which it is.
+    fn has_type(&self, wanted: &str) -> Option<bool> {
+        let named = self.content_type.as_deref()?.split(';').next()?;
+        Some(named.trim().eq_ignore_ascii_case(wanted))
+    }
+
     /// Whether the body may be read at all.
     ///
     /// # Errors
@@ -168,16 +180,14 @@ impl RequestHead {
         {
             return Err(Error::BodyTooLarge);
         }
-        let media_type = self
-            .content_type
-            .as_deref()
-            .and_then(|text| text.split(';').next());
-        let is_json = media_type.map(|name| name.trim().eq_ignore_ascii_case("application/json"));
-        match (body, is_json) {
+        match (body, self.has_type("application/json")) {
             (Body::None, _)
-            | (Body::Json, Some(true))
+            | (Body::Json | Body::JsonOrForm, Some(true))
             | (Body::JsonOrUntyped, None | Some(true)) => Ok(()),
-            (Body::Json | Body::JsonOrUntyped, _) => Err(Error::UnsupportedMediaType),
+            (Body::JsonOrForm, Some(false)) if self.is_form() => Ok(()),
+            (Body::Json | Body::JsonOrForm | Body::JsonOrUntyped, _) => {
+                Err(Error::UnsupportedMediaType)
+            }
         }
     }
 }
@@ -297,6 +307,13 @@ mod tests {
             Err(Error::BodyTooLarge)
         );
         assert_eq!(head(None, None).permit_body(Body::JsonOrUntyped), Ok(()));
+        let form = Some("Application/x-www-form-urlencoded;charset=UTF-8");
+        assert_eq!(head(form, None).permit_body(Body::JsonOrForm), Ok(()));
+        assert_eq!(head(json, None).permit_body(Body::JsonOrForm), Ok(()));
+        for other in [None, Some("text/plain"), Some("multipart/form-data")] {
+            let refused = head(other, None).permit_body(Body::JsonOrForm);
+            assert_eq!(refused, Err(Error::UnsupportedMediaType), "{other:?}");
+        }
         for content_type in [
             "text/plain",
             "application/jsonp",

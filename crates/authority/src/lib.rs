@@ -27,6 +27,7 @@ pub mod revocation;
 pub mod rotation;
 pub mod sealing;
 pub mod state;
+pub mod tokens;
 mod url;
 
 pub use error::{CeremonyError, Echo, Error, Fault, PolicyRule, Possession, TokenError};

@@ -15,10 +15,12 @@ use crate::people::{Scope, Scopes, admin};
 use crate::revocation::{Document, Form};
 use crate::rotation::{KeyChanged, Rotation};
 use crate::state::Archive;
+use crate::tokens::command as tokens;
+use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 6;
+const VERSION: u8 = 7;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +41,8 @@ pub enum Command {
     Rotate(Box<Rotation>),
     /// About what administrators see and take back.
     Admin(Box<admin::Command>),
+    /// About access tokens.
+    Tokens(tokens::Command),
 }
 
 /// What the signing object answers.
@@ -60,6 +64,8 @@ pub enum Reply {
     Rotated(KeyChanged),
     /// What administrators see.
     Admin(admin::Reply),
+    /// About access tokens.
+    Tokens(tokens::Reply),
 }
 
 /// What the object that keeps an issuer's keys can be asked.
@@ -145,6 +151,16 @@ pub enum Refusal {
     InvalidExpiry,
     /// [`Error::InvalidCertificate`], of one of ours that was taken back.
     CertificateRevoked,
+    /// [`Error::InvalidGrant`].
+    InvalidGrant,
+    /// [`Error::AudienceNotAllowed`].
+    AudienceNotAllowed(Vec<String>),
+    /// [`DpopProblem::Missing`].
+    ProofMissing,
+    /// [`DpopProblem::Reused`].
+    ProofReused,
+    /// [`DpopProblem::NonceRequired`].
+    NonceRequired(String),
 }
 
 impl From<Error> for Refusal {
@@ -181,6 +197,11 @@ impl From<Error> for Refusal {
             Error::GrantTooLong => Self::GrantTooLong,
             Error::InvalidMember("expiresAt") => Self::InvalidExpiry,
             Error::InvalidCertificate(_) => Self::CertificateRevoked,
+            Error::InvalidGrant => Self::InvalidGrant,
+            Error::AudienceNotAllowed(allowed) => Self::AudienceNotAllowed(allowed),
+            Error::Dpop(DpopProblem::Missing, _) => Self::ProofMissing,
+            Error::Dpop(DpopProblem::Reused, _) => Self::ProofReused,
+            Error::Dpop(DpopProblem::NonceRequired(nonce), _) => Self::NonceRequired(nonce),
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -223,6 +244,11 @@ impl From<Refusal> for Error {
             Refusal::StepUpRequired => Self::StepUpRequired,
             Refusal::TooManyKeys(secs) => Self::TooManyKeys(secs),
             Refusal::GrantTooLong => Self::GrantTooLong,
+            Refusal::InvalidGrant => Self::InvalidGrant,
+            Refusal::AudienceNotAllowed(allowed) => Self::AudienceNotAllowed(allowed),
+            Refusal::ProofMissing => DpopProblem::Missing.into(),
+            Refusal::ProofReused => DpopProblem::Reused.into(),
+            Refusal::NonceRequired(nonce) => DpopProblem::NonceRequired(nonce).into(),
             Refusal::InvalidExpiry => Self::InvalidMember("expiresAt"),
             Refusal::CertificateRevoked => Self::InvalidCertificate(notme_chain::Refusal::Revoked),
         }
@@ -259,10 +285,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [6, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [7, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [6, 4, 0]
+            [7, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -271,15 +297,15 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x06\x01i\x01k\x00"
+            b"\x07\x01i\x01k\x00"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[5, 1], &[6], &[6, 99], &[6, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[6, 1], &[7], &[7, 99], &[7, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[6, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[7, 1]), Ok(Command::Archive));
     }
 }

@@ -101,6 +101,18 @@ impl BaseUrl {
         &self.path
     }
 
+    /// Whether `address`, without its query and fragment, is that of `path` under this URL: compared as
+    /// URLs, so neither case of the host nor needless percent-encoding counts (RFC 9449 §4.3).
+    #[must_use]
+    pub fn has_at(&self, path: &str, address: &str) -> bool {
+        let bare = address.split(['?', '#']).next().unwrap_or_default();
+        let is_ours = |url: Self| {
+            url.origin() == self.origin()
+                && normal(&url.path) == normal(&format!("{}{path}", self.path))
+        };
+        !bare.ends_with('/') && Self::parse(bare).is_ok_and(is_ours)
+    }
+
     /// Whether the scheme is https.
     #[must_use]
     pub const fn is_https(&self) -> bool {
@@ -115,6 +127,31 @@ impl BaseUrl {
             || self.host == "localhost"
             || self.host == "[::1]"
     }
+}
+
+/// A path in which nothing is percent-encoded that need not be, and the rest in upper case (RFC 3986 §6.2.2).
+fn normal(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        let byte = after
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let Some((byte, tail)) = byte.zip(after.get(2..)) else {
+            out.push('%');
+            rest = after;
+            continue;
+        };
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
 }
 
 impl fmt::Display for BaseUrl {
@@ -158,6 +195,43 @@ mod tests {
             assert_eq!(url.host(), host);
             assert_eq!(url.path(), path);
         }
+    }
+
+    #[test]
+    fn an_address_is_compared_as_a_url() {
+        let url = BaseUrl::parse("https://a.example:8443/id-x").unwrap();
+        for address in [
+            "https://a.example:8443/id-x/token",
+            "HTTPS://A.Example:8443/id-x/token",
+            "https://a.example:8443/id-x/token?x=y#z",
+            "https://a.example:8443/id-x/token#",
+            "https://a.example:8443/id%2Dx/%74oken",
+        ] {
+            assert!(url.has_at("/token", address), "{address}");
+        }
+        for address in [
+            "",
+            "/token",
+            "https://a.example/id-x/token",
+            "http://a.example:8443/id-x/token",
+            "https://b.example:8443/id-x/token",
+            "https://a.example:8443/token",
+            "https://a.example:8443/id-x/token/",
+            "https://a.example:8443/id-x/token/x",
+            "https://a.example:8443/id-x/Token",
+            "https://a.example:8443/id-x%2Ftoken",
+            "https://a.example:8443/id-x/%zztoken",
+            "https://u@a.example:8443/id-x/token",
+            "https://a.example:8443/id-x/../id-x/token",
+            "https://a.example:8443/id-x//token",
+            " https://a.example:8443/id-x/token",
+        ] {
+            assert!(!url.has_at("/token", address), "{address}");
+        }
+        let plain = BaseUrl::parse("https://a.example").unwrap();
+        assert!(plain.has_at("/token", "https://a.example:443/token"));
+        assert!(!plain.has_at("/token", "https://a.example/?/token"));
+        assert_eq!(normal("/%7e%2f%C3%a4%"), "/~%2F%C3%A4%");
     }
 
     #[test]

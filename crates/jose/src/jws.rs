@@ -53,6 +53,26 @@ impl<'a> CompactJws<'a> {
         self.header.get(name)?.as_str()
     }
 
+    /// Whether the header says that this is a token of the type `application/{name}` (RFC 7515 §4.1.9): a media
+    /// type, so its case doesn't count, nor whether its first half stands there.
+    #[must_use]
+    pub fn is_of_type(&self, name: &str) -> bool {
+        self.header("typ").is_some_and(|typ| {
+            let prefix = "application/";
+            let bare = match typ.get(..prefix.len()) {
+                Some(start) if start.eq_ignore_ascii_case(prefix) => typ.get(prefix.len()..),
+                _ => Some(typ),
+            };
+            bare.is_some_and(|bare| bare.eq_ignore_ascii_case(name))
+        })
+    }
+
+    /// The key that the header holds (RFC 7515 §4.1.3): whoever made the token chose it.
+    #[must_use]
+    pub fn own_key(&self) -> Option<&Map<String, Value>> {
+        self.header.get("jwk")?.as_object()
+    }
+
     /// The algorithm that the header names (RFC 7515 §4.1.1), if it is one of ours. `none` and those with a
     /// shared secret aren't.
     #[must_use]
@@ -115,6 +135,27 @@ mod tests {
         let other = RFC7515_A2.replacen("eyJpc3MiOiJqb2Ui", "eyJpc3MiOiJqb2Yi", 1);
         let other = CompactJws::parse(&other).unwrap();
         assert!(!settle(&other.signature_check(key)).is_verified());
+    }
+
+    #[test]
+    fn types_are_media_types() {
+        for (typ, is_it) in [
+            ("at+jwt", true),
+            ("AT+JWT", true),
+            ("application/at+jwt", true),
+            ("Application/At+Jwt", true),
+            ("at+jwtx", false),
+            ("text/at+jwt", false),
+            ("application/application/at+jwt", false),
+            ("applicatioñ/at+jwt", false),
+            ("", false),
+        ] {
+            let header = notme_keys::encode_base64url(format!(r#"{{"typ":"{typ}"}}"#).as_bytes());
+            let token = format!("{header}.e30.");
+            let jws = CompactJws::parse(&token).unwrap();
+            assert_eq!(jws.is_of_type("at+jwt"), is_it, "{typ}");
+        }
+        assert!(!CompactJws::parse("e30.e30.").unwrap().is_of_type(""));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod identities;
 mod invites;
 mod own;
 mod registration;
+mod tokens;
 
 use std::cell::RefCell;
 
@@ -24,6 +25,7 @@ use notme_authority::people::mint::{BY_CODE, Holder, Mint, Subject};
 use notme_authority::people::session::{self, Times};
 use notme_authority::people::throttle::Throttle;
 use notme_authority::people::{Grant, PrincipalId, Scope, Scopes, own as documents, uuid};
+use notme_authority::tokens::TokenRules;
 use notme_authority::{Burn, CeremonyError, Error, Fault};
 use notme_keys::encode_base64url;
 use notme_webauthn::{Counter, RelyingParty};
@@ -44,6 +46,7 @@ pub(super) struct People {
     trust_domain: String,
     challenges: ChallengeKey,
     throttle: RefCell<Throttle>,
+    tokens: TokenRules,
 }
 
 /// A passkey as it is stored.
@@ -108,6 +111,7 @@ impl People {
             trust_domain: config.trust_domain(),
             challenges: ChallengeKey::new(key),
             throttle: RefCell::default(),
+            tokens: config.tokens.clone(),
         })
     }
 

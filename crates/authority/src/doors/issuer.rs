@@ -6,11 +6,10 @@ use serde_json::{Map, Value};
 use super::claims::{Claims, Rule, Template};
 use super::presets::{self, Preset};
 use super::x509;
+use crate::config::rows;
 use crate::people::{Scope, Scopes};
 use crate::url::BaseUrl;
 
-/// The most rows there may be.
-const MAX_ROWS: usize = 100;
 /// The members of a row.
 const MEMBERS: [&str; 11] = [
     "algorithms",
@@ -120,21 +119,7 @@ impl TrustedIssuer {
     /// # Errors
     /// Sentences for the operator, each about one row. They don't repeat values.
     pub fn read_all(json: &str) -> Result<Vec<Self>, Vec<String>> {
-        let rows: Vec<Value> =
-            match notme_keys::json::object(format!("{{\"rows\":{json}}}").as_bytes()) {
-                Ok(mut object) => match (object.len(), object.remove("rows")) {
-                    (1, Some(Value::Array(rows))) => rows,
-                    _ => return Err(vec!["must be a JSON array of rows".into()]),
-                },
-                Err(_) => {
-                    return Err(vec![
-                        "must be a JSON array, in which no member stands twice".into(),
-                    ]);
-                }
-            };
-        if rows.len() > MAX_ROWS {
-            return Err(vec![format!("has more than {MAX_ROWS} rows")]);
-        }
+        let rows = rows(json).map_err(|problem| vec![problem])?;
         let (mut read, mut problems) = (Vec::<Self>::new(), Vec::new());
         for (at, row) in rows.iter().enumerate() {
             if row.as_object().is_some_and(x509::is_row) {

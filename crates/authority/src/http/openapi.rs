@@ -79,6 +79,10 @@ pub fn document() -> Result<Value, serde_json::Error> {
                     "required": true,
                     "schema": { "type": "string", "pattern": "^notme_session=" },
                 },
+                "DpopNonce": {
+                    "description": "The nonce that the next DPoP proof has to name, where proofs need one (RFC 9449 §8).",
+                    "schema": { "type": "string" },
+                },
                 "Location": {
                     "description": "Where to.",
                     "required": true,
@@ -173,11 +177,21 @@ fn operation(
             "schema": parameter.schema,
         })
     });
-    let request = description.request.as_ref().map(|request| {
+    let headers = description.headers.iter().map(|parameter| {
         json!({
-            "required": true,
-            "content": { "application/json": { "schema": request } },
+            "name": parameter.name,
+            "in": "header",
+            "description": parameter.what,
+            "schema": parameter.schema,
         })
+    });
+    let request = description.request.as_ref().map(|request| {
+        let mut content = json!({ "application/json": { "schema": request } });
+        if let Some(form) = &description.form {
+            let media_type = "application/x-www-form-urlencoded";
+            set(&mut content, media_type, json!({ "schema": form }), false);
+        }
+        json!({ "required": true, "content": content })
     });
     let mut operation = json!({
         "operationId": id,
@@ -196,7 +210,12 @@ fn operation(
         security(route, description),
         false,
     );
-    set(&mut operation, "parameters", parameters.collect(), true);
+    set(
+        &mut operation,
+        "parameters",
+        parameters.chain(headers).collect(),
+        true,
+    );
     set(
         &mut operation,
         "requestBody",

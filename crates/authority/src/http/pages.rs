@@ -50,6 +50,8 @@ pub enum Page {
     Me,
     /// The operators' page.
     Console,
+    /// Where somebody lets an application act for them.
+    Authorize,
     /// The API reference.
     Reference,
     /// That there is nothing.
@@ -68,6 +70,7 @@ impl Page {
             Self::Join => "pages/join.html",
             Self::Me => "pages/me.html",
             Self::Console => "pages/console.html",
+            Self::Authorize => "pages/authorize.html",
             Self::Reference => "pages/reference.html",
             Self::NotFound => "pages/404.html",
             Self::Problem => "pages/problem.html",
@@ -101,6 +104,15 @@ pub fn page(config: &Config, page: Page, template: &[u8], if_none_match: Option<
     let tag = hash.get(..16).map(encode_base64url).unwrap_or_default();
     let mut reply = tagged(&tag, if_none_match, "text/html; charset=utf-8", body);
     reply.set("cache-control", "no-cache");
+    protect(&mut reply, page);
+    reply
+}
+
+/// A page with values in it, which is nobody else's.
+#[must_use]
+pub fn filled_page(config: &Config, page: Page, template: &[u8], values: &[(&str, &str)]) -> Reply {
+    let body = fill(config, template, values);
+    let mut reply = Reply::new(200, "text/html; charset=utf-8", body);
     protect(&mut reply, page);
     reply
 }

@@ -8,6 +8,9 @@ use crate::documents::escape;
 use crate::error::{PolicyRule, TokenError};
 use crate::people::bootstrap::FirstBoot;
 use crate::people::{Scope, Scopes};
+use crate::tokens::authorize::ChallengeProblem;
+use crate::tokens::client::RedirectProblem;
+use crate::tokens::proof::{Dialect, DpopProblem};
 use crate::{CeremonyError, Echo, Error, Fault, Possession};
 
 /// How an error is answered.
@@ -25,6 +28,8 @@ pub struct Problem {
     pub retry_after: Option<u32>,
     /// The value of `Allow`.
     pub allow: Option<String>,
+    /// The nonce that the next DPoP proof has to name.
+    pub nonce: Option<String>,
     /// What the operator should know and the caller shouldn't.
     pub reason: Option<String>,
 }
@@ -39,6 +44,7 @@ fn plain(status: u16, code: &'static str, text: &str) -> Problem {
         members: Vec::new(),
         retry_after: None,
         allow: None,
+        nonce: None,
         reason: None,
     }
 }
@@ -48,6 +54,22 @@ fn plain(status: u16, code: &'static str, text: &str) -> Problem {
 pub fn problem(error: &Error) -> Problem {
     let text = plain;
     match error {
+        Error::AudienceNotAllowed(allowed) => Problem {
+            members: vec![("allowed", allowed.clone().into())],
+            ..text(400, "invalid_audience", "invalid_audience")
+        },
+        Error::AudienceRequired => text(400, "audience_required", "audience_required"),
+        Error::BadCodeChallenge(problem) => code_challenge_problem(*problem),
+        Error::BadRedirectUri(problem) => redirect_problem(*problem),
+        Error::Dpop(problem, dialect) => dpop_problem(problem, *dialect),
+        Error::InvalidGrant => text(400, "invalid_grant", "invalid_grant"),
+        Error::InvalidRequest(why) => described(400, "invalid_request", "invalid_request", why),
+        Error::UnsupportedGrantType => described(
+            400,
+            "unsupported_grant_type",
+            "unsupported_grant_type",
+            "grant_type must be authorization_code; whoever has a session sends JSON and none",
+        ),
         Error::BadChallenge => text(
             400,
             "bad_challenge",
@@ -233,6 +255,78 @@ pub fn problem(error: &Error) -> Problem {
     }
 }
 
+/// A problem in OAuth's form: a code for `error`, and a sentence beside it.
+#[inline(never)]
+fn described(status: u16, code: &'static str, error: &str, why: &str) -> Problem {
+    Problem {
+        members: vec![("error_description", why.into())],
+        ..plain(status, code, error)
+    }
+}
+
+fn code_challenge_problem(problem: ChallengeProblem) -> Problem {
+    let (code, text) = match problem {
+        ChallengeProblem::Missing => (
+            "missing_code_challenge",
+            "malformed or missing code_challenge",
+        ),
+        ChallengeProblem::Method => (
+            "unsupported_code_challenge_method",
+            "code_challenge_method must be S256",
+        ),
+        ChallengeProblem::Malformed => ("malformed_code_challenge", "malformed code_challenge"),
+    };
+    plain(400, code, text)
+}
+
+fn redirect_problem(problem: RedirectProblem) -> Problem {
+    match problem {
+        RedirectProblem::Missing => plain(400, "missing_redirect_uri", "redirect_uri required"),
+        RedirectProblem::Malformed => plain(400, "malformed_redirect_uri", "invalid redirect_uri"),
+        RedirectProblem::Insecure => {
+            plain(400, "insecure_redirect_uri", "redirect_uri must be https")
+        }
+        RedirectProblem::Unregistered => described(
+            403,
+            "redirect_uri_not_registered",
+            "redirect_uri not on allowed domain",
+            "it isn't registered, to the letter, for this client_id: OAUTH_CLIENTS is where the operator does so",
+        ),
+    }
+}
+
+fn dpop_problem(problem: &DpopProblem, dialect: Dialect) -> Problem {
+    const INVALID: &str = "invalid_dpop_proof";
+    let is_oauth = dialect == Dialect::OAuth;
+    // RFC 6749 §5.2 has one status, and RFC 9449 §5 one error.
+    let status = if is_oauth { 400 } else { 401 };
+    let error = |own| if is_oauth { INVALID } else { own };
+    match problem {
+        DpopProblem::Missing => described(
+            400,
+            "dpop_proof_required",
+            error("dpop_proof_required"),
+            "the request needs a DPoP header (RFC 9449)",
+        ),
+        DpopProblem::Invalid(why) => described(status, INVALID, INVALID, why),
+        DpopProblem::Reused => described(
+            status,
+            "proof_reused",
+            error("proof_reused"),
+            "the proof was shown before: each request needs one with its own jti",
+        ),
+        DpopProblem::NonceRequired(nonce) => Problem {
+            nonce: Some(nonce.clone()),
+            ..described(
+                400,
+                "use_dpop_nonce",
+                "use_dpop_nonce",
+                "Authorization server requires a nonce in the DPoP proof",
+            )
+        },
+    }
+}
+
 fn echoed(texts: &[Echo]) -> Value {
     texts.iter().map(ToString::to_string).collect()
 }
@@ -394,7 +488,16 @@ impl Problem {
         }
         if self.status == 401 {
             // RFC 9110 §15.5.2 asks for a challenge.
-            reply.set("www-authenticate", "Bearer");
+            let challenge = match self.code {
+                "invalid_dpop_proof" | "proof_reused" => {
+                    "DPoP error=\"invalid_dpop_proof\", algs=\"ES256\""
+                }
+                _ => "Bearer",
+            };
+            reply.set("www-authenticate", challenge);
+        }
+        if let Some(nonce) = &self.nonce {
+            tell_nonce(reply, nonce);
         }
     }
 
@@ -405,6 +508,12 @@ impl Problem {
         }
         body.to_string().into_bytes()
     }
+}
+
+/// Gives the nonce for the next DPoP proof (RFC 9449 §8).
+pub fn tell_nonce(reply: &mut Reply, nonce: &str) {
+    reply.set("dpop-nonce", nonce);
+    reply.set("access-control-expose-headers", "DPoP-Nonce");
 }
 
 const fn title(status: u16) -> &'static str {
@@ -536,6 +645,33 @@ pub(super) fn examples() -> Vec<Error> {
         Error::TooManyTries(1),
         Error::UnknownPasskey,
     ]);
+    let challenge = [
+        ChallengeProblem::Missing,
+        ChallengeProblem::Method,
+        ChallengeProblem::Malformed,
+    ];
+    examples.extend(challenge.map(Error::BadCodeChallenge));
+    let redirect = [
+        RedirectProblem::Missing,
+        RedirectProblem::Malformed,
+        RedirectProblem::Insecure,
+        RedirectProblem::Unregistered,
+    ];
+    examples.extend(redirect.map(Error::BadRedirectUri));
+    let dpop = [
+        DpopProblem::Missing,
+        DpopProblem::Invalid("…"),
+        DpopProblem::NonceRequired("…".into()),
+        DpopProblem::Reused,
+    ];
+    examples.extend(dpop.map(Error::from));
+    examples.extend([
+        Error::AudienceRequired,
+        Error::AudienceNotAllowed(Vec::new()),
+        Error::InvalidGrant,
+        Error::InvalidRequest("…"),
+        Error::UnsupportedGrantType,
+    ]);
     examples.extend(faults.map(Error::Fault));
     examples
 }
@@ -578,6 +714,53 @@ mod tests {
         let fault = problem(&Error::Fault(Fault::Internal("a secret".into())));
         let reply = fault.reply(&RequestHead::default());
         assert!(!String::from_utf8(reply.body).unwrap().contains("secret"));
+    }
+
+    #[test]
+    fn a_proof_is_refused_in_the_words_of_whoever_shows_it() {
+        let told = |problem: DpopProblem, dialect| {
+            let reply = problem_of(&Error::Dpop(problem, dialect));
+            (reply.status, reply.text, reply.code)
+        };
+        use super::problem as problem_of;
+        for (problem, protocol, oauth, code) in [
+            (
+                DpopProblem::Missing,
+                (400, "dpop_proof_required"),
+                (400, "invalid_dpop_proof"),
+                "dpop_proof_required",
+            ),
+            (
+                DpopProblem::Invalid("x"),
+                (401, "invalid_dpop_proof"),
+                (400, "invalid_dpop_proof"),
+                "invalid_dpop_proof",
+            ),
+            (
+                DpopProblem::Reused,
+                (401, "proof_reused"),
+                (400, "invalid_dpop_proof"),
+                "proof_reused",
+            ),
+            (
+                DpopProblem::NonceRequired("n".into()),
+                (400, "use_dpop_nonce"),
+                (400, "use_dpop_nonce"),
+                "use_dpop_nonce",
+            ),
+        ] {
+            for (dialect, (status, text)) in
+                [(Dialect::Protocol, protocol), (Dialect::OAuth, oauth)]
+            {
+                assert_eq!(
+                    told(problem.clone(), dialect),
+                    (status, text.to_owned(), code)
+                );
+            }
+        }
+        let nonce = problem(&DpopProblem::NonceRequired("n".into()).into());
+        let reply = nonce.reply(&RequestHead::default());
+        assert!(reply.headers.contains(&("dpop-nonce", "n".into())));
     }
 
     #[test]

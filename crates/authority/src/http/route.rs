@@ -25,7 +25,7 @@ impl Route {
     #[must_use]
     pub fn is_page(&self, head: &RequestHead) -> bool {
         match self.operation {
-            Operation::Page(_) => true,
+            Operation::Page(_) | Operation::Authorize => true,
             Operation::Service => !head.wants_json(),
             Operation::Me => head.wants_page(),
             _ => false,
@@ -61,6 +61,10 @@ pub enum Operation {
     BeginStepUp,
     /// A pair for whoever has a session, with proofs bound to its cookie.
     CertPasskey,
+    /// The consent page.
+    Authorize,
+    /// Consent in, an authorization code out.
+    AuthorizeCode,
     /// What a stranger may know.
     Door,
     /// Ends one of one's own sessions.
@@ -87,8 +91,12 @@ pub enum Operation {
     RenamePasskey,
     /// Counts for operators.
     Status,
+    /// An authorization code in, an access token out.
+    Redeem,
     /// A passkey that is shown again.
     StepUp,
+    /// A session, or an authorization code, and a DPoP proof in, an access token out.
+    Token,
     /// A file that pages are made of.
     Asset,
     /// The revocation bundle.
@@ -221,6 +229,8 @@ pub enum Body {
     None,
     /// JSON, declared as such.
     Json,
+    /// JSON of whoever has a session, or a form (RFC 6749) of whoever needs none.
+    JsonOrForm,
     /// JSON, declared as such or not at all: scripts forget the header.
     JsonOrUntyped,
 }
@@ -715,18 +725,42 @@ pub const ROUTES: &[Route] = &[
         "Health of the publisher.",
     ),
     later(Method::Post, "/admin/alarm-health/reset", "Resets it."),
-    later(
+    Route {
+        body: Body::JsonOrForm,
+        cors: Cors::Configured,
+        ..session(
+            Method::Post,
+            "/token",
+            Operation::Token,
+            "A session, as JSON, or an authorization code, as a form, and a DPoP proof in; an access token bound to the proof's key out.",
+        )
+    },
+    Route {
+        cache: Cache::NoStore,
+        cors: Cors::Nobody,
+        ..document(
+            "/authorize",
+            Operation::Authorize,
+            Cache::NoStore,
+            "The consent page: an application asks to act for somebody.",
+        )
+    },
+    session(
         Method::Post,
-        "/token",
-        "An access token bound to a DPoP key.",
+        "/authorize/code",
+        Operation::AuthorizeCode,
+        "Consent in, an authorization code out.",
     ),
-    later(Method::Get, "/authorize", "The consent page."),
-    later(Method::Post, "/authorize/code", "An authorization code."),
-    later(
-        Method::Post,
-        "/authorize/redeem",
-        "An access token for a code.",
-    ),
+    Route {
+        cors: Cors::Configured,
+        session: Session::Unused,
+        ..session(
+            Method::Post,
+            "/authorize/redeem",
+            Operation::Redeem,
+            "An authorization code and a DPoP proof in, an access token out.",
+        )
+    },
     page("/api/docs", Page::Reference, "The API reference."),
     document(
         "/openapi.json",

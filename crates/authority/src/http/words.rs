@@ -18,6 +18,13 @@ fn words(operation: Operation, code: &str, has_cookie: bool) -> Option<&'static 
     Some(match (operation, code) {
         (Operation::BeginRecovery, "bad_bootstrap_code") => "invalid or expired bootstrap code",
         (Operation::Cert, "bad_bootstrap_code") => "invalid or consumed bootstrap code",
+        (Operation::Token | Operation::AuthorizeCode, "no_session_cookie" | "no_session") => {
+            "session_required"
+        }
+        (Operation::AuthorizeCode, "invalid_session") => "invalid_session",
+        (Operation::Token | Operation::AuthorizeCode, "scopes_not_eligible") => {
+            "none of the requested scopes may be carried by a token"
+        }
         (Operation::CertPasskey, "no_session_cookie") => "session_required",
         (Operation::CertPasskey, "invalid_session") => "invalid_session",
         (Operation::CertPasskey, "missing_proofs") => {

@@ -5,6 +5,7 @@
 
 pub mod list;
 mod query;
+pub(crate) use query::Query;
 pub mod table;
 
 pub use query::next_query;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::list::{Kind, List, MAX_NUMBER};
-use self::query::{Query, decode};
+use self::query::decode;
 use super::command::Origin;
 use super::{PrincipalId, Scope, Scopes, is_uuid};
 use crate::http::{Dispatch, Method, Operation, Session, dispatch};

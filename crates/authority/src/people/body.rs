@@ -18,7 +18,7 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error>
 }
 
 /// A text that may be missing.
-pub(super) fn text<'a>(
+pub(crate) fn text<'a>(
     member: Option<&'a Value>,
     name: &'static str,
 ) -> Result<Option<&'a str>, Error> {

@@ -10,6 +10,8 @@ use crate::Burn;
 
 /// How long a challenge is good, in seconds.
 pub const LIFETIME_SECS: u64 = 300;
+/// The same of an authorization code: it only has to come back from a browser.
+pub const CODE_LIFETIME_SECS: u64 = 60;
 /// Length of a challenge, in bytes.
 pub const LEN: usize = 32;
 const NONCE_LEN: usize = 12;
@@ -26,6 +28,10 @@ pub enum Ceremony {
     StepUp,
     /// Showing possession of two keys; the context is the session.
     Possession,
+    /// An authorization code; the context is what it stands for.
+    Code,
+    /// A nonce for DPoP proofs. It is for everybody, and what makes a proof single is something else.
+    Nonce,
 }
 
 impl Ceremony {
@@ -35,6 +41,16 @@ impl Ceremony {
             Self::SignIn => "sign-in",
             Self::StepUp => "step-up",
             Self::Possession => "possession",
+            Self::Code => "code",
+            Self::Nonce => "nonce",
+        }
+    }
+
+    /// How long a challenge of it is good, in seconds.
+    const fn lifetime_secs(self) -> u64 {
+        match self {
+            Self::Code => CODE_LIFETIME_SECS,
+            _ => LIFETIME_SECS,
         }
     }
 }
@@ -44,7 +60,7 @@ impl Ceremony {
 pub enum ChallengeError {
     /// Not of this authority, for another ceremony, or changed.
     Unknown,
-    /// Older than [`LIFETIME_SECS`].
+    /// Older than its ceremony's challenges may be.
     Expired,
 }
 
@@ -68,7 +84,8 @@ impl ChallengeKey {
         nonce: [u8; NONCE_LEN],
         now: u64,
     ) -> [u8; LEN] {
-        let expiry = u32::try_from(now.saturating_add(LIFETIME_SECS)).unwrap_or(u32::MAX);
+        let expiry = now.saturating_add(ceremony.lifetime_secs());
+        let expiry = u32::try_from(expiry).unwrap_or(u32::MAX);
         let expiry = expiry.to_be_bytes();
         let tag = self.mac(ceremony, context, &nonce, expiry).finalize();
         let mut challenge = [0; LEN];
@@ -105,7 +122,7 @@ impl ChallengeKey {
             .map_err(|_| ChallengeError::Unknown)?;
         let expiry = u64::from(u32::from_be_bytes(*expiry));
         // Made by ourselves, so it can't be from further ahead than the clock went back.
-        if expiry <= now || expiry > now.saturating_add(2 * LIFETIME_SECS) {
+        if expiry <= now || expiry > now.saturating_add(2 * ceremony.lifetime_secs()) {
             return Err(ChallengeError::Expired);
         }
         Ok(Burn::new(
@@ -165,6 +182,17 @@ mod tests {
         assert_eq!(known(Ceremony::SignIn, b"a", NOW), unknown);
         let other = ChallengeKey::new([8; 32]);
         assert_eq!(other.recognize(Ceremony::StepUp, b"a", &made, NOW), unknown);
+    }
+
+    #[test]
+    fn a_code_is_good_for_a_minute() {
+        let made = key().make(Ceremony::Code, b"a", [1; 12], NOW);
+        let known = |now| key().recognize(Ceremony::Code, b"a", &made, now);
+        assert!(known(NOW + 59).is_ok());
+        assert_eq!(known(NOW + 60), Err(ChallengeError::Expired));
+        assert_eq!(known(NOW - 61), Err(ChallengeError::Expired));
+        let nonce = key().recognize(Ceremony::Nonce, b"a", &made, NOW);
+        assert_eq!(nonce, Err(ChallengeError::Unknown));
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::error::{PolicyRule, TokenError};
 use crate::people::bootstrap::FirstBoot;
 use crate::people::{Scope, Scopes};
 use crate::revocation::Form;
+use crate::tokens::authorize::ChallengeProblem;
+use crate::tokens::client::RedirectProblem;
+use crate::tokens::proof::{Dialect, DpopProblem};
 use crate::{CeremonyError, Echo, Error, Fault, Possession};
 
 /// A chapter of the reference.
@@ -16,6 +19,7 @@ use crate::{CeremonyError, Echo, Error, Fault, Possession};
 pub(super) enum Tag {
     Documents,
     Certificates,
+    Tokens,
     Passkeys,
     Own,
     Invites,
@@ -26,8 +30,9 @@ pub(super) enum Tag {
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Certificates,
+        Self::Tokens,
         Self::Documents,
         Self::Passkeys,
         Self::Own,
@@ -42,6 +47,7 @@ impl Tag {
         match self {
             Self::Documents => "Documents",
             Self::Certificates => "Certificates",
+            Self::Tokens => "Access tokens",
             Self::Passkeys => "Passkeys",
             Self::Own => "Session and account",
             Self::Invites => "Invites",
@@ -59,6 +65,9 @@ impl Tag {
             }
             Self::Certificates => {
                 "A proof and two public keys in, an enrolment pair out: two certificates of five minutes."
+            }
+            Self::Tokens => {
+                "JWTs of five minutes for resource servers, which only the holder of a DPoP key (RFC 9449) can use."
             }
             Self::Passkeys => "The WebAuthn ceremonies: registration, sign-in, step-up, recovery.",
             Self::Own => "The session that asks, and what belongs to its principal.",
@@ -91,8 +100,11 @@ pub(super) struct Description {
     /// What the summary doesn't say.
     pub(super) details: &'static str,
     pub(super) query: Vec<Parameter>,
+    pub(super) headers: Vec<Parameter>,
     /// The schema of the body.
     pub(super) request: Option<Value>,
+    /// The same of a body that is a form.
+    pub(super) form: Option<Value>,
     pub(super) answers: Vec<Answer>,
     /// What can go wrong beside what can always go wrong.
     pub(super) errors: Vec<Error>,
@@ -125,6 +137,8 @@ pub(super) enum Format {
 pub(super) fn describe(route: &Route) -> Description {
     match route.operation {
         Operation::Asset => asset(),
+        Operation::Authorize => authorize(),
+        Operation::AuthorizeCode => authorize_code(),
         Operation::BeginPossession => begin_possession(),
         Operation::BeginRecovery => begin_recovery(),
         Operation::BeginRegistration => begin_registration(),
@@ -169,6 +183,7 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::OwnSessions => own_sessions(),
         Operation::Page(_) => page(),
         Operation::PasskeyEndpoints => passkey_endpoints(),
+        Operation::Redeem => redeem(),
         Operation::Register => register(),
         Operation::RelatedOrigins => related_origins(),
         Operation::RemoveAuthenticator => remove_authenticator(),
@@ -204,6 +219,7 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::SignOut => sign_out(),
         Operation::Status => status(),
         Operation::StepUp => step_up(),
+        Operation::Token => token(),
         Operation::Version => of(Tag::Service).json("Version", "The commit."),
     }
 }
@@ -296,6 +312,124 @@ fn cert_passkey() -> Description {
             Error::StepUpRequired,
         ])
         .errors(scope_errors())
+}
+
+// ---- Access tokens ------------------------------------------------------------------------------
+
+fn token() -> Description {
+    of(Tag::Tokens)
+        .details("As JSON it needs a session, and nothing else is one. As a form (`grant_type=authorization_code`) it needs a code of `/authorize`, and no session; then errors are those of RFC 6749 §5.2 and RFC 9449. The token says what was asked for, is granted at this moment, and may leave the browser: only `bridgeCert` does.")
+        .by(Caller::AnybodyOrSession)
+        .header(proof_header())
+        .takes("TokenRequest")
+        .or_form("RedemptionForm")
+        .json("AccessToken", "The token.")
+        .with("DPoP-Nonce", "DpopNonce")
+        .errors([
+            Error::InvalidMember("…"),
+            Error::AudienceRequired,
+            Error::AudienceNotAllowed(Vec::new()),
+            Error::NoSession,
+            Error::StepUpRequired,
+        ])
+        .errors(scope_errors())
+        .errors(redemption_errors())
+        .errors([DpopProblem::Invalid("…"), DpopProblem::Reused].map(Error::from))
+}
+
+fn redeem() -> Description {
+    of(Tag::Tokens)
+        .details("The same as `/token` with a form, for clients that send JSON. A code works once, right or wrong.")
+        .header(proof_header())
+        .takes("Redemption")
+        .json("AccessToken", "The token.")
+        .with("DPoP-Nonce", "DpopNonce")
+        .errors(redemption_errors())
+}
+
+fn redemption_errors() -> Vec<Error> {
+    let proof = [
+        DpopProblem::Missing,
+        DpopProblem::Invalid("…"),
+        DpopProblem::NonceRequired("…".into()),
+        DpopProblem::Reused,
+    ];
+    let mut errors: Vec<Error> = proof
+        .map(|problem| Error::Dpop(problem, Dialect::OAuth))
+        .into();
+    errors.extend([
+        Error::InvalidJson,
+        Error::InvalidRequest("…"),
+        Error::UnsupportedGrantType,
+        Error::InvalidGrant,
+    ]);
+    errors
+}
+
+fn proof_header() -> Parameter {
+    text(
+        "DPoP",
+        "A DPoP proof (RFC 9449 §4.2) by a P-256 key, for `POST` and this address, of this minute, with a `jti` of its own.",
+    )
+}
+
+fn authorize() -> Description {
+    of(Tag::Tokens)
+        .details("What is wrong with a request is told here and sent nowhere. The page asks whoever is in front of it, and goes back with a `code`, or with `error=access_denied`; with `state`; and with `iss` (RFC 9207).")
+        .query(text("redirect_uri", "Where the answer goes: registered for the application, to the letter but for a loopback address's port."))
+        .query(text("client_id", "Who asks; may be missing if only one application has the redirect URI."))
+        .query(text("code_challenge", "Base64url of the verifier's SHA-256 (RFC 7636)."))
+        .query(choice("code_challenge_method", "S256 alone.", &["S256"]))
+        .query(choice("response_type", "A code, if nothing is said.", &["code"]))
+        .query(choice("response_mode", "In the query, if nothing is said.", &["query"]))
+        .query(text("audience", "Whom the token is for."))
+        .query(text("resource", "The same, as RFC 8707 calls it."))
+        .query(text("scope", "What it is to carry."))
+        .query(text("state", "Sent back as it is."))
+        .query(text("dpop_jkt", "The thumbprint of the key that will redeem the code (RFC 9449 §10)."))
+        .text("text/html", "The page.")
+        .errors(authorization_errors())
+}
+
+fn authorize_code() -> Description {
+    of(Tag::Tokens)
+        .details("What the consent page does for whoever says yes. Without a session's cookie, or with one that isn't good, nothing is consented to.")
+        .by(Caller::Session)
+        .takes("Consent")
+        .json("AuthorizationCode", "The code, good for a minute and once.")
+        .errors(authorization_errors())
+        .errors([
+            Error::InvalidJson,
+            Error::AudienceRequired,
+            Error::NoSessionCookie,
+            Error::InvalidSession,
+            Error::StepUpRequired,
+        ])
+        .errors(scope_errors())
+}
+
+fn authorization_errors() -> Vec<Error> {
+    let challenge = [
+        ChallengeProblem::Missing,
+        ChallengeProblem::Method,
+        ChallengeProblem::Malformed,
+    ];
+    let redirect = [
+        RedirectProblem::Missing,
+        RedirectProblem::Malformed,
+        RedirectProblem::Insecure,
+        RedirectProblem::Unregistered,
+    ];
+    let mut errors: Vec<Error> = challenge.map(Error::BadCodeChallenge).into();
+    errors.extend(redirect.map(Error::BadRedirectUri));
+    errors.extend([
+        Error::InvalidRequest("…"),
+        Error::AudienceNotAllowed(Vec::new()),
+        Error::ScopesNotEligible {
+            requested: Vec::new(),
+        },
+    ]);
+    errors
 }
 
 fn scope_errors() -> [Error; 2] {
@@ -789,7 +923,9 @@ fn of(tag: Tag) -> Description {
         caller: Caller::Anybody,
         details: "",
         query: Vec::new(),
+        headers: Vec::new(),
         request: None,
+        form: None,
         answers: Vec::new(),
         errors: Vec::new(),
     }
@@ -832,6 +968,17 @@ impl Description {
     fn takes_anything(self) -> Self {
         let request = Some(json!({ "description": "Nothing is looked for in it." }));
         Self { request, ..self }
+    }
+
+    /// Another form of the body.
+    fn or_form(self, name: &str) -> Self {
+        let form = Some(schema(name));
+        Self { form, ..self }
+    }
+
+    fn header(mut self, parameter: Parameter) -> Self {
+        self.headers.push(parameter);
+        self
     }
 
     fn query(mut self, parameter: Parameter) -> Self {

@@ -6,11 +6,11 @@ use crate::Error;
 const MAX_BYTES: usize = 4096;
 
 /// The parameters that a request gives.
-pub(super) struct Query(Vec<(String, String)>);
+pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads what follows the `?`. An empty value is none: that is how a form sends a field left blank.
-    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let wrong = || Error::InvalidQuery("query");
         if text.len() > MAX_BYTES {
             return Err(wrong());
@@ -31,7 +31,7 @@ impl Query {
     }
 
     /// Takes a parameter out.
-    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(known, _)| known == name)?;
         let (_, value) = self.0.swap_remove(at);
         Some(value).filter(|value| !value.is_empty())
@@ -59,7 +59,7 @@ impl Query {
 }
 
 /// Undoes percent-encoding; in a query `+` is a space. `None` if it isn't UTF-8 then.
-pub(super) fn decode(text: &str, is_query: bool) -> Option<String> {
+pub(crate) fn decode(text: &str, is_query: bool) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
