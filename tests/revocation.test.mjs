@@ -114,7 +114,7 @@ describe("the list of what is revoked", () => {
   test("is signed, says whose it is, how long it counts, and is short while nothing is revoked", async () => {
     const response = await get(authority, LIST);
     assert.equal(response.status, 200);
-    assert.equal(response.headers.get("content-type"), "application/jwt");
+    assert.equal(response.headers.get("content-type"), "application/notme-revocations+jwt");
     assert.equal(response.headers.get("cache-control"), "public, no-cache");
     assert.equal(response.headers.get("access-control-allow-origin"), "*");
     const jwt = await response.text();

@@ -47,7 +47,7 @@ pub struct Document {
 impl Form {
     const fn media_type(self) -> &'static str {
         match self {
-            Self::Jwt => "application/jwt",
+            Self::Jwt => "application/notme-revocations+jwt",
             Self::Crl => "application/pkix-crl",
             Self::CrlPem => "application/x-pem-file",
         }

@@ -195,7 +195,7 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::RollKey => roll_key(),
         Operation::Revocations(Form::Jwt) => of(Tag::Documents)
             .details("A JWS in compact serialization (RFC 7515) by the current key, of type `notme-revocations+jwt`: what is revoked and has not expired, and until when that counts. `docs/revocation.md` says how it is checked.")
-            .text("application/jwt", "The list.")
+            .text("application/notme-revocations+jwt", "The list.")
             .or_known(),
         Operation::Revocations(Form::Crl) => of(Tag::Documents)
             .text("application/pkix-crl", "A DER CertificateList.")
