@@ -870,6 +870,7 @@ describe("trying a token", () => {
     const token = await issuer.token({ team: "blue" });
     for (const [rows, why] of [
       [[row()], /ours: rule 1: `team` isn't what it has to be/],
+      [[row({ subject: "{nick}", rules: [{}] })], /ours: `nick` isn't there/],
       [[row({ audience: "x" })], /ours: the token is for "https:\/\/id.example", and the row wants `x`/],
     ]) {
       const ran = await doctor(token, rows);

@@ -60,6 +60,17 @@ describe("a token of an issuer that is trusted", () => {
     await other?.close();
   });
 
+  test("that is for something else, or bound to a key, is no proof", async () => {
+    for (const typ of ["at+jwt", "AT+JWT", "application/at+jwt", "dpop+jwt", "logout+jwt", "notme-revocations+jwt"]) {
+      refused(await enroll(authority, oidc(await issuer.token({}, { typ }))), 401, "invalid_claims");
+    }
+    const thumbprint = randomUUID();
+    for (const cnf of [{ jkt: thumbprint }, { "x5t#S256": thumbprint }, {}, null]) {
+      refused(await enroll(authority, oidc(await issuer.token({ cnf }))), 401, "invalid_claims");
+    }
+    for (const typ of ["JWT", "jwt", "example+jwt"]) assert.equal((await enroll(authority, oidc(await issuer.token({}, { typ })))).status, 200);
+  });
+
   test("leads to a principal, which is the same the next time, by whatever algorithm", async () => {
     const seen = new Set();
     for (const alg of ALGORITHMS) {

@@ -52,8 +52,8 @@ describe("POST /policy/test", () => {
     assert.deepEqual(red, { row: "red", type: "oidc", fits: true, rule: 2, subject: "job:job-1", scopes: ["bridgeCert"], singleBy: "jti" });
     assert.deepEqual([elsewhere.fits, elsewhere.stopped], [false, "audience"]);
     assert.match(elsewhere.why[0], /is for "https:\/\/id.example", and the row wants `https:\/\/else.example`/);
-    assert.deepEqual([elliptic.stopped, named.stopped, other.stopped], ["algorithm", "subject", "issuer"]);
-    assert.match(named.why[0], /`nick`/);
+    assert.deepEqual([elliptic.stopped, named.stopped, other.stopped], ["algorithm", "order", "issuer"]);
+    assert.match(named.why[0], /`red` comes first/);
   });
 
   test("says of each rule what stands in the way", async () => {
@@ -86,6 +86,12 @@ describe("POST /policy/test", () => {
     const theirs = await away.token();
     await away.close();
     assert.equal(await signature(theirs), "unavailable");
+  });
+
+  test("says that a token is for something else", async () => {
+    for (const [claims, header] of [[{}, { typ: "at+jwt" }], [{}, { typ: "application/AT+JWT" }], [{ cnf: { jkt: "x" } }, {}]]) {
+      assert.equal((await ask(await issuer.token(claims, header))).rows[0].stopped, "token");
+    }
   });
 
   test("uses no token up, and makes nobody", async () => {

@@ -67,7 +67,7 @@ const list = async (authority) => decodeJwt(await (await get(authority, LIST)).t
 
 /** What our verifier says of both leaves. */
 function verdicts(verifier, pair) {
-  return Object.values(pair.certificates).map((pem) => verifier.refusal(pem, pair.epoch));
+  return Object.values(pair.certificates).map((pem) => verifier.refusal(pem));
 }
 
 const bothAre = (verifier, pair, verdict) => assert.deepEqual(verdicts(verifier, pair), [verdict, verdict]);
@@ -121,7 +121,7 @@ describe("the list of what is revoked", () => {
     const { keys } = await (await get(authority, "/.well-known/jwks.json")).json();
     assert.deepEqual(decodeProtectedHeader(jwt), { alg: "EdDSA", kid: keys[0].kid, typ: "notme-revocations+jwt" });
     const claims = decodeJwt(jwt);
-    assert.deepEqual({ ...claims, iat: 0, exp: claims.exp - claims.iat }, { iss: authority.url, iat: 0, exp: 300, epoch: 1, number: claims.number, credentials: [], principals: {} });
+    assert.deepEqual({ ...claims, iat: 0, exp: claims.exp - claims.iat }, { iss: authority.url, aud: "notme-revocations", iat: 0, exp: 300, epoch: 1, number: claims.number, credentials: [], principals: {} });
     assert.ok(Math.abs(claims.iat - Date.now() / 1000) < 5);
     assert.ok(await new Verifier(authority).poll());
   });
@@ -227,7 +227,7 @@ describe("a verifier", () => {
     let ahead = 0;
     const verifier = new Verifier({ url: authority.url, now: () => Date.now() / 1000 + ahead });
     const pair = await mint(ben);
-    assert.equal(verifier.refusal(pair.certificates.mtls, pair.epoch), "nobody knows what is revoked");
+    assert.equal(verifier.refusal(pair.certificates.mtls), "nobody knows what is revoked");
     await verifier.poll();
     await authority.stop();
     await assert.rejects(verifier.poll());

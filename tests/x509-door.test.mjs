@@ -320,12 +320,12 @@ describe("rows of roots that are wrong", { skip }, () => {
     const leaf = pki.leaf(root);
     const authority = await startAuthority({
       expectRefusal: true,
-      vars: { TRUSTED_ISSUERS: JSON.stringify([row(leaf), row(root, { name: undefined }), row(root), row(pki.ca("/CN=Other"))]) },
+      vars: { TRUSTED_ISSUERS: JSON.stringify([row(leaf), row(root, { name: undefined }), row(root), row(pki.ca("/CN=Other")), row(root, { subject: "{cn}" })]) },
     });
     try {
       assert.equal((await fetch(`${authority.url}/.well-known/jwks.json`)).status, 503);
       const logs = authority.logs();
-      for (const problem of [/row 1: roots has one that is no CA's/, /row 2: name is missing/, /row 4: an earlier row of this name has other roots/]) assert.match(logs, problem);
+      for (const problem of [/row 1: roots has one that is no CA's/, /row 2: name is missing/, /row 4: an earlier row of this name has other roots/, /row 5: an earlier row of this name writes its subjects otherwise/]) assert.match(logs, problem);
     } finally {
       await authority.stop();
       pki.remove();

@@ -3,14 +3,30 @@
 import { X509Certificate } from "node:crypto";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 
-/** The text in one of our extensions, 1.3.6.1.4.1.99999.1.N. */
+/** The value of one of our extensions, 1.3.6.1.4.1.99999.1.N: its tag and its content. */
 function extension(der, number) {
-  const oid = Buffer.from("060a2b0601040186 8d1f01".replace(" ", ""), "hex");
+  const oid = Buffer.from("060a2b06010401868d1f01", "hex");
   const at = der.indexOf(Buffer.concat([oid, Buffer.from([number, 0x04])]));
-  const octets = der.subarray(at + oid.length + 3);
-  if (at < 0 || octets[0] !== 0x0c || octets[1] > 0x7f) throw new Error(`no text in extension ${number}`);
-  return octets.subarray(2, 2 + octets[1]).toString();
+  const value = der.subarray(at + oid.length + 3);
+  if (at < 0 || value[1] > 0x7f) throw new Error(`no extension ${number}`);
+  return { tag: value[0], content: value.subarray(2, 2 + value[1]) };
 }
+
+function text(der, number) {
+  const { tag, content } = extension(der, number);
+  if (tag !== 0x0c) throw new Error(`no text in extension ${number}`);
+  return content.toString();
+}
+
+/** The subject, when it was issued in Unix seconds, and the epoch. */
+function facts(der) {
+  const epoch = extension(der, 4);
+  if (epoch.tag !== 0x02) throw new Error("no number in extension 4");
+  return { subject: text(der, 1), issuedAt: Date.parse(text(der, 2)) / 1000, epoch: Number(`0x${epoch.content.toString("hex")}`) };
+}
+
+const BOUND = 300;
+const SKEW = 60;
 
 export class Verifier {
   /** The list that counts, if there is one. */
@@ -31,11 +47,13 @@ export class Verifier {
     if (response.status !== 200) throw new Error(`status ${response.status}`);
     const { payload } = await jwtVerify(await response.text(), this.keys, {
       issuer: this.url,
+      audience: "notme-revocations",
       algorithms: ["EdDSA"],
       typ: "notme-revocations+jwt",
       currentDate: new Date(this.now() * 1000),
       requiredClaims: ["iat", "exp", "epoch", "number"],
     });
+    if (payload.iat > this.now() + SKEW) throw new Error("a list that is still to come");
     if (this.list && payload.number < this.list.number) throw new Error("an older list than was seen before");
     this.#tag = response.headers.get("etag");
     this.list = payload;
@@ -43,14 +61,15 @@ export class Verifier {
   }
 
   /** Why a certificate is refused, or nothing. */
-  refusal(pem, epoch) {
+  refusal(pem) {
     const { list } = this;
-    if (!list || this.now() >= list.exp) return "nobody knows what is revoked";
+    if (!list || this.now() >= Math.min(list.exp, list.iat + BOUND)) return "nobody knows what is revoked";
     const leaf = new X509Certificate(pem);
+    const { subject, issuedAt, epoch } = facts(leaf.raw);
     const serial = leaf.serialNumber.toLowerCase().padStart(32, "0");
     if (list.credentials.includes(serial)) return "the credential is revoked";
-    const before = list.principals[extension(leaf.raw, 1)];
-    if (before !== undefined && Date.parse(extension(leaf.raw, 2)) / 1000 < before + 1) return "the principal is revoked";
+    const before = list.principals[subject];
+    if (before !== undefined && issuedAt < before + 1) return "the principal is revoked";
     return epoch === list.epoch ? undefined : "another epoch";
   }
 }

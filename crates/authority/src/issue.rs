@@ -96,6 +96,12 @@ struct AuthorityFacts<'a> {
     key_id: &'a str,
 }
 
+/// What a pair was asked for with is over.
+pub(crate) fn over(until: u64) -> Error {
+    let until = i64::try_from(until).unwrap_or(i64::MAX);
+    Error::InvalidCertificate(notme_chain::Refusal::Expired(until))
+}
+
 impl Prepared {
     /// Makes the two certificates; `now_millis` in Unix milliseconds, `random` fresh.
     ///
@@ -111,9 +117,10 @@ impl Prepared {
         let signing =
             Ed25519PublicKey::from_spki(&request.signing_spki).map_err(Error::InvalidKey)?;
         let now = now_millis / 1000;
-        let left = request
-            .until
-            .map_or(u64::MAX, |until| until.saturating_sub(now));
+        let left = match request.until {
+            None => u64::MAX,
+            Some(until) => until.checked_sub(now).ok_or_else(|| over(until))?,
+        };
         let validity = Validity::starting(now, request.ttl_secs.min(left));
         let profile = PairProfile {
             issuer: authority.issuer,

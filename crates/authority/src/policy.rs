@@ -40,6 +40,16 @@ impl PatternList {
         !self.0.iter().any(|pattern| pattern.text.contains('*'))
     }
 
+    /// Whether each says how what matches begins: a text, or one that ends in its only `*`.
+    #[must_use]
+    pub fn are_prefixes(&self) -> bool {
+        let begins = |pattern: &Pattern| {
+            let text = pattern.text.strip_suffix('*').unwrap_or(&pattern.text);
+            !text.is_empty() && !text.contains('*')
+        };
+        self.0.iter().all(begins)
+    }
+
     /// Reads a comma-separated list; blanks around entries and empty entries are dropped.
     #[must_use]
     pub fn parse(csv: &str) -> Self {

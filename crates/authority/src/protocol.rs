@@ -151,6 +151,8 @@ pub enum Refusal {
     InvalidExpiry,
     /// [`Error::InvalidCertificate`], of one of ours that was taken back.
     CertificateRevoked,
+    /// [`Error::InvalidCertificate`], of one that is over by now.
+    CertificateExpired(i64),
     /// [`Error::InvalidGrant`].
     InvalidGrant,
     /// [`Error::AudienceNotAllowed`].
@@ -196,6 +198,9 @@ impl From<Error> for Refusal {
             Error::TooManyKeys(secs) => Self::TooManyKeys(secs),
             Error::GrantTooLong => Self::GrantTooLong,
             Error::InvalidMember("expiresAt") => Self::InvalidExpiry,
+            Error::InvalidCertificate(notme_chain::Refusal::Expired(at)) => {
+                Self::CertificateExpired(at)
+            }
             Error::InvalidCertificate(_) => Self::CertificateRevoked,
             Error::InvalidGrant => Self::InvalidGrant,
             Error::AudienceNotAllowed(allowed) => Self::AudienceNotAllowed(allowed),
@@ -250,6 +255,9 @@ impl From<Refusal> for Error {
             Refusal::ProofReused => DpopProblem::Reused.into(),
             Refusal::NonceRequired(nonce) => DpopProblem::NonceRequired(nonce).into(),
             Refusal::InvalidExpiry => Self::InvalidMember("expiresAt"),
+            Refusal::CertificateExpired(at) => {
+                Self::InvalidCertificate(notme_chain::Refusal::Expired(at))
+            }
             Refusal::CertificateRevoked => Self::InvalidCertificate(notme_chain::Refusal::Revoked),
         }
     }

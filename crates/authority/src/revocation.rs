@@ -23,6 +23,9 @@ pub const REFRESH_SECS: u64 = 60;
 /// `typ` of the list: nothing else that the key signs has it.
 const TYPE: &str = "notme-revocations+jwt";
 
+/// `aud` of the list, so that nobody takes a document that anybody can fetch for a token.
+const AUDIENCE: &str = "notme-revocations";
+
 /// In which form the list is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Form {
@@ -125,6 +128,7 @@ impl Revoked {
         let header = json!({ "alg": "EdDSA", "kid": key_id, "typ": TYPE });
         let claims = json!({
             "iss": authority,
+            "aud": AUDIENCE,
             "iat": now,
             "exp": now.saturating_add(MAX_STALENESS_SECS),
             "epoch": epoch,
@@ -204,7 +208,7 @@ mod tests {
         assert_eq!(
             claims(&revoked),
             serde_json::json!({
-                "iss": "https://id.example", "iat": 1000, "exp": 1300, "epoch": 3, "number": 7,
+                "iss": "https://id.example", "aud": "notme-revocations", "iat": 1000, "exp": 1300, "epoch": 3, "number": 7,
                 "credentials": [id("a0"), id("a1"), id("b0"), id("b1")], "principals": {},
             })
         );

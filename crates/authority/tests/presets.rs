@@ -240,6 +240,25 @@ fn a_rule_that_pins_nothing_is_refused_and_says_what_to_pin() {
 }
 
 #[test]
+fn a_subject_is_said_down_to_what_is_below_it_and_exactly_where_others_have_the_same_issuer() {
+    let all = samples();
+    let told = |preset: &str, sub: &str| {
+        let sample = all.iter().find(|sample| sample.preset == preset).unwrap();
+        row(sample, &json!({ "sub": sub })).is_ok()
+    };
+    for (preset, sub, is_pinned) in [
+        ("spiffe", "spiffe://example.org/ns/*", true),
+        ("spiffe", "*/sa/researcher", false),
+        ("spiffe", "spiffe://*/sa/*", false),
+        ("spiffe", "*", false),
+        ("google", "1*", false),
+        ("google", "10769150350006150715113082367", true),
+    ] {
+        assert_eq!(told(preset, sub), is_pinned, "{preset} {sub}");
+    }
+}
+
+#[test]
 fn one_changed_character_of_what_is_pinned_lets_nobody_in() {
     for sample in samples() {
         let row = row(&sample, &sample.pinned).unwrap();

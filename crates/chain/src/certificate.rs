@@ -73,6 +73,9 @@ pub(crate) struct Extension<'a> {
     pub(crate) value: &'a [u8],
 }
 
+/// How many extensions one may have: each is looked for among those before it.
+const MAX_EXTENSIONS: usize = 64;
+
 impl<'a> Extension<'a> {
     /// The extensions in a sequence that isn't empty, no two of one kind.
     pub(crate) fn read_all(mut outer: Der<'a>) -> Option<Vec<Self>> {
@@ -99,6 +102,9 @@ impl<'a> Extension<'a> {
             });
             if list.is_empty() {
                 return Some(all);
+            }
+            if all.len() == MAX_EXTENSIONS {
+                return None;
             }
         }
     }

@@ -9,6 +9,11 @@ const ORGANIZATIONAL_UNIT: &[u8] = &[0x55, 4, 11];
 /// emailAddress (PKCS #9): 1.2.840.113549.1.9.1.
 const EMAIL_ADDRESS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
 
+/// How many RDNs a name may have, and how many attributes an RDN. Comparing two names takes the square of the
+/// latter, and a stranger writes both.
+const MAX_RDNS: usize = 32;
+const MAX_ATTRIBUTES: usize = 4;
+
 /// An attribute: its type, and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Attribute<'a> {
@@ -50,6 +55,12 @@ impl<'a> Name<'a> {
                 if set.is_empty() {
                     break;
                 }
+                if rdn.len() == MAX_ATTRIBUTES {
+                    return None;
+                }
+            }
+            if rdns.len() == MAX_RDNS {
+                return None;
             }
             rdns.push(rdn);
         }
@@ -194,6 +205,33 @@ mod tests {
     const U: u8 = tag::UTF8_STRING;
     const P: u8 = tag::PRINTABLE_STRING;
     const T61: u8 = 0x14;
+
+    #[test]
+    fn what_takes_long_to_compare_is_no_name() {
+        const KINDS: [(u8, u8, &str); 5] = [
+            (3, U, "a"),
+            (4, U, "a"),
+            (5, U, "a"),
+            (6, U, "a"),
+            (7, U, "a"),
+        ];
+        assert!(read(&name(&[&KINDS[..4]])).is_some());
+        assert!(read(&name(&[&KINDS[..]])).is_none());
+        let rdns = |count| {
+            let content = element(
+                tag::SET,
+                &element(
+                    tag::SEQUENCE,
+                    &[element(tag::OID, &[0x55, 4, 3]), element(U, b"")].concat(),
+                ),
+            )
+            .repeat(count);
+            let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+            [&[tag::SEQUENCE, 0x82], &length[..], &content].concat()
+        };
+        assert!(read(&rdns(32)).is_some());
+        assert!(read(&rdns(33)).is_none());
+    }
 
     #[test]
     fn names_are_the_same_whatever_their_case_type_and_space() {

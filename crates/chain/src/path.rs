@@ -211,7 +211,7 @@ impl<'a> Search<'a, '_> {
             let is_there = |one: &&Certificate<'_>| {
                 one.spki() == next.spki() && one.subject().is(next.subject())
             };
-            if !may_issue(next, last) || path.iter().any(is_there) {
+            if path.iter().any(is_there) || !may_issue(next, last) {
                 continue;
             }
             path.push(next);

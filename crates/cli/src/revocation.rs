@@ -19,6 +19,8 @@ const MAX_AGE: u64 = 300;
 const MAX_SKEW: u64 = 60;
 /// `typ` of a list of what is revoked.
 const LIST_TYPE: &str = "notme-revocations+jwt";
+/// `aud` of a list of what is revoked.
+const LIST_AUDIENCE: &str = "notme-revocations";
 /// How much of a time is the seconds and what comes before: `2026-11-21T21:06:06`.
 const SECONDS: usize = 19;
 
@@ -126,6 +128,9 @@ pub(crate) fn authentic_list(
     }
     let claims = token.claims();
     let issuer = claims.get("iss").and_then(Value::as_str);
+    if claims.get("aud").and_then(Value::as_str) != Some(LIST_AUDIENCE) {
+        return Err(bad("it is for something else"));
+    }
     if authority.is_some_and(|authority| issuer != Some(authority)) {
         return Err(bad("it is another authority's"));
     }
@@ -349,7 +354,7 @@ mod tests {
 
     fn claims() -> Value {
         json!({
-            "iss": "https://id.example.com", "iat": NOW, "exp": NOW + 300, "epoch": 3, "number": 7,
+            "iss": "https://id.example.com", "aud": LIST_AUDIENCE, "iat": NOW, "exp": NOW + 300, "epoch": 3, "number": 7,
             "credentials": [], "principals": {},
         })
     }
@@ -429,6 +434,7 @@ mod tests {
             "credentials",
             "principals",
             "iss",
+            "aud",
         ] {
             for value in [json!(null), json!("1"), json!(-1), json!([1])] {
                 let told = judge_list(NOW, |claims| claims[name] = value.clone());

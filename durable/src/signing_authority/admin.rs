@@ -58,6 +58,9 @@ struct Desk<'a> {
     moment: Moment,
 }
 
+/// How far a verifier's clock may be behind ours, in seconds: for so long it takes what is over for good.
+const LATE_CLOCK_SECS: u64 = 60;
+
 impl Desk<'_> {
     #[inline(never)]
     fn change(&self, change: &Change) -> Result<(), Error> {
@@ -103,13 +106,13 @@ impl Desk<'_> {
         revoke_principal(self.db, principal, now)?;
         let credentials = self.count(
             "UPDATE credentials SET revoked_at = ?, revoked_by = ? \
-             WHERE principal = ? AND id >= ? AND expires_at > ? AND revoked_at IS NULL RETURNING 1",
+             WHERE principal = ? AND id >= ? AND expires_at >= ? AND revoked_at IS NULL RETURNING 1",
             &[
                 Number(now),
                 self.actor(),
                 id,
                 Number(self.first_outstanding()),
-                Number(now),
+                Number(now.saturating_sub(LATE_CLOCK_SECS)),
             ],
         )?;
         let details = [("sessions", sessions), ("credentials", credentials)];
@@ -252,7 +255,7 @@ impl Desk<'_> {
         let (subject, owner) = (row.text()?, row.optional_text()?);
         let (expires_at, revoked_at) = (row.integer()?, row.optional_integer()?);
         let now = self.moment.now;
-        if revoked_at.is_some() || expires_at <= now {
+        if revoked_at.is_some() || expires_at + LATE_CLOCK_SECS < now {
             return Ok(());
         }
         self.db.ask(
@@ -302,7 +305,8 @@ impl Desk<'_> {
 
     /// The least id of credentials that may not have expired.
     fn first_outstanding(&self) -> u64 {
-        first_id_at(self.moment.now.saturating_sub(MAX_LEAF_SECS))
+        let longest = MAX_LEAF_SECS + LATE_CLOCK_SECS;
+        first_id_at(self.moment.now.saturating_sub(longest))
     }
 
     fn show(&self, principal: &PrincipalId) -> Result<Reply, Error> {

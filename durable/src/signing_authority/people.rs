@@ -341,7 +341,7 @@ impl People {
             Holder::Session(hash) => {
                 let session = self.session(db, *hash, now)?;
                 let asks_for_pending = !session.pending.narrowed_to(&mint.scopes).is_empty();
-                let decided = mint.decide(Subject::from(&session), &self.trust_domain, burn);
+                let decided = mint.decide(Subject::from(&session), &self.trust_domain, burn, now);
                 match decided {
                     Err(Error::ScopesNotGranted { .. }) if asks_for_pending => {
                         Err(Error::StepUpRequired)
@@ -358,7 +358,7 @@ impl People {
                     scopes: &Scopes::of_administrator(),
                     method: BY_CODE,
                 };
-                mint.decide(subject, &self.trust_domain, burn)
+                mint.decide(subject, &self.trust_domain, burn, now)
             }
             Holder::Identified(newcomer) => {
                 let (principal, granted) = identities::known(db, newcomer, now)?;
@@ -367,7 +367,7 @@ impl People {
                     scopes: &granted.narrowed_to(&newcomer.identified.ceiling),
                     method: &newcomer.identified.method,
                 };
-                mint.decide(subject, &self.trust_domain, burn)
+                mint.decide(subject, &self.trust_domain, burn, now)
             }
         }
     }

@@ -44,15 +44,15 @@ impl SigningAuthority {
                     if !is_current || self.revision.get() != revision {
                         continue;
                     }
-                    // Of two that were made at once the later one stays.
+                    // Of two that were made at once the later one stays, and is what both are answered with.
                     let mut last = self.published.borrow_mut();
-                    if last
-                        .as_ref()
-                        .is_none_or(|last| last.number < published.number)
-                    {
-                        *last = Some(Rc::clone(&published));
+                    match last.as_ref().filter(|last| last.number > published.number) {
+                        Some(later) => Rc::clone(later),
+                        None => {
+                            *last = Some(Rc::clone(&published));
+                            published
+                        }
                     }
-                    published
                 }
             };
             return Ok(Document {

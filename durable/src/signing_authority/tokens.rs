@@ -38,7 +38,12 @@ impl SigningAuthority {
                 )
                 | (Err(error), None) => return Err(error),
                 (Err(error), Some(of_code)) => {
-                    let _ = self.db.transact(|db| burn(db, &[of_code])); // used before, or now
+                    // Whoever shows it wrongly has used it up; if it was used before, they may have caught it.
+                    let used = self.db.transact(|db| burn(db, &[of_code]));
+                    if let (Err(Error::ProofUsed), Some(code)) = (used, &code) {
+                        let fields = [("client", code.client.as_str().into())];
+                        log(LogLevel::Warn, "code_reused", fields);
+                    }
                     return Err(error);
                 }
             };

@@ -71,12 +71,12 @@ impl Rule {
         Ok(Self(wanted))
     }
 
-    /// Whether it says what a claim has to be: an id exactly, for others' ids begin alike; a subject, which is a
-    /// path, may end in whatever is below.
+    /// Whether it says what a claim has to be: exactly, for others' ids begin alike; or, of a subject that is a path
+    /// (`is_path`), down to whatever is below.
     #[must_use]
-    pub fn pins(&self, claim: &str) -> bool {
+    pub fn pins(&self, claim: &str, is_path: bool) -> bool {
         let says = |patterns: &PatternList| match claim {
-            "sub" => !patterns.matches(""),
+            "sub" if is_path => patterns.are_prefixes(),
             _ => patterns.is_exact(),
         };
         self.0

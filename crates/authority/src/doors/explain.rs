@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::issuer::TrustedIssuer;
-use super::oidc::{Dates, MAX_TOKEN_LEN};
+use super::oidc::{Dates, MAX_TOKEN_LEN, may_be_proof};
 use crate::error::TokenError;
 use crate::http::problem;
 use crate::people::body::object;
@@ -37,7 +37,7 @@ pub struct Explained {
     /// What makes the proof single: `jti`, or a `challenge` that has to be asked for.
     #[serde(rename = "singleBy", skip_serializing_if = "Option::is_none")]
     pub single_by: Option<&'static str>,
-    /// What stands in the way: `issuer`, `audience`, `algorithm`, `times`, `rules` or `subject`.
+    /// What stands in the way: `token`, `issuer`, `audience`, `algorithm`, `times`, `rules`, `subject` or `order`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<&'static str>,
     /// That in a sentence; of rules one for each.
@@ -54,7 +54,44 @@ pub fn explain(rows: &[TrustedIssuer], token: &str, now: u64) -> Result<Vec<Expl
         return Err(TokenError::Malformed.into());
     }
     let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
-    Ok(rows.iter().map(|row| of_row(row, &token, now)).collect())
+    let mut explained: Vec<Explained> = Vec::with_capacity(rows.len());
+    let mut decided: Vec<(&'static str, String)> = Vec::new();
+    for row in rows {
+        let mut one = of_row(row, &token, now);
+        let decides = one.fits || one.stopped == Some("subject");
+        match decided
+            .iter()
+            .find(|(kind, _)| decides && *kind == one.kind)
+        {
+            // The door takes the first row that one of its rules lets the token in by, and no other.
+            Some((_, first)) => {
+                one = Explained {
+                    stopped: Some("order"),
+                    why: vec![format!("the row `{first}` comes first, and decides")],
+                    ..nothing(row)
+                }
+            }
+            None if decides => decided.push((one.kind, one.row.clone())),
+            None => {}
+        }
+        explained.push(one);
+    }
+    Ok(explained)
+}
+
+/// A row of which nothing is said yet.
+fn nothing(row: &TrustedIssuer) -> Explained {
+    Explained {
+        row: row.name.clone(),
+        kind: row.kind.as_str(),
+        fits: false,
+        rule: None,
+        subject: None,
+        scopes: None,
+        single_by: None,
+        stopped: None,
+        why: Vec::new(),
+    }
 }
 
 /// What is to be tried: `{"token": JWT}`.
@@ -74,17 +111,7 @@ pub fn answer(signature: &str, rows: &[Explained]) -> Value {
 }
 
 fn of_row(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Explained {
-    let explained = Explained {
-        row: row.name.clone(),
-        kind: row.kind.as_str(),
-        fits: false,
-        rule: None,
-        subject: None,
-        scopes: None,
-        single_by: None,
-        stopped: None,
-        why: Vec::new(),
-    };
+    let explained = nothing(row);
     match judge(row, token, now) {
         Ok(fit) => Explained {
             fits: true,
@@ -112,6 +139,9 @@ type Misfit = (&'static str, Vec<String>);
 
 fn judge(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Result<Fit, Misfit> {
     let misfit = |stopped, why: String| Err((stopped, vec![why]));
+    if let Err(error) = may_be_proof(token) {
+        return misfit("token", problem(&error.into()).text);
+    }
     let claims = token.claims();
     let text = |name: &str| claims.get(name).and_then(|claim| claim.as_str());
     let iss = text("iss").unwrap_or_default();

@@ -234,7 +234,10 @@ pub(super) fn permit<'a>(rules: &'a [Rule], claims: &Claims) -> Result<(), &'a s
 /// Whether every rule looks at one of the claims that a preset says must be pinned, for something in particular.
 fn pinned(rules: Vec<Rule>, preset: Option<&Preset>) -> Result<Vec<Rule>, String> {
     let pins = preset.map_or(&[][..], |preset| preset.pins);
-    let is_pinned = |rule: &Rule| pins.is_empty() || pins.iter().any(|claim| rule.pins(claim));
+    // Of an issuer of everybody's, subjects that begin alike are different customers'.
+    let is_path = preset.is_some_and(|preset| preset.issuer.is_none());
+    let is_pinned =
+        |rule: &Rule| pins.is_empty() || pins.iter().any(|claim| rule.pins(claim, is_path));
     match rules.iter().position(|rule| !is_pinned(rule)) {
         None => Ok(rules),
         Some(at) => Err(format!(

@@ -20,6 +20,23 @@ const SHORT_LIVED_SECS: u64 = 900;
 /// The longest token that is read, in bytes.
 pub(super) const MAX_TOKEN_LEN: usize = 16 * 1024;
 
+/// What a token is that nobody may show as a proof (RFC 8725 §3.11): tokens for something else.
+const OTHER_TYPES: [&str; 4] = ["at+jwt", "dpop+jwt", "logout+jwt", "notme-revocations+jwt"];
+
+/// Whether a token may be a proof at all: it says of itself that it is for something else, or it is bound to a key
+/// whose proof nobody asks for here (RFC 7800), and would be worth more than its holder has.
+pub(super) fn may_be_proof(token: &CompactJws<'_>) -> Result<(), TokenError> {
+    let typ = token.header("typ").unwrap_or_default().to_ascii_lowercase();
+    let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+    if OTHER_TYPES.contains(&typ) {
+        return Err(TokenError::InvalidClaim("typ"));
+    }
+    if token.claims().contains_key("cnf") {
+        return Err(TokenError::InvalidClaim("cnf"));
+    }
+    Ok(())
+}
+
 /// A token whose form, issuer, audience and times are right, and whose signature nobody has checked yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchange<'a> {
@@ -97,6 +114,7 @@ impl<'a> Exchange<'a> {
         if token.has_critical_extensions() {
             return Err(unsupported().into());
         }
+        may_be_proof(&token)?;
         let claims = token.claims();
         let iss = claims.get("iss").and_then(|iss| iss.as_str());
         let iss = iss.unwrap_or_default();

@@ -66,6 +66,13 @@ impl TrustedRoots {
                         let problem = "an earlier row of this name has other roots";
                         problems.push(format!("row {}: {problem}", at + 1));
                     }
+                    // Else one's subject could read like another's.
+                    let is_other =
+                        |other: &Self| other.name == row.name && other.subject != row.subject;
+                    if read.iter().any(is_other) {
+                        let problem = "an earlier row of this name writes its subjects otherwise";
+                        problems.push(format!("row {}: {problem}", at + 1));
+                    }
                     read.push(row);
                 }
                 Err(problem) => problems.push(format!("row {}: {problem}", at + 1)),
@@ -203,7 +210,16 @@ impl<'a> Exchange<'a> {
     /// # Errors
     /// [`Error::InvalidCertificate`].
     pub fn parse(rows: &'a [TrustedRoots], shown: &'a Shown) -> Result<Self, Error> {
-        let read = |der: &'a Vec<u8>| Certificate::read(der).map_err(Error::InvalidCertificate);
+        let unfit = Error::InvalidCertificate;
+        // Nothing of a stranger's is taken apart for nothing.
+        if rows.is_empty() {
+            return Err(unfit(notme_chain::Refusal::NoPath));
+        }
+        let longest = Limits::default().certificate_len;
+        if shown.chain.iter().any(|der| der.len() > longest) {
+            return Err(unfit(notme_chain::Refusal::TooMuch));
+        }
+        let read = |der: &'a Vec<u8>| Certificate::read(der).map_err(unfit);
         let mut roots = Vec::<Certificate<'a>>::new();
         for der in rows.iter().flat_map(|row| &row.roots) {
             if !roots.iter().any(|root| root.as_der() == der) {

@@ -11,7 +11,7 @@ use super::{DEFAULT_NAME, PrincipalId, Scope, Scopes};
 use crate::doors::Identified;
 use crate::doors::issuer::Kind;
 use crate::doors::x509::{self, Shown};
-use crate::issue::IssueRequest;
+use crate::issue::{IssueRequest, over};
 use crate::possession::{BoundTo, PairRequest};
 use crate::{Burn, Echo, Error, Evidence};
 
@@ -313,7 +313,12 @@ impl Mint {
         subject: Subject<'_>,
         trust_domain: &str,
         burn: Option<Burn>,
+        now: u64,
     ) -> Result<IssueRequest, Error> {
+        // Else a pair could be renewed by the last moment of the one before, again and again.
+        if let Some(until) = self.holder.until().filter(|until| *until < now) {
+            return Err(over(until));
+        }
         let effective = subject.scopes.narrowed_to(&self.scopes);
         let requested = Vec::new(); // the worker knows how it was put
         if effective.is_empty() {
@@ -376,7 +381,7 @@ mod tests {
         let both = [Scope::BridgeCert, Scope::AuthorityManage];
         let decide = |asked: &[Scope], granted: &[Scope]| {
             mint(asked)
-                .decide((&session(granted)).into(), "id.example", None)
+                .decide((&session(granted)).into(), "id.example", None, 0)
                 .map(|issue| issue.evidence.scopes)
         };
         assert_eq!(decide(&both, &both), Ok(vec!["bridgeCert".to_owned()]));
@@ -397,9 +402,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_over_is_worth_nothing_also_where_it_was_good_a_moment_ago() {
+        let newcomer = Newcomer {
+            identified: Identified {
+                kind: "x509".into(),
+                issuer: "mesh".into(),
+                subject: "a".into(),
+                name: "a".into(),
+                method: "x509:mesh".into(),
+                ceiling: Scopes::of_anybody(),
+                burns: Vec::new(),
+                certificate: Some(crate::doors::ShownCertificate {
+                    issuer_spki: Vec::new(),
+                    serial: Vec::new(),
+                    not_after: 1000,
+                }),
+            },
+            principal: PrincipalId::from_random([1; 16]),
+            origin: Origin {
+                source: String::new(),
+                request_id: String::new(),
+            },
+        };
+        let mint = Mint {
+            holder: Holder::Identified(Box::new(newcomer)),
+            ..mint(&[Scope::BridgeCert])
+        };
+        let holder = session(&[Scope::BridgeCert]);
+        let decided = |now| mint.decide((&holder).into(), "id.example", None, now);
+        assert_eq!(decided(1000).unwrap().until, Some(1000));
+        assert_eq!(decided(1001), Err(over(1000)));
+    }
+
+    #[test]
     fn the_pair_names_the_principal_and_not_the_way_in() {
         let holder = session(&[Scope::BridgeCert]);
-        let issue = mint(&[Scope::BridgeCert]).decide((&holder).into(), "id.example", None);
+        let issue = mint(&[Scope::BridgeCert]).decide((&holder).into(), "id.example", None, 0);
         let evidence = issue.unwrap().evidence;
         let id = "01010101-0101-4101-8101-010101010101";
         assert_eq!(
