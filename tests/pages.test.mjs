@@ -255,9 +255,9 @@ describe("a person in front of the pages", { skip }, () => {
     await ben.go("/me");
     await ben.at("/login?return_to=%2Fme");
     await ben.page.unroute("**/me");
+    // Nothing waits for a passkey any more when there is a finger again.
+    await ben.page.goto("about:blank");
     await ben.touch(true);
-    await ben.at("/me"); // where the waiting list leads now
-    await ben.button("Sign out").waitFor();
   });
 
   test("signs out, and signs in by the list that the browser offers", async () => {
