@@ -1,5 +1,6 @@
 // The floor of a sign-in: the same request, one P-256 verification, one object hop, one INSERT, all in
-// the platform; no rule, no challenge, no session, no error handling.
+// the platform; no rule, no challenge, no session, no error handling. And before it a request that asks for a
+// challenge, which is random bytes and nothing else.
 import { DurableObject } from "cloudflare:workers";
 import jwk from "key.json";
 
@@ -35,6 +36,11 @@ function raw(der) {
 
 export default {
   async fetch(request, env) {
+    if (request.url.endsWith("/options")) {
+      await request.json();
+      const challenge = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))));
+      return Response.json({ challenge });
+    }
     const { response } = (await request.json()).response;
     const client = fromBase64url(response.clientDataJSON);
     const data = fromBase64url(response.authenticatorData);
