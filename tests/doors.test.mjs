@@ -61,7 +61,7 @@ describe("a token of an issuer that is trusted", () => {
   });
 
   test("that is for something else, or bound to a key, is no proof", async () => {
-    for (const typ of ["at+jwt", "AT+JWT", "application/at+jwt", "dpop+jwt", "logout+jwt", "notme-revocations+jwt"]) {
+    for (const typ of ["DPOP+JWT", "application/dpop+jwt", "dpop+jwt", "logout+jwt", "notme-revocations+jwt"]) {
       refused(await enroll(authority, oidc(await issuer.token({}, { typ }))), 401, "invalid_claims");
     }
     const thumbprint = randomUUID();

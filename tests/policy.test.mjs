@@ -89,7 +89,7 @@ describe("POST /policy/test", () => {
   });
 
   test("says that a token is for something else", async () => {
-    for (const [claims, header] of [[{}, { typ: "at+jwt" }], [{}, { typ: "application/AT+JWT" }], [{ cnf: { jkt: "x" } }, {}]]) {
+    for (const [claims, header] of [[{}, { typ: "dpop+jwt" }], [{}, { typ: "application/DPOP+JWT" }], [{ cnf: { jkt: "x" } }, {}]]) {
       assert.equal((await ask(await issuer.token(claims, header))).rows[0].stopped, "token");
     }
   });

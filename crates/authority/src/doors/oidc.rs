@@ -21,7 +21,7 @@ const SHORT_LIVED_SECS: u64 = 900;
 pub(super) const MAX_TOKEN_LEN: usize = 16 * 1024;
 
 /// What a token is that nobody may show as a proof (RFC 8725 §3.11): tokens for something else.
-const OTHER_TYPES: [&str; 4] = ["at+jwt", "dpop+jwt", "logout+jwt", "notme-revocations+jwt"];
+const OTHER_TYPES: [&str; 3] = ["dpop+jwt", "logout+jwt", "notme-revocations+jwt"];
 
 /// Whether a token may be a proof at all: it says of itself that it is for something else, or it is bound to a key
 /// whose proof nobody asks for here (RFC 7800), and would be worth more than its holder has.
