@@ -3,12 +3,13 @@
 //! The worker takes a response apart and settles its signature; the object knows the challenge again,
 //! decides, and writes. A response that isn't good uses its challenge up.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 
 use notme_authority::config::LogLevel;
 use notme_authority::http::Reply;
 use notme_authority::people::ceremony::{self, BeginRegistration, Join, Registration};
-use notme_authority::people::challenge::{self, Ceremony};
+use notme_authority::people::challenge::{self, AnybodysKey, Ceremony};
 use notme_authority::people::command as people;
 use notme_authority::people::command::{
     Command, Origin, OwnAct, Register, RegistrationBegun, SessionFacts, Shown, Wish,
@@ -28,6 +29,26 @@ use crate::Call;
 use crate::doors;
 use crate::handlers::{json, unexpected};
 use crate::objects::signing_authority;
+
+/// This worker's copy of the key of challenges that are for anybody.
+#[derive(Clone)]
+struct KeyCopy {
+    key: AnybodysKey,
+    /// Since when, in Unix seconds.
+    at: u64,
+}
+
+impl KeyCopy {
+    /// The key stays as long as the object's state does. Should that be made anew under running workers, they know
+    /// of it as soon as the challenges of before are over.
+    const fn is_good(&self, now: u64) -> bool {
+        self.at <= now && now - self.at < challenge::LIFETIME_SECS
+    }
+}
+
+thread_local! {
+    static ANYBODYS_KEY: RefCell<Option<KeyCopy>> = const { RefCell::new(None) };
+}
 
 /// What a stranger may know before they knock.
 pub(crate) async fn door(call: &Call) -> Result<Reply, Error> {
@@ -138,12 +159,26 @@ async fn verify_registration(
 
 pub(crate) async fn begin_sign_in(call: &Call) -> Result<Reply, Error> {
     let party = party(call)?;
-    match ask(call, Command::BeginSignIn).await? {
-        people::Reply::Challenge(challenge) => {
-            Ok(json(&ceremony::sign_in_options(party, challenge, &[])?))
-        }
-        other => Err(astray(other)),
-    }
+    let challenge = anybodys_challenge(call, Ceremony::SignIn).await?;
+    Ok(json(&ceremony::sign_in_options(party, challenge, &[])?))
+}
+
+/// A challenge that is for anybody. Making it doesn't take the object, but for its key once in a while.
+async fn anybodys_challenge(call: &Call, ceremony: Ceremony) -> Result<[u8; 32], Error> {
+    let now = now_millis() / 1000;
+    let copy = ANYBODYS_KEY.with_borrow(|copy| copy.clone().filter(|copy| copy.is_good(now)));
+    let copy = match copy {
+        Some(copy) => copy,
+        None => match ask(call, Command::AnybodysKey).await? {
+            people::Reply::AnybodysKey(key) => {
+                let copy = KeyCopy { key, at: now };
+                ANYBODYS_KEY.set(Some(copy.clone()));
+                copy
+            }
+            other => return Err(astray(other)),
+        },
+    };
+    Ok(copy.key.make(ceremony, random()?, now))
 }
 
 pub(crate) async fn begin_step_up(call: &Call) -> Result<Reply, Error> {
@@ -278,17 +313,21 @@ pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
         Err(Error::NoSessionCookie) => None,
         Err(error) => return Err(error),
     };
-    let begun = ask(call, Command::BeginPossession(session)).await;
-    match begun.map_err(of_cert)? {
-        people::Reply::Challenge(challenge) => {
-            let challenge = encode_base64url(&challenge);
-            Ok(json(&serde_json::json!({
-                "challenge": challenge,
-                "expires_in": challenge::LIFETIME_SECS,
-            })))
+    let challenge = match session {
+        None => anybodys_challenge(call, Ceremony::Possession).await?,
+        Some(session) => {
+            let begun = ask(call, Command::BeginPossession(session)).await;
+            match begun.map_err(of_cert)? {
+                people::Reply::Challenge(challenge) => challenge,
+                other => return Err(astray(other)),
+            }
         }
-        other => Err(astray(other)),
-    }
+    };
+    let challenge = encode_base64url(&challenge);
+    Ok(json(&serde_json::json!({
+        "challenge": challenge,
+        "expires_in": challenge::LIFETIME_SECS,
+    })))
 }
 
 /// A pair for a principal, by whatever proof (notme protocol §8.1).

@@ -20,7 +20,7 @@ use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 7;
+const VERSION: u8 = 8;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -293,10 +293,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [7, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [8, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [7, 4, 0]
+            [8, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -305,15 +305,15 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x07\x01i\x01k\x00"
+            b"\x08\x01i\x01k\x00"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[6, 1], &[7], &[7, 99], &[7, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[7, 1], &[8], &[8, 99], &[8, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[7, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[8, 1]), Ok(Command::Archive));
     }
 }

@@ -139,10 +139,7 @@ impl People {
                 let burn = self.recognize(Ceremony::Registration, context, challenge, now)?;
                 burning(db, burn, |db| self.register(db, &registration, now)).map(Reply::Session)
             }
-            Command::BeginSignIn => {
-                let challenge = self.challenges.make(Ceremony::SignIn, b"", random()?, now);
-                Ok(Reply::Challenge(challenge))
-            }
+            Command::AnybodysKey => Ok(Reply::AnybodysKey(self.challenges.anybodys().clone())),
             Command::BeginStepUp(session) => db.transact(|db| {
                 let holder = self.session(db, session, now)?.principal;
                 Ok(Reply::StepUpBegun {
@@ -167,13 +164,10 @@ impl People {
                 .transact(|db| self.session(db, hash, now))
                 .map(Reply::Session),
             Command::BeginPossession(session) => {
-                if let Some(session) = session {
-                    db.transact(|db| self.session(db, session, now))?;
-                }
-                let context = session.as_ref().map_or(&[][..], |session| session);
-                let challenge = self
-                    .challenges
-                    .make(Ceremony::Possession, context, random()?, now);
+                db.transact(|db| self.session(db, session, now))?;
+                let challenge =
+                    self.challenges
+                        .make(Ceremony::Possession, &session, random()?, now);
                 Ok(Reply::Challenge(challenge))
             }
             Command::SignOut { session, origin } => {

@@ -16,6 +16,7 @@ pub const CODE_LIFETIME_SECS: u64 = 60;
 pub const LEN: usize = 32;
 const NONCE_LEN: usize = 12;
 const LABEL: &[u8] = b"notme-challenge-v1";
+const ANYBODYS_LABEL: &[u8] = b"notme-anybodys-challenge-key-v1";
 
 /// What a challenge is good for. One ceremony's challenge is worth nothing in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,13 +67,54 @@ pub enum ChallengeError {
 
 /// The key that makes challenges and knows them again.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct ChallengeKey([u8; 32]);
+pub struct ChallengeKey {
+    own: [u8; 32],
+    anybodys: AnybodysKey,
+}
+
+/// The key of challenges without a context: whoever asks gets one, so whatever answers strangers may make them.
+/// It is made from the other and tells nothing of it.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
+pub struct AnybodysKey([u8; 32]);
+
+impl std::fmt::Debug for AnybodysKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AnybodysKey")
+    }
+}
+
+impl AnybodysKey {
+    /// Makes a challenge, as [`ChallengeKey::make`] does where there is no context.
+    #[must_use]
+    pub fn make(&self, ceremony: Ceremony, nonce: [u8; NONCE_LEN], now: u64) -> [u8; LEN] {
+        make(&self.0, ceremony, b"", nonce, now)
+    }
+}
 
 impl ChallengeKey {
     /// A key of random bytes.
     #[must_use]
-    pub const fn new(random: [u8; 32]) -> Self {
-        Self(random)
+    pub fn new(random: [u8; 32]) -> Self {
+        let mut mac = keyed(&random);
+        mac.update(ANYBODYS_LABEL);
+        Self {
+            own: random,
+            anybodys: AnybodysKey(mac.finalize().into_bytes().into()),
+        }
+    }
+
+    /// The part of it that makes challenges without a context.
+    #[must_use]
+    pub const fn anybodys(&self) -> &AnybodysKey {
+        &self.anybodys
+    }
+
+    const fn of(&self, context: &[u8]) -> &[u8; 32] {
+        if context.is_empty() {
+            &self.anybodys.0
+        } else {
+            &self.own
+        }
     }
 
     /// Makes a challenge: `nonce ‖ expiry (big endian) ‖ MAC`. `nonce` is fresh, `now` in Unix seconds.
@@ -84,17 +126,7 @@ impl ChallengeKey {
         nonce: [u8; NONCE_LEN],
         now: u64,
     ) -> [u8; LEN] {
-        let expiry = now.saturating_add(ceremony.lifetime_secs());
-        let expiry = u32::try_from(expiry).unwrap_or(u32::MAX);
-        let expiry = expiry.to_be_bytes();
-        let tag = self.mac(ceremony, context, &nonce, expiry).finalize();
-        let mut challenge = [0; LEN];
-        let bytes = nonce.into_iter().chain(expiry).chain(tag.into_bytes());
-        challenge
-            .iter_mut()
-            .zip(bytes)
-            .for_each(|(to, from)| *to = from);
-        challenge
+        make(self.of(context), ceremony, context, nonce, now)
     }
 
     /// Knows a challenge again, and tells what must be burned for it to work once.
@@ -117,7 +149,7 @@ impl ChallengeKey {
         if challenge.len() != LEN {
             return Err(ChallengeError::Unknown);
         }
-        self.mac(ceremony, context, nonce, *expiry)
+        mac(self.of(context), ceremony, context, nonce, *expiry)
             .verify_truncated_left(tag) // in constant time
             .map_err(|_| ChallengeError::Unknown)?;
         let expiry = u64::from(u32::from_be_bytes(*expiry));
@@ -132,30 +164,52 @@ impl ChallengeKey {
             expiry + LIFETIME_SECS,
         ))
     }
+}
 
-    fn mac(
-        &self,
-        ceremony: Ceremony,
-        context: &[u8],
-        nonce: &[u8; NONCE_LEN],
-        expiry: [u8; 4],
-    ) -> Hmac<Sha256> {
-        let mut block = [0; 64]; // as HMAC itself fills a shorter key up
-        block
-            .iter_mut()
-            .zip(self.0)
-            .for_each(|(to, from)| *to = from);
-        let mut mac = Hmac::<Sha256>::new(&block.into());
-        block.zeroize();
-        for part in [LABEL, ceremony.label().as_bytes(), context] {
-            // Lengths first: no two triples have the same bytes.
-            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            mac.update(part);
-        }
-        mac.update(nonce);
-        mac.update(&expiry);
-        mac
+fn make(
+    key: &[u8; 32],
+    ceremony: Ceremony,
+    context: &[u8],
+    nonce: [u8; NONCE_LEN],
+    now: u64,
+) -> [u8; LEN] {
+    let expiry = now.saturating_add(ceremony.lifetime_secs());
+    let expiry = u32::try_from(expiry).unwrap_or(u32::MAX);
+    let expiry = expiry.to_be_bytes();
+    let tag = mac(key, ceremony, context, &nonce, expiry).finalize();
+    let mut challenge = [0; LEN];
+    let bytes = nonce.into_iter().chain(expiry).chain(tag.into_bytes());
+    challenge
+        .iter_mut()
+        .zip(bytes)
+        .for_each(|(to, from)| *to = from);
+    challenge
+}
+
+fn mac(
+    key: &[u8; 32],
+    ceremony: Ceremony,
+    context: &[u8],
+    nonce: &[u8; NONCE_LEN],
+    expiry: [u8; 4],
+) -> Hmac<Sha256> {
+    let mut mac = keyed(key);
+    for part in [LABEL, ceremony.label().as_bytes(), context] {
+        // Lengths first: no two triples have the same bytes.
+        mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        mac.update(part);
     }
+    mac.update(nonce);
+    mac.update(&expiry);
+    mac
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    let mut block = [0; 64]; // as HMAC itself fills a shorter key up
+    block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    let mac = Hmac::<Sha256>::new(&block.into());
+    block.zeroize();
+    mac
 }
 
 #[cfg(test)]
@@ -233,8 +287,27 @@ mod tests {
     #[test]
     fn form_unchanged() {
         // Another implementation: Python's hmac over the same bytes.
-        let made = key().make(Ceremony::SignIn, b"", [1; 12], NOW);
-        let expected = "0101010101010101010101016b0208ea410fb6ab488b175005a116a88236e756";
+        let made = key().make(Ceremony::StepUp, b"a", [1; 12], NOW);
+        let expected = "0101010101010101010101016b0208ea991ee5faed535c0ad01cdd6deb3f599b";
         assert_eq!(hex::encode(made), expected);
+        let made = key().make(Ceremony::SignIn, b"", [1; 12], NOW);
+        let expected = "0101010101010101010101016b0208eaf91a7be73f4cb9993f8f794fe43956d8";
+        assert_eq!(hex::encode(made), expected);
+    }
+
+    #[test]
+    fn a_strangers_part_of_the_key_makes_what_is_for_anybody_and_nothing_else() {
+        let part = key().anybodys().clone();
+        let known = |ceremony, context: &[u8]| {
+            let made = part.make(ceremony, [1; 12], NOW);
+            key().recognize(ceremony, context, &made, NOW)
+        };
+        assert!(known(Ceremony::SignIn, b"").is_ok());
+        assert!(known(Ceremony::Possession, b"").is_ok());
+        assert!(known(Ceremony::Possession, b"a").is_err());
+        // Nor as the whole key.
+        let made = ChallengeKey::new(part.0).make(Ceremony::StepUp, b"a", [1; 12], NOW);
+        assert!(key().recognize(Ceremony::StepUp, b"a", &made, NOW).is_err());
+        assert_eq!(format!("{part:?}"), "AnybodysKey");
     }
 }

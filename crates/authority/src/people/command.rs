@@ -6,7 +6,7 @@ use notme_webauthn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::challenge::Ceremony;
+use super::challenge::{AnybodysKey, Ceremony};
 use super::invite::Draft;
 use super::{PrincipalId, Scope, Scopes};
 use crate::http::Session;
@@ -37,8 +37,8 @@ pub enum Command {
     },
     /// Register this passkey, which was verified.
     Register(Box<Register>),
-    /// A challenge for whoever wants to sign in.
-    BeginSignIn,
+    /// The key of challenges that are for anybody.
+    AnybodysKey,
     /// An assertion: if it is good, begin a session for its passkey's owner.
     SignIn(Shown),
     /// A challenge, and the passkeys that may answer it, for the holder of this session.
@@ -56,8 +56,8 @@ pub enum Command {
     },
     /// The session with this hash.
     Session([u8; 32]),
-    /// A challenge for proofs of possession in this session, or in none.
-    BeginPossession(Option<[u8; 32]>),
+    /// A challenge for proofs of possession in this session.
+    BeginPossession([u8; 32]),
     /// End the session with this hash.
     SignOut {
         /// The session.
@@ -167,7 +167,9 @@ pub enum OwnAct {
 pub enum Reply {
     /// Somebody may register.
     RegistrationBegun(RegistrationBegun),
-    /// The challenge of a sign-in, or for proofs of possession.
+    /// The key of challenges that are for anybody.
+    AnybodysKey(AnybodysKey),
+    /// The challenge for proofs of possession in a session.
     Challenge([u8; 32]),
     /// The challenge of a step-up, and what may answer it.
     StepUpBegun {
