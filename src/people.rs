@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 use notme_authority::config::LogLevel;
 use notme_authority::http::Reply;
+use notme_authority::limits::address;
 use notme_authority::people::ceremony::{self, BeginRegistration, Join, Registration};
 use notme_authority::people::challenge::{self, AnybodysKey, Ceremony};
 use notme_authority::people::command as people;
@@ -28,6 +29,7 @@ use serde_json::Value;
 use crate::Call;
 use crate::doors;
 use crate::handlers::{json, unexpected};
+use crate::limits::told_source;
 use crate::objects::signing_authority;
 
 /// This worker's copy of the key of challenges that are for anybody.
@@ -433,8 +435,8 @@ async fn minted(
         Ok(mint) => issued(call, mint).await,
         Err(error) => Err(error),
     };
-    // A challenge is used by whatever is wrong, unless that is our fault.
-    let is_refused = matches!(&issued, Err(error) if !matches!(error, Error::Fault(_)));
+    // A challenge is used by whatever is wrong, unless that is our fault, or has only to wait.
+    let is_refused = matches!(&issued, Err(error) if !matches!(error, Error::Fault(_) | Error::TooManyRequests(_)));
     if let (true, Some(challenge)) = (is_refused, wish.challenge) {
         spend(call, Ceremony::Possession, wish.context, challenge).await?;
     }
@@ -512,10 +514,9 @@ fn party(call: &Call) -> Result<&RelyingParty, Error> {
 }
 
 pub(crate) fn origin(call: &Call) -> Origin {
-    let header = call.config.source_header.as_deref();
-    let source = header.and_then(|name| call.request.headers().get(name).ok().flatten());
     Origin {
-        source: source.map_or_else(|| "unknown".into(), |text| text.chars().take(64).collect()),
+        source: told_source(call)
+            .map_or_else(|| "unknown".into(), |told| address(&told).to_owned()),
         request_id: call.id.clone(),
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::doors::issuer::TrustedIssuer;
 use crate::doors::x509::TrustedRoots;
+use crate::limits::RateLimits;
 use crate::people::bootstrap::BootstrapCode;
 use crate::policy::PatternList;
 use crate::sealing::{Kek, KekError};
@@ -17,7 +18,7 @@ use crate::tokens::client::Client;
 use crate::url::BaseUrl;
 
 /// Every variable there is. Hosts read these and no others.
-pub const VARIABLES: [&str; 31] = [
+pub const VARIABLES: [&str; 32] = [
     "ALLOWED_AUDIENCES",
     "BOOTSTRAP_CODE",
     "BUILD_SHA",
@@ -41,6 +42,7 @@ pub const VARIABLES: [&str; 31] = [
     "NOTME_KEK_SECRET_PREVIOUS",
     "NOTME_KEY_STORAGE",
     "NOTME_LOG_LEVEL",
+    "NOTME_RATE_LIMITS",
     "NOTME_SOURCE_HEADER",
     "OAUTH_CLIENTS",
     "REGISTRATION",
@@ -180,6 +182,8 @@ pub struct Config {
     /// The header that tells where a request comes from, in lower case; `None` if none is to be
     /// believed.
     pub source_header: Option<String>,
+    /// How often is too often.
+    pub rate_limits: RateLimits,
     /// Whether a state made for another authority URL may be taken over.
     pub allow_url_change: bool,
     /// The commit this was built from: 40 lower-case hex digits.
@@ -268,6 +272,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let bootstrap_code = self.bootstrap_code();
         let registration_open = self.registration();
         let source_header = self.source_header();
+        let rate_limits = self.rate_limits();
         let algs = self
             .text("ID_TOKEN_SIGNING_ALGS")
             .unwrap_or_else(|| "EdDSA".into());
@@ -291,6 +296,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             bootstrap_code,
             registration_open,
             source_header,
+            rate_limits,
             allow_url_change,
             build_sha,
             log_level,
@@ -406,6 +412,17 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 false
             }
         }
+    }
+
+    fn rate_limits(&mut self) -> RateLimits {
+        let text = self.text("NOTME_RATE_LIMITS");
+        let limits = text.map(|text| RateLimits::parse(&text)).transpose();
+        limits
+            .map(Option::unwrap_or_default)
+            .unwrap_or_else(|problem| {
+                self.error("NOTME_RATE_LIMITS", problem);
+                RateLimits::default()
+            })
     }
 
     fn source_header(&mut self) -> Option<String> {

@@ -176,6 +176,8 @@ pub enum Error {
     UnknownProofType(Echo),
     /// Too many keys are trusted at once; when one of them leaves, in seconds.
     TooManyKeys(u32),
+    /// More requests of a kind than one source may make, or one identity; when to go on, in seconds.
+    TooManyRequests(u32),
     /// Too many wrong tries; when to try again, in seconds.
     TooManyTries(u32),
     /// Whose proof it is was turned away.

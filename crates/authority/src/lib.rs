@@ -19,6 +19,7 @@ pub mod gha;
 pub mod http;
 pub mod issue;
 pub mod issuer_keys;
+pub mod limits;
 pub mod people;
 pub mod policy;
 pub mod possession;

@@ -119,6 +119,8 @@ pub enum Refusal {
     ScopesNotEligible,
     /// [`Error::ScopesNotGranted`].
     ScopesNotGranted(Scopes),
+    /// [`Error::TooManyRequests`].
+    TooManyRequests(u32),
     /// [`Error::TooManyTries`].
     TooManyTries(u32),
     /// [`Error::UnknownPasskey`].
@@ -183,6 +185,7 @@ impl From<Error> for Refusal {
             // The worker knows what was asked for.
             Error::ScopesNotEligible { .. } => Self::ScopesNotEligible,
             Error::ScopesNotGranted { granted, .. } => Self::ScopesNotGranted(granted),
+            Error::TooManyRequests(secs) => Self::TooManyRequests(secs),
             Error::TooManyTries(secs) => Self::TooManyTries(secs),
             Error::UnknownPasskey => Self::UnknownPasskey,
             Error::Ceremony(why) => Self::Ceremony(why),
@@ -235,6 +238,7 @@ impl From<Refusal> for Error {
                 requested: Vec::new(),
                 granted,
             },
+            Refusal::TooManyRequests(secs) => Self::TooManyRequests(secs),
             Refusal::TooManyTries(secs) => Self::TooManyTries(secs),
             Refusal::UnknownPasskey => Self::UnknownPasskey,
             Refusal::Ceremony(why) => Self::Ceremony(why),

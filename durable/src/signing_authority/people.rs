@@ -14,6 +14,7 @@ use std::cell::RefCell;
 use notme_authority::config::Config;
 use notme_authority::http::Session;
 use notme_authority::issue::IssueRequest;
+use notme_authority::limits::{Class, Limiter};
 use notme_authority::people::admission::Doors;
 use notme_authority::people::bootstrap::BootstrapCode;
 use notme_authority::people::ceremony::{SignIn, answered};
@@ -46,6 +47,9 @@ pub(super) struct People {
     trust_domain: String,
     challenges: ChallengeKey,
     throttle: RefCell<Throttle>,
+    /// What identities were given of late, and how much one may be, per minute.
+    given: RefCell<Limiter>,
+    most_given: Option<u32>,
     tokens: TokenRules,
 }
 
@@ -111,8 +115,27 @@ impl People {
             trust_domain: config.trust_domain(),
             challenges: ChallengeKey::new(key),
             throttle: RefCell::default(),
+            given: RefCell::default(),
+            most_given: config.rate_limits.identity,
             tokens: config.tokens.clone(),
         })
+    }
+
+    /// Whether this identity may be given another one of what a class is about.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`].
+    pub(super) fn permit(&self, class: Class, identity: &str, now: u64) -> Result<(), Error> {
+        let key = format!("{}:{identity}", class.name());
+        self.given.borrow().permit(&key, now)
+    }
+
+    /// Counts one that it was given.
+    pub(super) fn charge(&self, class: Class, identity: &str, now: u64) {
+        if let Some(size) = self.most_given {
+            let key = format!("{}:{identity}", class.name());
+            self.given.borrow_mut().charge(&key, size, now);
+        }
     }
 
     #[inline(never)]
@@ -209,6 +232,9 @@ impl People {
             trail(db, now, actor, "session.began", actor, origin, &details)?;
             Ok(session)
         };
+        let owner = seen.found.known.owner.as_str();
+        self.permit(Class::Ceremonies, owner, now)?;
+        self.charge(Class::Ceremonies, owner, now);
         let begun = match shown.current {
             // Another session of this browser's would be forgotten, and go on.
             Some(previous) => burning(db, burn, |db| {
@@ -231,6 +257,9 @@ impl People {
     pub(super) async fn step_up(&self, db: &Database, shown: &Shown) -> Result<Reply, Error> {
         let current = shown.current.ok_or(Error::NoSession)?;
         let (seen, burn) = self.look(db, shown, Ceremony::StepUp, &current).await?;
+        let owner = seen.found.known.owner.as_str();
+        self.permit(Class::Ceremonies, owner, seen.now)?;
+        self.charge(Class::Ceremonies, owner, seen.now);
         burning(db, burn, |db| {
             let holder = self.session(db, current, seen.now)?;
             let Found {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use notme_authority::config::LogLevel;
+use notme_authority::limits::Class;
 use notme_authority::tokens::command::{By, Issue, Reply};
 use notme_authority::tokens::proof::DpopProblem;
 use notme_authority::tokens::{AccessToken, Grant};
@@ -47,11 +48,13 @@ impl SigningAuthority {
                     return Err(error);
                 }
             };
+            people.permit(Class::Tokens, grant.principal.as_str(), now())?;
             let (token, signature) = self.sign_token(Rc::clone(&loaded), &grant).await?;
             let burned = self.db.transact(|db| {
                 if people.grant(db, issue, code.as_ref(), now())? != grant {
                     return Ok(false);
                 }
+                people.permit(Class::Tokens, grant.principal.as_str(), now())?;
                 if let Some(of_code) = of_code {
                     burn(db, &[of_code])?;
                 }
@@ -66,6 +69,7 @@ impl SigningAuthority {
             match (burned, &code) {
                 (Ok(false), _) => {}
                 (Ok(true), _) => {
+                    people.charge(Class::Tokens, grant.principal.as_str(), now());
                     return Ok(Reply::Issued {
                         id: token.id().to_owned(),
                         principal: grant.principal.as_str().to_owned(),

@@ -192,6 +192,10 @@ pub fn problem(error: &Error) -> Problem {
                 "the key was rolled over too often in a short time: wait until an old one has left, or begin a new epoch",
             )
         },
+        Error::TooManyRequests(secs) => Problem {
+            retry_after: Some(*secs),
+            ..text(429, "too_many_requests", "rate_limited")
+        },
         Error::TooManyTries(secs) => Problem {
             retry_after: Some(*secs),
             ..text(429, "too_many_tries", "rate_limited")
@@ -642,6 +646,7 @@ pub(super) fn examples() -> Vec<Error> {
         Error::ManageRequired,
         Error::StepUpRequired,
         Error::TooManyKeys(1),
+        Error::TooManyRequests(1),
         Error::TooManyTries(1),
         Error::UnknownPasskey,
     ]);

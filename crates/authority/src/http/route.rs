@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::{Page, RequestHead};
+use crate::limits::Class;
 use crate::revocation::Form;
 
 /// A method that a route may have. `HEAD` comes with `GET`, `OPTIONS` with every path.
@@ -30,6 +31,30 @@ impl Route {
             Operation::Me => head.wants_page(),
             _ => false,
         }
+    }
+
+    /// Which limit its requests count against; none for whether the worker runs.
+    #[must_use]
+    pub const fn class(&self) -> Option<Class> {
+        Some(match self.operation {
+            Operation::Health => return None,
+            Operation::BeginRecovery
+            | Operation::BeginRegistration
+            | Operation::BeginSignIn
+            | Operation::BeginStepUp
+            | Operation::Invitation
+            | Operation::Join
+            | Operation::Register
+            | Operation::SignIn
+            | Operation::StepUp => Class::Ceremonies,
+            Operation::BeginPossession
+            | Operation::Cert
+            | Operation::CertGha
+            | Operation::CertPasskey => Class::Enrolments,
+            Operation::AuthorizeCode | Operation::Redeem | Operation::Token => Class::Tokens,
+            _ if matches!(self.session, Session::Unused) => Class::Documents,
+            _ => Class::Account,
+        })
     }
 
     /// What stands in a path where the route has `{…}`, as it is written there.

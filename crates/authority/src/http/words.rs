@@ -17,6 +17,7 @@ impl Problem {
 fn words(operation: Operation, code: &str, has_cookie: bool) -> Option<&'static str> {
     Some(match (operation, code) {
         (Operation::BeginRecovery, "bad_bootstrap_code") => "invalid or expired bootstrap code",
+        (Operation::CertGha, "too_many_requests") => "rate limit exceeded",
         (Operation::Cert, "bad_bootstrap_code") => "invalid or consumed bootstrap code",
         (Operation::Token | Operation::AuthorizeCode, "no_session_cookie" | "no_session") => {
             "session_required"

@@ -2,6 +2,7 @@
 
 use notme_authority::Error;
 use notme_authority::http::Session;
+use notme_authority::limits::Class;
 use notme_authority::people::command::{Origin, OwnAct, Reply, SessionFacts};
 use notme_authority::people::own::{PasskeyRow, SessionRow, passkeys, sessions};
 use notme_authority::people::session::{IDLE_SECS, LIFETIME_SECS};
@@ -21,6 +22,8 @@ impl People {
         now: u64,
     ) -> Result<Reply, Error> {
         let holder = self.session(db, session, now)?;
+        self.permit(Class::Account, holder.principal.as_str(), now)?;
+        self.charge(Class::Account, holder.principal.as_str(), now);
         match act {
             OwnAct::Passkeys => {
                 let document = passkeys(&holder, &self.passkey_rows(db, &holder)?);

@@ -1,5 +1,6 @@
 //! Who may have a token, and who lets an application have one.
 
+use notme_authority::limits::Class;
 use notme_authority::people::command::{Origin, SessionFacts};
 use notme_authority::tokens::authorize::Consent;
 use notme_authority::tokens::command::{By, Issue, Reply};
@@ -88,6 +89,8 @@ impl People {
         now: u64,
     ) -> Result<Reply, Error> {
         let session = self.session(db, consent.session, now)?;
+        self.permit(Class::Tokens, session.principal.as_str(), now)?;
+        self.charge(Class::Tokens, session.principal.as_str(), now);
         let mut code = Code::from_bytes(&consent.code)?;
         code.scopes = carried(&code.scopes, &session)?;
         code.session = session.id;
@@ -103,7 +106,6 @@ impl People {
     }
 
     /// Notes that a code was shown that had been used.
-    #[expect(clippy::unused_self, reason = "the trail is people's")]
     pub(in crate::signing_authority) fn note_reuse(
         &self,
         db: &Database,
@@ -112,6 +114,7 @@ impl People {
         origin: &Origin,
         now: u64,
     ) -> Result<(), Error> {
+        self.charge(Class::Tokens, grant.principal.as_str(), now);
         let details = code.told(&[]);
         let (action, target) = ("authorization.code_reused", Some(grant.principal.as_str()));
         trail(db, now, None, action, target, origin, &details)
