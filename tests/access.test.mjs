@@ -13,6 +13,9 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 /** As long as a name may be, and without a place to break it. */
 const LONG = "Maximiliane-Wilhelmine-von-und-zu-Hohenlohe-Waldenburg-Schilling";
 
+/** An application whose name is as long as one may be. */
+const CLIENTS = [{ id: "app", name: LONG, redirect_uris: ["https://app.example/cb"] }];
+
 /** Looks at what a person sees, in both themes and at both widths. */
 async function look({ page }, what) {
   for (const width of [360, 1280]) {
@@ -53,6 +56,8 @@ const STATES = {
   "the dialog that adds a passkey": ["ana", "/me", async (one) => one.button("Add a passkey").click()],
   "the dialog that renames one": ["ana", "/me", async (one) => one.button("Rename").click()],
   "the dialog that removes one": ["ana", "/me", async (one) => one.button("Remove").click()],
+  "an application that asks": ["ana", "/authorize?client_id=app&redirect_uri=https%3A%2F%2Fapp.example%2Fcb&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256&state=s", async (one) => one.says("asks to act for you")],
+  "an application that nobody knows": ["ana", "/authorize?client_id=nobody"],
   console: ["ana", "/console"],
   principals: ["ana", "/console#principals"],
   "a principal": ["ana", () => `/console#principals/${ben.id}`, async (one) => one.says("What they did")],
@@ -86,7 +91,7 @@ describe("everybody", { skip }, () => {
   let browser;
   const people = {};
   before(async () => {
-    authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE, REGISTRATION: "open" } });
+    authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE, REGISTRATION: "open", OAUTH_CLIENTS: JSON.stringify(CLIENTS) } });
     browser = await openBrowser();
     for (const name of ["ana", "ben", "stranger"]) {
       people[name] = await Person.meet(browser, authority);
