@@ -105,18 +105,25 @@ impl People {
         Ok(Reply::Code(code.seal(&self.challenges, random()?, now)?))
     }
 
-    /// Notes that a code was shown that had been used.
+    /// Notes that a code was shown that had been used, as often as its principal may do something with codes.
     pub(in crate::signing_authority) fn note_reuse(
         &self,
         db: &Database,
         code: &Code,
-        grant: &Grant,
         origin: &Origin,
         now: u64,
     ) -> Result<(), Error> {
-        self.charge(Class::Tokens, grant.principal.as_str(), now);
-        let details = code.told(&[]);
-        let (action, target) = ("authorization.code_reused", Some(grant.principal.as_str()));
-        trail(db, now, None, action, target, origin, &details)
+        let query = "SELECT principal FROM sessions WHERE id = ?";
+        let row = db.rows(query, vec![code.session.as_str().into()])?;
+        let principal = row.into_iter().next().map(|mut row| row.text());
+        // Of a session that is over there is nobody left; its lines count together.
+        let principal = principal.transpose()?;
+        let paying = principal.as_deref().unwrap_or_default();
+        if self.permit(Class::Tokens, paying, now).is_err() {
+            return Ok(());
+        }
+        self.charge(Class::Tokens, paying, now);
+        let (action, target) = ("authorization.code_reused", principal.as_deref());
+        trail(db, now, None, action, target, origin, &code.told(&[]))
     }
 }
