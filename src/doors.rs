@@ -1,77 +1,76 @@
-//! A pair for whoever a token of a trusted issuer, or a certificate under a pinned root, is about.
+//! A pair for whoever a proof is about: what the doors need is fetched, and what they name is settled.
 
-use notme_authority::doors::explain;
-use notme_authority::doors::issuer::{Keys, Kind};
-use notme_authority::doors::oidc::Exchange;
-use notme_authority::doors::{Identified, x509};
+use notme_authority::doors::issuer::Keys;
+use notme_authority::doors::{Edge, Gathered, Identified, Need, explain};
 use notme_authority::http::{Reply, Session};
 use notme_authority::people::PrincipalId;
-use notme_authority::people::mint::{self, Holder, Mint, Newcomer};
+use notme_authority::people::mint::{Holder, Mint, Newcomer, Request};
 use notme_authority::{Error, Fault, TokenError};
 use notme_durable::{now_millis, random, settle_all};
 use notme_jose::{Algorithm, CompactJws};
 use notme_keys::{Outcome, VerifyingKey};
 use serde_json::Value;
+use wasm_bindgen::JsValue;
 
 use crate::Call;
 use crate::handlers::json;
 use crate::objects::issuer_key;
 use crate::people::{origin, session_of};
 
-/// From a request that shows a token to what the object is asked for:
+impl Edge for Call {
+    fn header(&self, name: &str) -> Option<String> {
+        self.request.headers().get(name).ok().flatten()
+    }
+
+    fn tls(&self, fact: &str) -> Option<String> {
+        let member = |of: &JsValue, name: &str| js_sys::Reflect::get(of, &name.into()).ok();
+        let facts = member(&member(&self.request, "cf")?, "tlsClientAuth")?;
+        member(&facts, fact)?.as_string()
+    }
+}
+
+/// From a request that shows something to what the object is asked for:
 ///
-/// 1. take the token apart;
-/// 2. find the key that it names;
-/// 3. settle its signature, and then the proofs of possession;
+/// 1. take the proof apart;
+/// 2. fetch what it needs;
+/// 3. settle what it comes to, and then the proofs of possession;
 /// 4. say who it is about, and whether they hold the keys.
-pub(crate) async fn identified(
-    call: &Call,
-    request: mint::Request,
-    kind: Kind,
-    token: &str,
-) -> Result<Mint, Error> {
-    let exchange = Exchange::parse(&call.config.issuers, kind, token, now_millis() / 1000)?; // (1)
-    let (kid, algorithm) = (exchange.kid(), exchange.algorithm());
-    let key = find_key(call, exchange.issuer(), exchange.keys(), kid, algorithm).await?; // (2)
-    let obliged = exchange.oblige(key)?;
-    let mut checks = vec![obliged.check().clone()];
-    checks.extend(request.checks());
-    let outcomes = settle_all(&checks).await?; // (3)
-    let (of_token, of_keys) = outcomes.split_first().unwrap_or((&Outcome::Failed, &[]));
-    let identified = obliged.settle(*of_token, request.challenge.is_some())?;
-    newcomer(call, request, identified, of_keys) // (4)
-}
-
-/// The same for a chain of certificates: nothing has to be fetched.
-pub(crate) async fn certified(
-    call: &Call,
-    request: mint::Request,
-    shown: &x509::Shown,
-) -> Result<Mint, Error> {
-    let message = request.message_of_certificate(shown.leaf())?;
-    let exchange = x509::Exchange::parse(&call.config.roots, shown)?;
-    let obliged = exchange.oblige(message, now_millis() / 1000)?;
-    let mut checks = obliged.checks().to_vec();
-    let of_chain = checks.len();
-    checks.extend(request.checks());
-    let outcomes = settle_all(&checks).await?;
-    let (of_chain, of_keys) = outcomes.split_at_checked(of_chain).unwrap_or_default();
-    newcomer(call, request, obliged.settle(of_chain)?, of_keys)
-}
-
-/// What the object is asked for, if they hold the keys.
-fn newcomer(
-    call: &Call,
-    request: mint::Request,
-    identified: Identified,
-    of_keys: &[Outcome],
-) -> Result<Mint, Error> {
+pub(crate) async fn identified(call: &Call, request: Request) -> Result<Mint, Error> {
+    let (identified, of_keys) = shown(call, &request).await?;
     let newcomer = Newcomer {
         identified,
         principal: PrincipalId::from_random(random()?),
         origin: origin(call),
     };
-    request.settle(Holder::Identified(Box::new(newcomer)), of_keys)
+    request.settle(Holder::Identified(Box::new(newcomer)), &of_keys)
+}
+
+async fn shown(call: &Call, request: &Request) -> Result<(Identified, Vec<Outcome>), Error> {
+    let nobody = || Fault::Internal("a proof without a door".into());
+    let opened = request.open(&call.config, now_millis() / 1000)?; // (1)
+    let opened = opened.ok_or_else(nobody)?;
+    let obliged = opened.oblige(gather(call, opened.need()).await?)?; // (2)
+    let mut checks = obliged.checks().to_vec();
+    checks.extend(request.checks());
+    let mut of_proof = settle_all(&checks).await?; // (3)
+    let of_keys = of_proof.split_off(obliged.checks().len().min(of_proof.len()));
+    Ok((obliged.settle(&of_proof)?, of_keys)) // (4)
+}
+
+/// Fetches what a proof needs.
+async fn gather(call: &Call, need: Need<'_>) -> Result<Gathered, Error> {
+    match need {
+        Need::Nothing => Ok(Gathered::Nothing),
+        Need::Key {
+            issuer,
+            keys,
+            kid,
+            algorithm,
+        } => {
+            let key = find_key(call, issuer, keys, kid, algorithm).await?;
+            Ok(Gathered::Key(key))
+        }
+    }
 }
 
 /// The key of an issuer that a token names.

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::pin::Pin;
 
 use notme_authority::config::LogLevel;
+use notme_authority::doors::Proof;
 use notme_authority::http::Reply;
 use notme_authority::limits::address;
 use notme_authority::people::ceremony::{self, BeginRegistration, Join, Registration};
@@ -16,7 +17,7 @@ use notme_authority::people::command::{
     Command, Origin, OwnAct, Register, RegistrationBegun, SessionFacts, Shown, Wish,
 };
 use notme_authority::people::invite::{self, Draft, InviteToken};
-use notme_authority::people::mint::{Holder, Mint, Proof};
+use notme_authority::people::mint::{Holder, Mint};
 use notme_authority::people::session::{Presented, SessionToken, clear_cookie};
 use notme_authority::people::{PrincipalId, mint, own};
 use notme_authority::protocol;
@@ -334,33 +335,21 @@ pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
 
 /// A pair for a principal, by whatever proof (notme protocol §8.1).
 pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let access = call.request.headers().get("cf-access-jwt-assertion");
-    let request = mint::Request::parse(body, access.ok().flatten().as_deref())?;
-    match request.proof.clone() {
-        Proof::Session => {
-            let holder = Holder::Session(session_of_cert(call)?.hash());
-            held(call, request, holder).await
-        }
-        Proof::Code(code, display_name) => {
-            let holder = Holder::First {
-                code,
-                principal: PrincipalId::from_random(random()?),
-                display_name,
-                origin: origin(call),
-            };
-            held(call, request, holder).await
-        }
-        Proof::Token(kind, token) => {
+    let request = mint::Request::parse(body, &call.config, call)?;
+    let holder = match &request.proof {
+        Proof::Session => Holder::Session(session_of_cert(call)?.hash()),
+        Proof::Code(code, display_name) => Holder::First {
+            code: *code,
+            principal: PrincipalId::from_random(random()?),
+            display_name: display_name.clone(),
+            origin: origin(call),
+        },
+        Proof::Shown(_) => {
             let wish = Wished::of(&request, &[]);
-            let mint = Box::pin(doors::identified(call, request, kind, &token));
-            minted(call, wish, mint).await
+            return minted(call, wish, Box::pin(doors::identified(call, request))).await;
         }
-        Proof::Chain(shown) => {
-            let wish = Wished::of(&request, &[]);
-            let mint = Box::pin(doors::certified(call, request, &shown));
-            minted(call, wish, mint).await
-        }
-    }
+    };
+    held(call, request, holder).await
 }
 
 /// The same for whoever holds the cookie, and not only sends it (§8.2).

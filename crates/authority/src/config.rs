@@ -8,6 +8,7 @@ use notme_webauthn::RelyingParty;
 use serde_json::Value;
 
 use crate::doors::issuer::TrustedIssuer;
+use crate::doors::row::Row;
 use crate::doors::x509::TrustedRoots;
 use crate::limits::RateLimits;
 use crate::people::bootstrap::BootstrapCode;
@@ -165,6 +166,8 @@ pub struct Config {
     pub issuers: Vec<TrustedIssuer>,
     /// The roots whose certificates let somebody in.
     pub roots: Vec<TrustedRoots>,
+    /// The rows of other doors.
+    pub rows: Vec<Row>,
     /// What is said about access tokens.
     pub tokens: TokenRules,
     /// Origins that browsers may call from.
@@ -258,7 +261,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
         let site_url = self.url("SITE_URL").or_else(|| authority_url.clone());
         let gha = self.gha();
-        let (issuers, roots) = self.issuers();
+        let (issuers, roots, rows) = self.issuers();
         let audiences = self.audiences();
         let clients = self.rows("OAUTH_CLIENTS", Client::read_all);
         let requires_nonce = self.switch("DPOP_REQUIRE_NONCE");
@@ -284,6 +287,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             gha: gha?,
             issuers,
             roots,
+            rows,
             tokens: TokenRules {
                 issuer: authority_url.to_string(),
                 audiences: audiences.unwrap_or_else(|| vec![authority_url.origin()]),
@@ -513,19 +517,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         })
     }
 
-    fn issuers(&mut self) -> (Vec<TrustedIssuer>, Vec<TrustedRoots>) {
-        let Some(rows) = self.text("TRUSTED_ISSUERS") else {
-            return Default::default();
-        };
-        let (issuers, roots) = (
-            TrustedIssuer::read_all(&rows),
-            TrustedRoots::read_all(&rows),
-        );
-        let problems = [issuers.as_ref().err(), roots.as_ref().err()];
-        for problem in problems.into_iter().flatten().flatten() {
-            self.error("TRUSTED_ISSUERS", problem.clone());
-        }
-        (issuers.unwrap_or_default(), roots.unwrap_or_default())
+    fn issuers(&mut self) -> (Vec<TrustedIssuer>, Vec<TrustedRoots>, Vec<Row>) {
+        let variable = "TRUSTED_ISSUERS";
+        (
+            self.rows(variable, TrustedIssuer::read_all),
+            self.rows(variable, TrustedRoots::read_all),
+            self.rows(variable, Row::read_all),
+        )
     }
 
     fn rows<T>(

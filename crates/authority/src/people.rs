@@ -24,7 +24,7 @@ pub use scope::{Grant, Scope, Scopes};
 use serde::{Deserialize, Serialize};
 
 /// What a principal is called that gave no name.
-const DEFAULT_NAME: &str = "user";
+pub(crate) const DEFAULT_NAME: &str = "user";
 
 /// Who: a random UUID that says nothing and never changes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -84,6 +84,12 @@ impl Rule {
             .any(|(name, patterns)| name == claim && says(patterns))
     }
 
+    /// Whether it says what a claim has to be.
+    #[must_use]
+    pub fn looks_at(&self, claim: &str) -> bool {
+        self.0.iter().any(|(name, _)| name == claim)
+    }
+
     /// The first claim that isn't as it has to be; nothing if all are. Of a claim that is a list one entry will
     /// do, as with groups.
     #[must_use]

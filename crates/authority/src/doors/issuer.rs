@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 
 use super::claims::{Claims, Rule, Template};
 use super::presets::{self, Preset};
-use super::x509;
+use super::row::door_of;
+use super::{DOORS, Rows};
 use crate::config::rows;
 use crate::people::{Scope, Scopes};
 use crate::url::BaseUrl;
@@ -122,8 +123,8 @@ impl TrustedIssuer {
         let rows = rows(json).map_err(|problem| vec![problem])?;
         let (mut read, mut problems) = (Vec::<Self>::new(), Vec::new());
         for (at, row) in rows.iter().enumerate() {
-            if row.as_object().is_some_and(x509::is_row) {
-                continue; // read there
+            if door_of(row).is_some_and(|door| !matches!(door.rows, Rows::Issuers | Rows::Never)) {
+                continue; // of another form
             }
             let row = row.as_object().ok_or_else(|| "is no object".to_owned());
             match row.and_then(Self::read) {
@@ -162,8 +163,11 @@ impl TrustedIssuer {
         let required = |name: &str| text(name)?.ok_or_else(|| format!("{name} is missing"));
         let kind = text("type")?.unwrap_or(Kind::Oidc.as_str());
         let kind = Kind::parse(kind).ok_or_else(|| {
-            let kinds = Kind::ALL.map(Kind::as_str).join(" or ");
-            format!("type must be {kinds} or {}", x509::KIND)
+            let has_rows = DOORS
+                .iter()
+                .filter(|door| !matches!(door.rows, Rows::Never));
+            let kinds: Vec<_> = has_rows.map(|door| door.name).collect();
+            format!("type must be {}", kinds.join(" or "))
         })?;
         let preset = text("preset")?.map(presets::find).transpose()?;
         if preset.is_some() && kind != Kind::Oidc {
@@ -235,7 +239,19 @@ pub(super) fn permit<'a>(rules: &'a [Rule], claims: &Claims) -> Result<(), &'a s
 fn pinned(rules: Vec<Rule>, preset: Option<&Preset>) -> Result<Vec<Rule>, String> {
     let pins = preset.map_or(&[][..], |preset| preset.pins);
     // Of an issuer of everybody's, subjects that begin alike are different customers'.
-    let is_path = preset.is_some_and(|preset| preset.issuer.is_none());
+    pinned_by(
+        rules,
+        pins,
+        preset.is_some_and(|preset| preset.issuer.is_none()),
+    )
+}
+
+/// Whether every rule looks at one of these claims, for something in particular.
+pub(super) fn pinned_by(
+    rules: Vec<Rule>,
+    pins: &[&str],
+    is_path: bool,
+) -> Result<Vec<Rule>, String> {
     let is_pinned =
         |rule: &Rule| pins.is_empty() || pins.iter().any(|claim| rule.pins(claim, is_path));
     match rules.iter().position(|rule| !is_pinned(rule)) {

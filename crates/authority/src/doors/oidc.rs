@@ -4,13 +4,26 @@
 //! about keys (`jku`, `jwk`, `x5u`, `x5c`) is looked at.
 
 use notme_jose::{Algorithm, Audience, CompactJws, numeric_date};
-use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
+use serde_json::Value;
 
-use super::Identified;
 use super::claims::Claims;
 use super::issuer::{Keys, Kind, TrustedIssuer};
+use super::{Door, Facts, Gathered, Given, Identified, Need, Obliged, Opened, Proof, Rows, Shown};
 use crate::error::{PolicyRule, TokenError};
+use crate::possession::BoundTo;
 use crate::{Burn, Echo, Error};
+
+/// The door for tokens of any issuer.
+pub const OIDC: Door = door(Kind::Oidc, |given| read(given, Kind::Oidc));
+/// The door for service accounts.
+pub const KUBERNETES: Door = door(Kind::Kubernetes, |given| read(given, Kind::Kubernetes));
+/// The door for whoever came through Cloudflare Access.
+pub const ACCESS: Door = door(Kind::Access, |given| read(given, Kind::Access));
+/// The door for assertions of the operator's own.
+pub const CUSTOM: Door = door(Kind::Custom, |given| read(given, Kind::Custom));
+
+/// Where Access says who came through it.
+const ACCESS_HEADER: &str = "cf-access-jwt-assertion";
 
 /// How far an issuer's clock may be ahead of ours, in seconds.
 const CLOCK_SKEW: u64 = 60;
@@ -37,6 +50,46 @@ pub(super) fn may_be_proof(token: &CompactJws<'_>) -> Result<(), TokenError> {
     Ok(())
 }
 
+const fn door(kind: Kind, read: fn(&Given<'_>) -> Result<Proof, Error>) -> Door {
+    Door {
+        name: kind.as_str(),
+        read,
+        rows: Rows::Issuers,
+    }
+}
+
+/// Reads `{token}`; that of Access may be beside the body.
+fn read(given: &Given<'_>, kind: Kind) -> Result<Proof, Error> {
+    let token = match given.member("token") {
+        None | Some(Value::Null) if kind == Kind::Access => given.edge.header(ACCESS_HEADER),
+        token => token.and_then(Value::as_str).map(str::to_owned),
+    };
+    let token = token.filter(|token| !token.is_empty());
+    let token = token.ok_or(Error::MissingToken)?;
+    Ok(Proof::Shown(Box::new(Token { kind, token })))
+}
+
+/// A token as it was sent.
+struct Token {
+    kind: Kind,
+    token: String,
+}
+
+impl Shown for Token {
+    fn bound_to<'a>(&'a self, challenge: Option<&'a [u8; 32]>) -> BoundTo<'a> {
+        challenge.map_or(BoundTo::Token(&self.token), BoundTo::Challenge)
+    }
+
+    fn open<'a>(&'a self, facts: &Facts<'a>) -> Result<Box<dyn Opened + 'a>, Error> {
+        let rows = &facts.config.issuers;
+        let exchange = Exchange::parse(rows, self.kind, &self.token, facts.now)?;
+        Ok(Box::new(Exchange {
+            has_challenge: facts.has_challenge(),
+            ..exchange
+        }))
+    }
+}
+
 /// A token whose form, issuer, audience and times are right, and whose signature nobody has checked yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchange<'a> {
@@ -45,6 +98,7 @@ pub struct Exchange<'a> {
     token: CompactJws<'a>,
     algorithm: Algorithm,
     dates: Dates,
+    has_challenge: bool,
 }
 
 /// When a token counts, of one that counts now.
@@ -52,13 +106,6 @@ pub struct Exchange<'a> {
 pub(super) struct Dates {
     exp: u64,
     iat: Option<u64>,
-}
-
-/// An [`Exchange`], and what must hold for it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Obliged<'a> {
-    exchange: Exchange<'a>,
-    check: SignatureCheck,
 }
 
 impl Dates {
@@ -123,7 +170,7 @@ impl<'a> Exchange<'a> {
         if rows.is_empty() {
             return Err(TokenError::WrongIssuer(Echo::new(iss)).into());
         }
-        let aud = claims.get("aud").unwrap_or(&serde_json::Value::Null);
+        let aud = claims.get("aud").unwrap_or(&Value::Null);
         if !Audience::new(aud).is_well_formed() {
             return Err(TokenError::InvalidClaim("aud").into());
         }
@@ -142,78 +189,24 @@ impl<'a> Exchange<'a> {
             algorithm,
             dates,
             token,
+            has_challenge: false,
         })
     }
 
-    /// Whose token it says it is.
-    #[must_use]
-    pub fn issuer(&self) -> &str {
-        self.rows.first().map_or("", |row| &row.issuer)
-    }
-
-    /// Where the keys of its issuer are.
-    #[must_use]
-    pub fn keys(&self) -> &Keys {
-        self.rows.first().map_or(&Keys::Discovered, |row| &row.keys)
-    }
-
-    /// The key that it says it is signed by; empty if it doesn't.
-    #[must_use]
-    pub fn kid(&self) -> &str {
-        self.token.header("kid").unwrap_or_default()
-    }
-
-    /// The algorithm that it says it is signed with.
-    #[must_use]
-    pub const fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
-    /// Names what must be settled, given the issuer's key of that id for that algorithm, if it has one.
-    ///
-    /// # Errors
-    /// [`TokenError::UnknownKey`] if there is none.
-    pub fn oblige(self, key: Option<VerifyingKey>) -> Result<Obliged<'a>, Error> {
-        let unknown = || TokenError::UnknownKey(Echo::new(self.kid()));
-        let check = self.token.signature_check(key.ok_or_else(unknown)?);
-        Ok(Obliged {
-            exchange: self,
-            check,
-        })
-    }
-}
-
-impl Obliged<'_> {
-    /// What the host must settle.
-    #[must_use]
-    pub const fn check(&self) -> &SignatureCheck {
-        &self.check
-    }
-
-    /// Says who was proven to be asking, given how the check was settled. `has_challenge` is whether the
-    /// proofs of possession are over a challenge, which will be burned.
-    ///
-    /// # Errors
-    /// The first that applies of: the token's signature, the rules, the subject, what makes it single.
-    pub fn settle(self, outcome: Outcome, has_challenge: bool) -> Result<Identified, Error> {
-        if !outcome.is_verified() {
-            return Err(TokenError::InvalidSignature.into());
-        }
-        let Exchange {
-            rows, token, dates, ..
-        } = self.exchange;
-        let claims = token.claims();
+    /// Who the token is about, if its signature is good.
+    fn identify(&self) -> Result<Identified, Error> {
+        let claims = self.token.claims();
         let permits = |row: &&&TrustedIssuer| row.permit(claims).is_ok();
-        let row = rows.iter().find(permits);
+        let row = self.rows.iter().find(permits);
         let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
         let subject = row.subject.write(claims);
         let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
-        let forgotten_at = dates.exp + CLOCK_SKEW;
-        let burns: Vec<Burn> = (dates.single_use_id(claims))
+        let forgotten_at = self.dates.exp + CLOCK_SKEW;
+        let burns: Vec<Burn> = (self.dates.single_use_id(claims))
             .map(|jti| Burn::of_token(&row.issuer, jti, forgotten_at))
             .into_iter()
             .collect();
-        if burns.is_empty() && !has_challenge {
+        if burns.is_empty() && !self.has_challenge {
             return Err(Error::ChallengeRequired);
         }
         Ok(Identified {
@@ -226,5 +219,27 @@ impl Obliged<'_> {
             burns,
             certificate: None,
         })
+    }
+}
+
+impl Opened for Exchange<'_> {
+    fn need(&self) -> Need<'_> {
+        let row = self.rows.first();
+        Need::Key {
+            issuer: row.map_or("", |row| &row.issuer),
+            keys: row.map_or(&Keys::Discovered, |row| &row.keys),
+            kid: self.token.header("kid").unwrap_or_default(),
+            algorithm: self.algorithm,
+        }
+    }
+
+    fn oblige(&self, gathered: Gathered) -> Result<Obliged<'_>, Error> {
+        let Gathered::Key(Some(key)) = gathered else {
+            let kid = self.token.header("kid").unwrap_or_default();
+            return Err(TokenError::UnknownKey(Echo::new(kid)).into());
+        };
+        let check = self.token.signature_check(key);
+        let wrong = TokenError::InvalidSignature.into();
+        Ok(Obliged::by(check, wrong, || self.identify()))
     }
 }

@@ -4,7 +4,7 @@
 //! subject; and what its key has to have signed.
 
 use notme_chain::{
-    Certificate, GeneralName, KeyUse, Limits, Path, Plan, Purpose, Revocation, Rules,
+    Certificate, GeneralName, KeyUse, Limits, Path, Plan, Purpose, Refusal, Revocation,
 };
 use notme_keys::der::ecdsa_signature;
 use notme_keys::{Outcome, SignatureCheck, VerifyingKey, decode_base64_any, decode_pem};
@@ -13,15 +13,23 @@ use sha2::{Digest, Sha256};
 
 use super::claims::{Claims, Rule, Template};
 use super::issuer::{permit, rules, scopes};
-use super::{Identified, ShownCertificate};
+use super::row::door_of;
+use super::{
+    Door, Facts, Gathered, Given, Identified, Obliged, Opened, Proof, Rows, Shown, ShownCertificate,
+};
 use crate::error::PolicyRule;
 use crate::people::Scopes;
 use crate::{Error, TokenError};
 
-/// The name on the wire.
-pub const KIND: &str = "x509";
+/// The door.
+pub const DOOR: Door = Door {
+    name: "x509",
+    read,
+    rows: Rows::Roots,
+};
+
 /// The most certificates there may be in a chain.
-const MAX_CHAIN: usize = 10;
+pub(super) const MAX_CHAIN: usize = 10;
 /// The most roots that a row may pin.
 const MAX_ROOTS: usize = 10;
 /// The members of a row.
@@ -34,6 +42,8 @@ const MAX_SPIFFE_ID_LEN: usize = 2048;
 /// A row: which roots, and whom they let in as what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedRoots {
+    /// The door that it is of.
+    pub kind: &'static str,
     /// What operators call it, and the issuer of its subjects: roots may change under it.
     pub name: String,
     /// The roots, in DER.
@@ -55,21 +65,23 @@ impl TrustedRoots {
         let rows: Value = serde_json::from_str(json).unwrap_or_default();
         let (mut read, mut problems) = (Vec::<Self>::new(), Vec::new());
         for (at, row) in rows.as_array().into_iter().flatten().enumerate() {
-            let Some(row) = row.as_object().filter(|row| is_row(row)) else {
+            let Some((row, door)) = row.as_object().zip(door_of(row)) else {
                 continue;
             };
-            match Self::read(row) {
+            if !matches!(door.rows, Rows::Roots) {
+                continue;
+            }
+            match Self::read(row, door.name) {
                 Ok(row) => {
-                    let is_other =
-                        |other: &Self| other.name == row.name && other.roots != row.roots;
-                    if read.iter().any(is_other) {
+                    let is_of_it = |other: &&Self| other.kind == row.kind && other.name == row.name;
+                    let mut others = read.iter().filter(is_of_it);
+                    if others.any(|other| other.roots != row.roots) {
                         let problem = "an earlier row of this name has other roots";
                         problems.push(format!("row {}: {problem}", at + 1));
                     }
                     // Else one's subject could read like another's.
-                    let is_other =
-                        |other: &Self| other.name == row.name && other.subject != row.subject;
-                    if read.iter().any(is_other) {
+                    let mut others = read.iter().filter(is_of_it);
+                    if others.any(|other| other.subject != row.subject) {
                         let problem = "an earlier row of this name writes its subjects otherwise";
                         problems.push(format!("row {}: {problem}", at + 1));
                     }
@@ -85,11 +97,11 @@ impl TrustedRoots {
         }
     }
 
-    fn read(row: &Map<String, Value>) -> Result<Self, String> {
+    fn read(row: &Map<String, Value>, kind: &'static str) -> Result<Self, String> {
         if let Some(unknown) = row.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
             let members = MEMBERS.join(", ");
             return Err(format!(
-                "{unknown} is no member of a row of type x509; they are {members}"
+                "{unknown} is no member of a row of type {kind}; they are {members}"
             ));
         }
         let text = |name: &str| match row.get(name) {
@@ -115,6 +127,7 @@ impl TrustedRoots {
         }
         let subject = text("subject")?.unwrap_or(DEFAULT_SUBJECT);
         Ok(Self {
+            kind,
             name: text("name")?.ok_or("name is missing")?.to_owned(),
             roots,
             subject: Template::read(subject).map_err(|why| format!("subject {why}"))?,
@@ -124,13 +137,8 @@ impl TrustedRoots {
     }
 }
 
-/// Whether a row is of this kind.
-pub(super) fn is_row(row: &Map<String, Value>) -> bool {
-    row.get("type").and_then(Value::as_str) == Some(KIND)
-}
-
 /// Certificates in PEM, in one text or in several, or each in base64 of DER.
-fn certificates(value: &Value, most: usize) -> Option<Vec<Vec<u8>>> {
+pub(super) fn certificates(value: &Value, most: usize) -> Option<Vec<Vec<u8>>> {
     const END: &str = "-----END CERTIFICATE-----";
     let texts = match value {
         Value::String(text) => vec![text.as_str()],
@@ -156,68 +164,72 @@ fn certificates(value: &Value, most: usize) -> Option<Vec<Vec<u8>>> {
     (!all.is_empty()).then_some(all)
 }
 
+/// Reads `{chain: PEM | [PEM or base64 of DER, …], signature: base64url}`, the certificate that is shown first.
+fn read(given: &Given<'_>) -> Result<Proof, Error> {
+    let chain = given.member("chain");
+    let chain = chain.and_then(|chain| certificates(chain, MAX_CHAIN));
+    let signature = given.member("signature").and_then(Value::as_str);
+    Ok(Proof::Shown(Box::new(Chain {
+        certificates: chain.ok_or(Error::InvalidMember("proof.chain"))?,
+        signature: signature
+            .and_then(decode_base64_any)
+            .ok_or(Error::InvalidMember("proof.signature"))?,
+    })))
+}
+
 /// A chain as it was sent, and the signature by the key of its first certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    chain: Vec<Vec<u8>>,
+struct Chain {
+    certificates: Vec<Vec<u8>>,
     signature: Vec<u8>,
 }
 
-impl Shown {
-    /// Reads `{chain: PEM | [PEM or base64 of DER, …], signature: base64url}`, the certificate that is shown first.
-    ///
-    /// # Errors
-    /// [`Error::InvalidMember`].
-    pub fn parse(proof: Option<&Value>) -> Result<Self, Error> {
-        let member = |name| proof.and_then(|proof| proof.get(name));
-        let chain = member("chain").and_then(|chain| certificates(chain, MAX_CHAIN));
-        let signature = member("signature").and_then(Value::as_str);
-        Ok(Self {
-            chain: chain.ok_or(Error::InvalidMember("proof.chain"))?,
-            signature: signature
-                .and_then(decode_base64_any)
-                .ok_or(Error::InvalidMember("proof.signature"))?,
-        })
-    }
-
-    /// The certificate that is shown, in DER.
-    #[must_use]
-    pub fn leaf(&self) -> &[u8] {
-        self.chain.first().map_or(&[], |leaf| leaf)
+impl Shown for Chain {
+    fn open<'a>(&'a self, facts: &Facts<'a>) -> Result<Box<dyn Opened + 'a>, Error> {
+        let (challenge, pair) = (facts.challenge()?, facts.pair()?);
+        let leaf = self.certificates.first().map_or(&[][..], |leaf| leaf);
+        let message = pair.message_of_certificate(leaf, challenge);
+        Exchange::open(
+            facts,
+            DOOR.name,
+            &self.certificates,
+            message,
+            &self.signature,
+        )
     }
 }
 
 /// A chain that was read, and the roots that it may lead to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchange<'a> {
-    rows: &'a [TrustedRoots],
+pub(super) struct Exchange<'a> {
+    rows: Vec<&'a TrustedRoots>,
     chain: Vec<Certificate<'a>>,
     roots: Vec<Certificate<'a>>,
+    now: u64,
+    message: Vec<u8>,
     signature: &'a [u8],
 }
 
-/// An [`Exchange`], and what must hold for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obliged<'a> {
-    rows: &'a [TrustedRoots],
-    plan: Plan<'a>,
-    checks: Vec<SignatureCheck>,
-}
-
 impl<'a> Exchange<'a> {
-    /// Reads the certificates.
+    /// Reads the certificates of a proof of this kind, the one that is shown first.
     ///
     /// # Errors
     /// [`Error::InvalidCertificate`].
-    pub fn parse(rows: &'a [TrustedRoots], shown: &'a Shown) -> Result<Self, Error> {
+    pub(super) fn open(
+        facts: &Facts<'a>,
+        kind: &str,
+        chain: &'a [Vec<u8>],
+        message: Vec<u8>,
+        signature: &'a [u8],
+    ) -> Result<Box<dyn Opened + 'a>, Error> {
         let unfit = Error::InvalidCertificate;
+        let rows = facts.config.roots.iter().filter(|row| row.kind == kind);
+        let rows: Vec<&TrustedRoots> = rows.collect();
         // Nothing of a stranger's is taken apart for nothing.
         if rows.is_empty() {
-            return Err(unfit(notme_chain::Refusal::NoPath));
+            return Err(unfit(Refusal::NoPath));
         }
         let longest = Limits::default().certificate_len;
-        if shown.chain.iter().any(|der| der.len() > longest) {
-            return Err(unfit(notme_chain::Refusal::TooMuch));
+        if chain.iter().any(|der| der.len() > longest) {
+            return Err(unfit(Refusal::TooMuch));
         }
         let read = |der: &'a Vec<u8>| Certificate::read(der).map_err(unfit);
         let mut roots = Vec::<Certificate<'a>>::new();
@@ -226,26 +238,26 @@ impl<'a> Exchange<'a> {
                 roots.push(read(der)?);
             }
         }
-        Ok(Self {
+        Ok(Box::new(Self {
             rows,
-            chain: shown.chain.iter().map(read).collect::<Result<_, _>>()?,
+            chain: chain.iter().map(read).collect::<Result<_, _>>()?,
             roots,
-            signature: &shown.signature,
-        })
+            now: facts.now,
+            message,
+            signature,
+        }))
     }
+}
 
-    /// Names what must be settled, given what the key has to have signed; `now` in Unix seconds.
-    ///
-    /// # Errors
-    /// [`Error::InvalidCertificate`].
-    pub fn oblige(&'a self, message: Vec<u8>, now: u64) -> Result<Obliged<'a>, Error> {
+impl Opened for Exchange<'_> {
+    fn oblige(&self, _: Gathered) -> Result<Obliged<'_>, Error> {
         let unfit = Error::InvalidCertificate;
         let (leaf, others) = self
             .chain
             .split_first()
             .ok_or(Error::InvalidMember("proof.chain"))?;
-        let rules = Rules {
-            now: i64::try_from(now).unwrap_or(i64::MAX),
+        let rules = notme_chain::Rules {
+            now: i64::try_from(self.now).unwrap_or(i64::MAX),
             purpose: Some(Purpose::ClientAuth),
             may_be_ca: false,
             revocation: Revocation::Ignored,
@@ -253,20 +265,20 @@ impl<'a> Exchange<'a> {
         };
         let plan = Plan::new(leaf, others, &self.roots, &rules).map_err(unfit)?;
         if !leaf.permits(KeyUse::DigitalSignature) {
-            return Err(unfit(notme_chain::Refusal::KeyUsage));
+            return Err(unfit(Refusal::KeyUsage));
         }
-        let key = leaf
-            .key()
-            .ok_or(notme_chain::Refusal::UnsupportedAlgorithm)
-            .map_err(unfit)?;
-        // The caller's first: nobody makes us check a chain without its key.
-        let mut checks = vec![possession(key, message, self.signature)];
+        let key = leaf.key().ok_or(Refusal::UnsupportedAlgorithm);
+        // The caller's first: nobody makes us follow a chain without its key.
+        let message = self.message.clone();
+        let mut checks = vec![possession(key.map_err(unfit)?, message, self.signature)];
         checks.extend_from_slice(plan.checks());
-        Ok(Obliged {
-            rows: self.rows,
-            plan,
-            checks,
-        })
+        Ok(Obliged::by_all(checks, move |outcomes| {
+            let (first, of_chain) = outcomes.split_first().unwrap_or((&Outcome::Failed, &[]));
+            if !first.is_verified() {
+                return Err(Error::WrongSigner);
+            }
+            identify(&self.rows, &plan.settle(of_chain).map_err(unfit)?)
+        }))
     }
 }
 
@@ -283,62 +295,42 @@ fn possession(key: VerifyingKey, message: Vec<u8>, signature: &[u8]) -> Signatur
     }
 }
 
-impl Obliged<'_> {
-    /// What the host must settle.
-    #[must_use]
-    pub fn checks(&self) -> &[SignatureCheck] {
-        &self.checks
-    }
-
-    /// Says who was proven to be asking, given how the checks were settled.
-    ///
-    /// # Errors
-    /// The first that applies of: the signature, those of the chain, the rules, the subject.
-    pub fn settle(self, outcomes: &[Outcome]) -> Result<Identified, Error> {
-        let (of_key, of_chain) = outcomes.split_first().unwrap_or((&Outcome::Failed, &[]));
-        if !of_key.is_verified() {
-            return Err(Error::WrongSigner);
-        }
-        let path = self
-            .plan
-            .settle(of_chain)
-            .map_err(Error::InvalidCertificate)?;
-        let broken = || Error::InvalidCertificate(notme_chain::Refusal::NoPath);
-        let [leaf, issuer, ..] = path.certificates() else {
-            return Err(broken());
-        };
-        let claims = claims(leaf)?;
-        let row = row(self.rows, &path, &claims)?;
-        let subject = row.subject.write(&claims);
-        let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
-        Ok(Identified {
-            kind: KIND.to_owned(),
-            issuer: row.name.clone(),
-            name: subject.clone(),
-            subject,
-            method: format!("{KIND}:{}", row.name),
-            ceiling: row.scopes.clone(),
-            burns: Vec::new(),
-            certificate: Some(ShownCertificate {
-                issuer_spki: issuer.spki().to_vec(),
-                serial: without_sign(leaf.serial()).to_vec(),
-                not_after: u64::try_from(path.not_after()).unwrap_or(0),
-            }),
-        })
-    }
+/// Who a chain is about, if it is good.
+fn identify(rows: &[&TrustedRoots], path: &Path<'_>) -> Result<Identified, Error> {
+    let [leaf, issuer, ..] = path.certificates() else {
+        return Err(Error::InvalidCertificate(Refusal::NoPath));
+    };
+    let claims = claims(leaf)?;
+    let row = row(rows, path, &claims)?;
+    let subject = row.subject.write(&claims);
+    let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
+    Ok(Identified {
+        kind: row.kind.to_owned(),
+        issuer: row.name.clone(),
+        name: subject.clone(),
+        subject,
+        method: format!("{}:{}", row.kind, row.name),
+        ceiling: row.scopes.clone(),
+        burns: Vec::new(),
+        certificate: Some(ShownCertificate {
+            issuer_spki: issuer.spki().to_vec(),
+            serial: without_sign(leaf.serial()).to_vec(),
+            not_after: u64::try_from(path.not_after()).unwrap_or(0),
+        }),
+    })
 }
 
 /// The first row that pins the path's root and lets the certificate in.
 fn row<'a>(
-    rows: &'a [TrustedRoots],
+    rows: &[&'a TrustedRoots],
     path: &Path<'_>,
     claims: &Claims,
 ) -> Result<&'a TrustedRoots, Error> {
     let root = path.certificates().last().map(|root| root.as_der());
-    let pins = |row: &&TrustedRoots| row.roots.iter().any(|pinned| Some(&pinned[..]) == root);
+    let pins = |row: &&&TrustedRoots| row.roots.iter().any(|pinned| Some(&pinned[..]) == root);
     let mut rows = rows.iter().filter(pins);
     let row = rows.find(|row| permit(&row.rules, claims).is_ok());
-    row.ok_or(Error::NotPermitted(PolicyRule::Claims))
+    row.copied().ok_or(Error::NotPermitted(PolicyRule::Claims))
 }
 
 /// A positive number without the zero that its sign may need.
@@ -396,13 +388,13 @@ fn claims(leaf: &Certificate<'_>) -> Result<Claims, Error> {
     if uris.iter().any(|uri| has_spiffe_scheme(uri)) {
         // X509-SVID §2: exactly one URI, or a reader refuses it.
         let [uri] = &uris[..] else {
-            return Err(Error::InvalidCertificate(notme_chain::Refusal::Profile(
+            return Err(Error::InvalidCertificate(Refusal::Profile(
                 "a SPIFFE ID isn't the only URI",
             )));
         };
-        let (domain, path) = spiffe_id(uri).ok_or(Error::InvalidCertificate(
-            notme_chain::Refusal::Profile("a SPIFFE ID is malformed"),
-        ))?;
+        let (domain, path) = spiffe_id(uri).ok_or(Error::InvalidCertificate(Refusal::Profile(
+            "a SPIFFE ID is malformed",
+        )))?;
         put("spiffe_id", vec![uri.clone()]);
         put("spiffe_trust_domain", vec![domain.to_owned()]);
         put("spiffe_path", vec![path.to_owned()]);
@@ -442,6 +434,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::doors::testing;
 
     #[test]
     fn spiffe_ids_have_a_domain_and_a_path() {
@@ -469,6 +462,15 @@ mod tests {
         }
     }
 
+    fn read_proof(proof: &Value) -> Result<Proof, Error> {
+        let config = testing::config(&json!([]));
+        read(&Given {
+            proof,
+            config: &config,
+            edge: &testing::Beside(&[]),
+        })
+    }
+
     #[test]
     fn what_is_shown_is_pem_or_base64() {
         let pem = |bytes: &[u8]| notme_keys::encode_pem("CERTIFICATE", bytes);
@@ -494,10 +496,9 @@ mod tests {
             json!({ "signature": "AQ" }),
             json!({ "chain": "AQ", "signature": 1 }),
         ] {
-            assert!(Shown::parse(Some(&proof)).is_err(), "{proof}");
+            assert!(read_proof(&proof).is_err(), "{proof}");
         }
-        assert!(Shown::parse(None).is_err());
-        assert!(Shown::parse(Some(&json!({ "chain": "AQ", "signature": "AQ" }))).is_ok());
+        assert!(read_proof(&json!({ "chain": "AQ", "signature": "AQ" })).is_ok());
     }
 
     #[test]

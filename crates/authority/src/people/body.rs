@@ -30,7 +30,7 @@ pub(crate) fn text<'a>(
 }
 
 /// What somebody or something is to be called; `None` if nothing was said.
-pub(super) fn shown_name(
+pub(crate) fn shown_name(
     member: Option<&Value>,
     name: &'static str,
 ) -> Result<Option<String>, Error> {

@@ -4,13 +4,11 @@ use notme_keys::{Outcome, SignatureCheck};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::body::{object, shown_name, text};
-use super::bootstrap::BootstrapCode;
+use super::body::{object, text};
 use super::command::{Origin, SessionFacts};
-use super::{DEFAULT_NAME, PrincipalId, Scope, Scopes};
-use crate::doors::Identified;
-use crate::doors::issuer::Kind;
-use crate::doors::x509::{self, Shown};
+use super::{PrincipalId, Scope, Scopes};
+use crate::config::Config;
+use crate::doors::{Door, Edge, Facts, Given, Identified, Opened, Proof};
 use crate::issue::{IssueRequest, over};
 use crate::possession::{BoundTo, PairRequest};
 use crate::{Burn, Echo, Error, Evidence};
@@ -22,21 +20,7 @@ const MAX_ECHOED: usize = 20;
 /// The method of a pair that the operator's code was shown for.
 pub const BY_CODE: &str = "bootstrap";
 
-/// What a pair is asked for with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proof {
-    /// A session.
-    Session,
-    /// The operator's code, by its hash, and what the administrator that it makes is to be called.
-    Code([u8; 32], String),
-    /// A token of an issuer that is trusted.
-    Token(Kind, String),
-    /// A chain of certificates to a root that is pinned.
-    Chain(Shown),
-}
-
 /// A request for a pair, whose proofs of possession nobody has checked yet.
-#[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// What it is asked for with.
     pub proof: Proof,
@@ -131,31 +115,28 @@ impl Holder {
 }
 
 impl Request {
-    /// Reads `{proof: {type: "session"} | {type: "bootstrap", code, displayName?} | {type: "oidc" |
-    /// "kubernetes", token} | {type: "x509", chain, signature}, credential?: "certificate", scopes?, challenge?, public_keys, proofs}`. A
-    /// token is what asks for one (`credential: "token"`), never what lacks keys.
-    ///
-    /// `access` is the value of `Cf-Access-Jwt-Assertion`, which does for the token of an `access` proof.
+    /// Reads `{proof: {type, …}, credential?: "certificate", scopes?, challenge?, public_keys, proofs}`; what else is in
+    /// `proof`, its door says. A token is what asks for one (`credential: "token"`), never what lacks keys.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`], [`Error::MissingProofType`], [`Error::UnknownProofType`],
-    /// [`Error::NotImplemented`], [`Error::InvalidMember`], [`Error::BadBootstrapCode`]. Errors in keys
-    /// and proofs are kept for later.
-    pub fn parse(body: &[u8], access: Option<&str>) -> Result<Self, Error> {
+    /// [`Error::InvalidJson`], [`Error::MissingProofType`], [`Error::UnknownProofType`], those of the door,
+    /// [`Error::NotImplemented`], [`Error::InvalidMember`]. Errors in keys and proofs are kept for later.
+    pub fn parse(body: &[u8], config: &Config, edge: &dyn Edge) -> Result<Self, Error> {
         let json: Value = object(body)?;
-        let proof = match json.pointer("/proof/type").and_then(Value::as_str) {
-            Some("session") => Proof::Session,
-            Some("bootstrap") => code(&json)?,
-            None | Some("") => return Err(Error::MissingProofType),
-            Some(x509::KIND) => Proof::Chain(Shown::parse(json.get("proof"))?),
-            Some("github_pat" | "mtls") => return Err(Error::NotImplemented),
-            Some(other) => match Kind::parse(other) {
-                Some(kind) => {
-                    Proof::Token(kind, token(&json, access.filter(|_| kind == Kind::Access))?)
-                }
-                None => return Err(Error::UnknownProofType(Echo::new(other))),
-            },
+        let proof = json.get("proof").unwrap_or(&Value::Null);
+        let kind = proof.get("type").and_then(Value::as_str);
+        let kind = kind.filter(|kind| !kind.is_empty());
+        let kind = kind.ok_or(Error::MissingProofType)?;
+        let unknown = || match kind {
+            "github_pat" | "mtls" => Error::NotImplemented,
+            _ => Error::UnknownProofType(Echo::new(kind)),
         };
+        let door = Door::find(kind).ok_or_else(unknown)?;
+        let proof = (door.read)(&Given {
+            proof,
+            config,
+            edge,
+        })?;
         match text(json.get("credential"), "credential")? {
             None | Some("certificate") => {}
             Some("token") => return Err(Error::NotImplemented),
@@ -198,24 +179,35 @@ impl Request {
         })
     }
 
-    /// What the key has to have signed of the certificate that is shown.
+    /// Opens the proof, if a door has to; `now` in Unix seconds.
     ///
     /// # Errors
-    /// [`Error::ChallengeRequired`], since a chain can be shown again, and those of the keys and proofs.
-    pub fn message_of_certificate(&self, certificate: &[u8]) -> Result<Vec<u8>, Error> {
-        let challenge = self.challenge.as_ref().ok_or(Error::ChallengeRequired)?;
-        let pair = self.pair.as_ref().map_err(Clone::clone)?;
-        Ok(pair.message_of_certificate(certificate, challenge))
+    /// Those of the door.
+    pub fn open<'a>(
+        &'a self,
+        config: &'a Config,
+        now: u64,
+    ) -> Result<Option<Box<dyn Opened + 'a>>, Error> {
+        let Proof::Shown(shown) = &self.proof else {
+            return Ok(None);
+        };
+        let facts = Facts {
+            config,
+            now,
+            challenge: self.challenge.as_ref(),
+            pair: &self.pair,
+        };
+        shown.open(&facts).map(Some)
     }
 
     /// What must hold for the caller to hold both keys.
     #[must_use]
     pub fn checks(&self) -> Vec<SignatureCheck> {
-        let bound_to = match (&self.challenge, &self.cookie, &self.proof) {
-            (Some(challenge), _, _) => BoundTo::Challenge(challenge),
-            (None, Some(cookie), _) => BoundTo::Cookie(cookie),
-            (None, None, Proof::Token(_, token)) => BoundTo::Token(token),
-            (None, None, _) => BoundTo::Nothing,
+        let challenge = self.challenge.as_ref();
+        let bound_to = match (&self.proof, &self.cookie) {
+            (Proof::Shown(shown), _) => shown.bound_to(challenge),
+            (_, Some(cookie)) => BoundTo::Cookie(cookie),
+            (_, None) => challenge.map_or(BoundTo::Nothing, BoundTo::Challenge),
         };
         let pair = self.pair.as_ref();
         pair.map_or_else(|_| Vec::new(), |pair| pair.checks(bound_to).into())
@@ -239,30 +231,6 @@ impl Request {
             signing_spki: pair.signing.to_spki().to_vec(),
         })
     }
-}
-
-/// The token that is shown, in the body or else beside it.
-fn token(json: &Value, beside: Option<&str>) -> Result<String, Error> {
-    let token = match json.pointer("/proof/token") {
-        None | Some(Value::Null) => beside,
-        Some(token) => token.as_str(),
-    };
-    let token = token.filter(|token| !token.is_empty());
-    Ok(token.ok_or(Error::MissingToken)?.to_owned())
-}
-
-/// The operator's code, and what whoever has it is to be called.
-fn code(json: &Value) -> Result<Proof, Error> {
-    let member = |name| json.get("proof").and_then(|proof| proof.get(name));
-    let code = text(member("code"), "proof.code")?.unwrap_or_default();
-    if code.trim().is_empty() {
-        return Err(Error::BadBootstrapCode);
-    }
-    let name = shown_name(member("displayName"), "proof.displayName")?;
-    Ok(Proof::Code(
-        *BootstrapCode::presented(code).hash(),
-        name.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
-    ))
 }
 
 /// The scopes that a request asks for, and what it calls them.
@@ -351,6 +319,12 @@ impl Mint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doors::testing;
+
+    fn parse(body: &str, beside: &[(&str, &str)]) -> Result<Request, Error> {
+        let config = testing::config(&serde_json::json!([]));
+        Request::parse(body.as_bytes(), &config, &testing::Beside(beside))
+    }
 
     fn mint(scopes: &[Scope]) -> Mint {
         Mint {
@@ -508,14 +482,18 @@ mod tests {
                 Error::InvalidMember("proof.displayName"),
             ),
         ] {
-            assert_eq!(Request::parse(body.as_bytes(), None), Err(error), "{body}");
+            assert_eq!(parse(body, &[]).err(), Some(error), "{body}");
         }
     }
 
     #[test]
     fn a_header_does_for_the_token_of_access_and_of_nothing_else() {
-        let token = |body: &str| match Request::parse(body.as_bytes(), Some("beside"))?.proof {
-            Proof::Token(_, token) => Ok(token),
+        let beside = [("cf-access-jwt-assertion", "beside")];
+        let token = |body: &str| match parse(body, &beside)?.proof {
+            Proof::Shown(shown) => match shown.bound_to(None) {
+                BoundTo::Token(token) => Ok(token.to_owned()),
+                other => panic!("{other:?}"),
+            },
             _ => Err(Error::MissingProofType),
         };
         let missing = Err(Error::MissingToken);
@@ -540,7 +518,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_keys_is_told_last() {
-        let request = Request::parse(br#"{"proof":{"type":"session"}}"#, None).unwrap();
+        let request = parse(r#"{"proof":{"type":"session"}}"#, &[]).ok().unwrap();
         assert!(request.checks().is_empty());
         let holder = Holder::Session([0; 32]);
         assert_eq!(request.settle(holder, &[]), Err(Error::MissingKeys));
@@ -550,7 +528,7 @@ mod tests {
     fn what_is_asked_for_is_repeated_short_and_harmless() {
         let names = vec!["\n"; 100];
         let body = serde_json::json!({ "proof": { "type": "session" }, "scopes": names });
-        let request = Request::parse(body.to_string().as_bytes(), None).unwrap();
+        let request = parse(&body.to_string(), &[]).ok().unwrap();
         assert_eq!(request.asked, vec![Echo::new("\n"); 20]);
         assert!(request.scopes.is_empty());
     }
