@@ -1,16 +1,18 @@
 //! A pair for whoever a token of a trusted issuer, or a certificate under a pinned root, is about.
 
+use std::pin::Pin;
+
 use notme_authority::doors::explain;
 use notme_authority::doors::issuer::{Keys, Kind};
 use notme_authority::doors::oidc::Exchange;
-use notme_authority::doors::{Identified, x509};
+use notme_authority::doors::{Identified, oidc, x509};
 use notme_authority::http::{Reply, Session};
 use notme_authority::people::PrincipalId;
 use notme_authority::people::mint::{self, Holder, Mint, Newcomer};
 use notme_authority::{Error, Fault, TokenError};
 use notme_durable::{now_millis, random, settle_all};
 use notme_jose::{Algorithm, CompactJws};
-use notme_keys::{Outcome, VerifyingKey};
+use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 use serde_json::Value;
 
 use crate::Call;
@@ -30,16 +32,32 @@ pub(crate) async fn identified(
     kind: Kind,
     token: &str,
 ) -> Result<Mint, Error> {
-    let exchange = Exchange::parse(&call.config.issuers, kind, token, now_millis() / 1000)?; // (1)
-    let (kid, algorithm) = (exchange.kid(), exchange.algorithm());
-    let key = find_key(call, exchange.issuer(), exchange.keys(), kid, algorithm).await?; // (2)
-    let obliged = exchange.oblige(key)?;
-    let mut checks = vec![obliged.check().clone()];
-    checks.extend(request.checks());
-    let outcomes = settle_all(&checks).await?; // (3)
+    let (obliged, outcomes) = settled(call, kind, token, request.checks()).await?;
     let (of_token, of_keys) = outcomes.split_first().unwrap_or((&Outcome::Failed, &[]));
-    let identified = obliged.settle(*of_token, request.challenge.is_some())?;
+    let identified = obliged.settle(*of_token, request.challenge.as_ref())?;
     newcomer(call, request, identified, of_keys) // (4)
+}
+
+/// A token, and how its signature was settled, and after it whatever else has to hold.
+type Settled<'a> = Result<(oidc::Obliged<'a>, Vec<Outcome>), Error>;
+
+/// Takes a token apart and settles its signature, and `further` checks. Behind a pointer, so that it is compiled once.
+pub(crate) fn settled<'a>(
+    call: &'a Call,
+    kind: Kind,
+    token: &'a str,
+    further: Vec<SignatureCheck>,
+) -> Pin<Box<dyn Future<Output = Settled<'a>> + 'a>> {
+    Box::pin(async move {
+        let exchange = Exchange::parse(&call.config.issuers, kind, token, now_millis() / 1000)?; // (1)
+        let (kid, algorithm) = (exchange.kid(), exchange.algorithm());
+        let key = find_key(call, exchange.issuer(), exchange.keys(), kid, algorithm).await?; // (2)
+        let obliged = exchange.oblige(key)?;
+        let mut checks = vec![obliged.check().clone()];
+        checks.extend(further);
+        let outcomes = settle_all(&checks).await?; // (3)
+        Ok((obliged, outcomes))
+    })
 }
 
 /// The same for a chain of certificates: nothing has to be fetched.

@@ -10,6 +10,7 @@ use super::Identified;
 use super::claims::Claims;
 use super::issuer::{Keys, Kind, TrustedIssuer};
 use crate::error::{PolicyRule, TokenError};
+use crate::people::challenge;
 use crate::{Burn, Echo, Error};
 
 /// How far an issuer's clock may be ahead of ours, in seconds.
@@ -183,6 +184,12 @@ impl<'a> Exchange<'a> {
     }
 }
 
+/// Whether a token names a challenge: by its digest, so that whoever sees the token doesn't know the challenge.
+fn names(claims: &Claims, challenge: &[u8; challenge::LEN]) -> bool {
+    let nonce = claims.get("nonce").and_then(|nonce| nonce.as_str());
+    nonce == Some(&challenge::nonce(challenge))
+}
+
 impl Obliged<'_> {
     /// What the host must settle.
     #[must_use]
@@ -190,12 +197,17 @@ impl Obliged<'_> {
         &self.check
     }
 
-    /// Says who was proven to be asking, given how the check was settled. `has_challenge` is whether the
-    /// proofs of possession are over a challenge, which will be burned.
+    /// Says who was proven to be asking, given how the check was settled. `challenge` is the one that the
+    /// request names, and that will be burned.
     ///
     /// # Errors
-    /// The first that applies of: the token's signature, the rules, the subject, what makes it single.
-    pub fn settle(self, outcome: Outcome, has_challenge: bool) -> Result<Identified, Error> {
+    /// The first that applies of: the token's signature, the rules, the subject, whom it was made for, what makes it
+    /// single.
+    pub fn settle(
+        self,
+        outcome: Outcome,
+        challenge: Option<&[u8; challenge::LEN]>,
+    ) -> Result<Identified, Error> {
         if !outcome.is_verified() {
             return Err(TokenError::InvalidSignature.into());
         }
@@ -208,12 +220,17 @@ impl Obliged<'_> {
         let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
         let subject = row.subject.write(claims);
         let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
+        // Who signs people in makes a token for one sign-in, and it is worth nothing in another.
+        let is_bound = row.is_for_people && claims.contains_key("nonce");
+        if is_bound && !challenge.is_some_and(|challenge| names(claims, challenge)) {
+            return Err(TokenError::InvalidClaim("nonce").into());
+        }
         let forgotten_at = dates.exp + CLOCK_SKEW;
         let burns: Vec<Burn> = (dates.single_use_id(claims))
             .map(|jti| Burn::of_token(&row.issuer, jti, forgotten_at))
             .into_iter()
             .collect();
-        if burns.is_empty() && !has_challenge {
+        if burns.is_empty() && challenge.is_none() {
             return Err(Error::ChallengeRequired);
         }
         Ok(Identified {
@@ -222,6 +239,8 @@ impl Obliged<'_> {
             name: subject.clone(),
             subject,
             method: format!("{}:{}", row.kind.as_str(), row.issuer),
+            is_person: row.is_for_people,
+            is_bound,
             ceiling: row.scopes.clone(),
             burns,
             certificate: None,

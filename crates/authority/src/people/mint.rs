@@ -4,7 +4,7 @@ use notme_keys::{Outcome, SignatureCheck};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::body::{object, shown_name, text};
+use super::body::{challenge, object, shown_name, text};
 use super::bootstrap::BootstrapCode;
 use super::command::{Origin, SessionFacts};
 use super::{DEFAULT_NAME, PrincipalId, Scope, Scopes};
@@ -161,16 +161,7 @@ impl Request {
             Some("token") => return Err(Error::NotImplemented),
             Some(_) => return Err(Error::InvalidMember("credential")),
         }
-        let challenge = match json.get("challenge") {
-            None | Some(Value::Null) => None,
-            Some(challenge) => Some(
-                challenge
-                    .as_str()
-                    .and_then(notme_keys::decode_base64url)
-                    .and_then(|bytes| bytes.try_into().ok())
-                    .ok_or(Error::BadChallenge)?,
-            ),
-        };
+        let challenge = challenge(json.get("challenge"))?;
         let (scopes, asked) = scopes(&json)?;
         Ok(Self {
             proof,
@@ -410,6 +401,8 @@ mod tests {
                 subject: "a".into(),
                 name: "a".into(),
                 method: "x509:mesh".into(),
+                is_person: false,
+                is_bound: false,
                 ceiling: Scopes::of_anybody(),
                 burns: Vec::new(),
                 certificate: Some(crate::doors::ShownCertificate {
