@@ -218,6 +218,26 @@ struct Passkeys {
   # The oldest first.
 }
 
+struct Connection {
+  # An identity that is linked to the principal that asks.
+
+  id @0 :Text;
+  # The authenticator's id.
+  provider @1 :Text;
+  # The kind of proof, a colon, and who vouches for it.
+  subject @2 :Text;
+  # Whom.
+  connectedAt @3 :Text;
+  # Since when: `YYYY-MM-DD HH:MM:SS`, in UTC.
+}
+
+struct Connections {
+  # All of them.
+
+  connections @0 :List(Connection);
+  # The oldest first.
+}
+
 struct Session {
   # A session.
 

@@ -1,14 +1,16 @@
 //! A pair for whoever a proof is about: what the doors need is fetched, and what they name is settled.
 
+use std::pin::Pin;
+
 use notme_authority::doors::issuer::Keys;
-use notme_authority::doors::{Edge, Gathered, Identified, Need, explain};
+use notme_authority::doors::{Edge, Gathered, Identified, Need, Opened, explain};
 use notme_authority::http::{Reply, Session};
 use notme_authority::people::PrincipalId;
 use notme_authority::people::mint::{Holder, Mint, Newcomer, Request};
 use notme_authority::{Error, Fault, TokenError};
 use notme_durable::{now_millis, random, settle_all};
 use notme_jose::{Algorithm, CompactJws};
-use notme_keys::{Outcome, VerifyingKey};
+use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 use serde_json::Value;
 use wasm_bindgen::JsValue;
 
@@ -36,7 +38,11 @@ impl Edge for Call {
 /// 3. settle what it comes to, and then the proofs of possession;
 /// 4. say who it is about, and whether they hold the keys.
 pub(crate) async fn identified(call: &Call, request: Request) -> Result<Mint, Error> {
-    let (identified, of_keys) = shown(call, &request).await?;
+    let nobody = || Fault::Internal("a proof without a door".into());
+    let opened = request.open(&call.config, now_millis() / 1000)?; // (1)
+    let opened = opened.ok_or_else(nobody)?;
+    let (identified, of_keys) = settled(call, &*opened, request.checks()).await?;
+    drop(opened);
     let newcomer = Newcomer {
         identified,
         principal: PrincipalId::from_random(random()?),
@@ -45,16 +51,24 @@ pub(crate) async fn identified(call: &Call, request: Request) -> Result<Mint, Er
     request.settle(Holder::Identified(Box::new(newcomer)), &of_keys)
 }
 
-async fn shown(call: &Call, request: &Request) -> Result<(Identified, Vec<Outcome>), Error> {
-    let nobody = || Fault::Internal("a proof without a door".into());
-    let opened = request.open(&call.config, now_millis() / 1000)?; // (1)
-    let opened = opened.ok_or_else(nobody)?;
-    let obliged = opened.oblige(gather(call, opened.need()).await?)?; // (2)
-    let mut checks = obliged.checks().to_vec();
-    checks.extend(request.checks());
-    let mut of_proof = settle_all(&checks).await?; // (3)
-    let of_keys = of_proof.split_off(obliged.checks().len().min(of_proof.len()));
-    Ok((obliged.settle(&of_proof)?, of_keys)) // (4)
+/// Who was proven to be asking, and what came of further checks.
+type Settled = Result<(Identified, Vec<Outcome>), Error>;
+
+/// Fetches what a proof needs and settles it, and with it whatever else has to hold. Behind a pointer, so that it is
+/// compiled once.
+pub(crate) fn settled<'a>(
+    call: &'a Call,
+    opened: &'a dyn Opened,
+    further: Vec<SignatureCheck>,
+) -> Pin<Box<dyn Future<Output = Settled> + 'a>> {
+    Box::pin(async move {
+        let obliged = opened.oblige(gather(call, opened.need()).await?)?; // (2)
+        let mut checks = obliged.checks().to_vec();
+        checks.extend(further);
+        let mut of_proof = settle_all(&checks).await?; // (3)
+        let of_further = of_proof.split_off(obliged.checks().len().min(of_proof.len()));
+        Ok((obliged.settle(&of_proof)?, of_further)) // (4)
+    })
 }
 
 /// Fetches what a proof needs.

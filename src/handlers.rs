@@ -18,7 +18,7 @@ use notme_jose::Algorithm;
 use serde_json::Value;
 
 use crate::objects::{issuer_key, signing_authority};
-use crate::{Call, admin, keys, pages, people, tokens};
+use crate::{Call, admin, connections, keys, pages, people, tokens};
 
 /// An answer that is being made.
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>>;
@@ -40,6 +40,12 @@ pub(crate) fn run<'a>(
     match route.operation {
         Operation::Authorize => Box::pin(tokens::authorize(call)),
         Operation::AuthorizeCode => Box::pin(tokens::authorize_code(call, body)),
+        Operation::BeginConnection => Box::pin(connections::begin(call)),
+        Operation::BeginIdentity => Box::pin(connections::begin_sign_in(call)),
+        Operation::Connect => Box::pin(connections::connect(call, body)),
+        Operation::Connections => Box::pin(people::own(call, OwnAct::Connections)),
+        Operation::Disconnect => Box::pin(people::own(call, OwnAct::Disconnect(parameter()))),
+        Operation::Identify => Box::pin(connections::sign_in(call, body)),
         Operation::BeginRecovery => Box::pin(people::begin_recovery(call, body)),
         Operation::BeginStepUp => Box::pin(people::begin_step_up(call)),
         Operation::CertPasskey => Box::pin(people::cert_passkey(call, body)),

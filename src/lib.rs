@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod connections;
 mod doors;
 mod handlers;
 mod keys;

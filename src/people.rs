@@ -16,6 +16,7 @@ use notme_authority::people::command as people;
 use notme_authority::people::command::{
     Command, Origin, OwnAct, Register, RegistrationBegun, SessionFacts, Shown, Wish,
 };
+use notme_authority::people::connection::Joining;
 use notme_authority::people::invite::{self, Draft, InviteToken};
 use notme_authority::people::mint::{Holder, Mint};
 use notme_authority::people::session::{Presented, SessionToken, clear_cookie};
@@ -28,6 +29,7 @@ use notme_webauthn::{NewCredential, RelyingParty};
 use serde_json::Value;
 
 use crate::Call;
+use crate::connections;
 use crate::doors;
 use crate::handlers::{json, unexpected};
 use crate::limits::told_source;
@@ -102,8 +104,12 @@ async fn taken_apart<T>(call: &Call, body: &[u8], parsed: Result<T, Error>) -> R
     parsed
 }
 
-/// Redeems an invite: what [`register`] does for whoever began with one, in the words of `/join`.
+/// Redeems an invite: what [`register`] does for whoever began with one, in the words of `/join`; or for whoever shows
+/// an identity.
 pub(crate) async fn join(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    if let Some(joining) = Joining::parse(body, &call.config, call)? {
+        return connections::join(call, joining).await;
+    }
     let Join {
         invite,
         registration,
@@ -167,7 +173,7 @@ pub(crate) async fn begin_sign_in(call: &Call) -> Result<Reply, Error> {
 }
 
 /// A challenge that is for anybody. Making it doesn't take the object, but for its key once in a while.
-async fn anybodys_challenge(call: &Call, ceremony: Ceremony) -> Result<[u8; 32], Error> {
+pub(crate) async fn anybodys_challenge(call: &Call, ceremony: Ceremony) -> Result<[u8; 32], Error> {
     let now = now_millis() / 1000;
     let copy = ANYBODYS_KEY.with_borrow(|copy| copy.clone().filter(|copy| copy.is_good(now)));
     let copy = match copy {
@@ -225,7 +231,7 @@ fn shown(call: &Call, body: &[u8]) -> Result<(Shown, SessionToken), Error> {
 }
 
 /// A ceremony went wrong: its challenge is used up all the same.
-async fn spend(
+pub(crate) async fn spend(
     call: &Call,
     ceremony: Ceremony,
     context: Vec<u8>,
@@ -483,12 +489,12 @@ pub(crate) fn presented(call: &Call) -> Result<SessionToken, Error> {
 }
 
 /// The session that the request may have.
-fn current(call: &Call) -> Option<[u8; 32]> {
+pub(crate) fn current(call: &Call) -> Option<[u8; 32]> {
     presented(call).ok().map(|token| token.hash())
 }
 
 /// An answer that gives the browser a session's secret.
-fn begun(answer: &Value, token: &SessionToken, session: &SessionFacts) -> Reply {
+pub(crate) fn begun(answer: &Value, token: &SessionToken, session: &SessionFacts) -> Reply {
     let mut reply = json(answer);
     let lifetime = session.expires_at.saturating_sub(now_millis() / 1000);
     reply.set("set-cookie", token.set_cookie(lifetime));
@@ -510,7 +516,7 @@ pub(crate) fn origin(call: &Call) -> Origin {
     }
 }
 
-fn tell(call: &Call, event: &str, session: &SessionFacts) {
+pub(crate) fn tell(call: &Call, event: &str, session: &SessionFacts) {
     let fields = [
         ("request_id", call.id.as_str().into()),
         ("principal", session.principal.as_str().into()),
@@ -527,7 +533,7 @@ pub(crate) async fn ask(call: &Call, command: Command) -> Result<people::Reply, 
     }
 }
 
-fn session(reply: people::Reply) -> Result<SessionFacts, Error> {
+pub(crate) fn session(reply: people::Reply) -> Result<SessionFacts, Error> {
     match reply {
         people::Reply::Session(session) => Ok(session),
         other => Err(astray(other)),
@@ -542,6 +548,6 @@ fn document(reply: people::Reply) -> Result<Reply, Error> {
 }
 
 /// The object answered something else than what it was asked.
-fn astray(reply: people::Reply) -> Error {
+pub(crate) fn astray(reply: people::Reply) -> Error {
     unexpected(&protocol::Reply::People(reply))
 }

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::people::Scopes;
+use crate::people::{PrincipalId, Scopes, connection};
 use crate::possession::{BoundTo, PairRequest};
 use crate::{Burn, Error};
 
@@ -129,7 +129,16 @@ pub struct Facts<'a> {
     /// The request's time, in Unix seconds.
     pub now: u64,
     pub(crate) challenge: Option<&'a [u8; 32]>,
-    pub(crate) pair: &'a Result<PairRequest, Error>,
+    pub(crate) aim: Aim<'a>,
+}
+
+/// What a proof is shown for.
+#[derive(Clone, Copy)]
+pub(crate) enum Aim<'a> {
+    /// A pair, with these keys.
+    Pair(&'a Result<PairRequest, Error>),
+    /// To be linked to somebody; nobody, where it is to say who is there.
+    Person(Option<&'a PrincipalId>),
 }
 
 impl<'a> Facts<'a> {
@@ -147,12 +156,23 @@ impl<'a> Facts<'a> {
         self.challenge.ok_or(Error::ChallengeRequired)
     }
 
-    /// The keys that a pair is asked for.
+    /// What the key of a certificate has to sign to show it: the challenge, the certificate, and what for.
     ///
     /// # Errors
-    /// Those of the keys and proofs.
-    pub fn pair(&self) -> Result<&'a PairRequest, Error> {
-        self.pair.as_ref().map_err(Clone::clone)
+    /// [`Error::ChallengeRequired`], those of the keys and proofs, and [`Error::WrongSigner`] where certificates are for
+    /// nothing.
+    pub fn message_of_certificate(&self, certificate: &[u8]) -> Result<Vec<u8>, Error> {
+        let challenge = self.challenge()?;
+        match self.aim {
+            Aim::Pair(Ok(pair)) => Ok(pair.message_of_certificate(certificate, challenge)),
+            Aim::Pair(Err(error)) => Err(error.clone()),
+            Aim::Person(Some(owner)) => Ok(connection::message_of_certificate(
+                certificate,
+                challenge,
+                owner,
+            )),
+            Aim::Person(None) => Err(Error::WrongSigner), // nobody signs in by one
+        }
     }
 }
 
@@ -262,6 +282,10 @@ pub struct Identified {
     pub name: String,
     /// How it was proven, as answers and certificates say it.
     pub method: String,
+    /// Whether its row is for people: then it is nobody until it is linked to somebody.
+    pub is_person: bool,
+    /// Whether the proof was made for a challenge of ours, so that it is worth nothing to whoever finds it.
+    pub is_bound: bool,
     /// What the row that lets it in allows at most.
     pub ceiling: Scopes,
     /// The proof's own single-use values; empty where a challenge makes it single.

@@ -74,6 +74,14 @@ pub enum Error {
     InvalidRequest(&'static str),
     /// Another way to get a token than the one there is (RFC 6749 §5.2).
     UnsupportedGrantType,
+    /// The identity that is shown leads to another principal.
+    IdentityTaken,
+    /// Nobody has linked the identity that is shown, and by itself it is nobody.
+    UnknownIdentity,
+    /// The identity that is shown is a workload's: it begins no session and is nobody's way in.
+    WorkloadIdentity,
+    /// Without this its owner could not sign in any more.
+    LastWayIn,
     /// The challenge was used, has expired, or was never given out for this.
     BadChallenge,
     /// This proof is there to be shown again, so a challenge has to make it single.

@@ -20,7 +20,7 @@ use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 8;
+const VERSION: u8 = 9;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +159,14 @@ pub enum Refusal {
     InvalidGrant,
     /// [`Error::AudienceNotAllowed`].
     AudienceNotAllowed(Vec<String>),
+    /// [`Error::IdentityTaken`].
+    IdentityTaken,
+    /// [`Error::UnknownIdentity`].
+    UnknownIdentity,
+    /// [`Error::WorkloadIdentity`].
+    WorkloadIdentity,
+    /// [`Error::LastWayIn`].
+    LastWayIn,
     /// [`DpopProblem::Missing`].
     ProofMissing,
     /// [`DpopProblem::Reused`].
@@ -194,6 +202,10 @@ impl From<Error> for Refusal {
             Error::LastAdministrator => Self::LastAdministrator,
             Error::LastHolder(scope) => Self::LastHolder(scope),
             Error::TurnedAway => Self::TurnedAway,
+            Error::IdentityTaken => Self::IdentityTaken,
+            Error::UnknownIdentity => Self::UnknownIdentity,
+            Error::WorkloadIdentity => Self::WorkloadIdentity,
+            Error::LastWayIn => Self::LastWayIn,
             Error::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Error::NoSuchItem => Self::NoSuchItem,
             Error::ManageRequired => Self::ManageRequired,
@@ -247,6 +259,10 @@ impl From<Refusal> for Error {
             Refusal::LastAdministrator => Self::LastAdministrator,
             Refusal::LastHolder(scope) => Self::LastHolder(scope),
             Refusal::TurnedAway => Self::TurnedAway,
+            Refusal::IdentityTaken => Self::IdentityTaken,
+            Refusal::UnknownIdentity => Self::UnknownIdentity,
+            Refusal::WorkloadIdentity => Self::WorkloadIdentity,
+            Refusal::LastWayIn => Self::LastWayIn,
             Refusal::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Refusal::NoSuchItem => Self::NoSuchItem,
             Refusal::ManageRequired => Self::ManageRequired,
@@ -297,10 +313,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [8, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [9, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [8, 4, 0]
+            [9, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -309,15 +325,15 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x08\x01i\x01k\x00"
+            b"\x09\x01i\x01k\x00"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[7, 1], &[8], &[8, 99], &[8, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[8, 1], &[9], &[9, 99], &[9, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[8, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[9, 1]), Ok(Command::Archive));
     }
 }

@@ -3,6 +3,7 @@
 //! Each effect is committed with the challenge that it burns and the line in the trail. A ceremony that
 //! fails burns its challenge too, by itself.
 
+mod connections;
 mod identities;
 mod invites;
 mod own;
@@ -210,6 +211,29 @@ impl People {
             } => db.transact(|db| self.invite(db, session, &draft, token, &origin, now)),
             Command::Invitation(token) => self.invitation(db, token, now),
             Command::Status(session) => db.transact(|db| self.status(db, session, key, now)),
+            Command::BeginConnection(session) => {
+                let holder = db.transact(|db| self.session(db, session, now))?;
+                holder.require_fresh(now)?;
+                let ceremony = Ceremony::Connection;
+                let challenge = self.challenges.make(ceremony, &session, random()?, now);
+                Ok(Reply::Challenge(challenge))
+            }
+            Command::Connect(proven) => self.connect(db, &proven, now),
+            Command::Identify { proven, session } => self.identify(db, &proven, session, now),
+            Command::JoinBy {
+                proven,
+                invite,
+                principal,
+                display_name,
+                session,
+            } => self.join_by(
+                db,
+                &proven,
+                invite,
+                (&principal, &display_name),
+                session,
+                now,
+            ),
             Command::SignIn(_) | Command::StepUp(_) => {
                 Err(internal("shown, and not looked at").into())
             }
@@ -222,7 +246,7 @@ impl People {
         let (now, origin) = (seen.now, &shown.origin);
         let begin = |db: &Database| {
             let authenticator = &seen.found.authenticator;
-            let session = begin_session(db, authenticator, shown.session, origin, now)?;
+            let session = begin_session(db, authenticator, PASSKEY, shown.session, origin, now)?;
             note_use(db, &seen)?;
             let details = json!({
                 "authenticator": session.authenticator,
@@ -285,7 +309,7 @@ impl People {
             let (action, origin) = ("session.stepped_up", &shown.origin);
             trail(db, seen.now, actor, action, actor, origin, &details)?;
             Ok(SessionFacts {
-                fresh_until: Times::starting(seen.now).fresh_until(seen.now),
+                fresh_until: Times::starting(seen.now).fresh_until(seen.now, true),
                 scopes: grants.iter().map(|grant| grant.scope).collect(),
                 pending: Scopes::default(),
                 ..holder
@@ -468,7 +492,8 @@ impl People {
             let statement = "UPDATE sessions SET seen_at = ? WHERE hash = ?";
             db.execute(statement, vec![integer(now)?, blob()])?;
         }
-        let (scopes, pending) = granted(db, &owner, times.verified_at, now)?;
+        let is_by_passkey = method == PASSKEY;
+        let (scopes, pending) = granted(db, &owner, times, is_by_passkey, now)?;
         Ok(SessionFacts {
             principal: owner,
             display_name,
@@ -478,7 +503,7 @@ impl People {
             expires_at: times.created_at + session::LIFETIME_SECS,
             id,
             authenticator,
-            fresh_until: times.fresh_until(now),
+            fresh_until: times.fresh_until(now, is_by_passkey),
         })
     }
 
@@ -527,12 +552,12 @@ fn exists(
     Ok(!db.rows(query, arguments)?.is_empty())
 }
 
-/// What a session's principal may do at this moment, and what it was granted since an authenticator was
-/// last shown.
+/// What a session's principal may do in it at this moment, and what waits until a passkey is shown.
 fn granted(
     db: &Database,
     principal: &PrincipalId,
-    verified_at: u64,
+    times: Times,
+    is_by_passkey: bool,
     now: u64,
 ) -> Result<(Scopes, Scopes), Error> {
     let query = "SELECT scope, granted_at FROM grants \
@@ -540,14 +565,13 @@ fn granted(
     let rows = db.rows(query, vec![principal.as_str().into(), integer(now)?])?;
     let (mut scopes, mut pending) = (Vec::new(), Vec::new());
     for mut row in rows {
-        let scope = Scope::parse(&row.text()?);
-        let is_pending = row.integer()? > verified_at;
-        (if is_pending {
-            &mut pending
+        let (scope, granted_at) = (Scope::parse(&row.text()?), row.integer()?);
+        let Some(scope) = scope else { continue };
+        if times.makes_due(scope, granted_at, is_by_passkey) {
+            scopes.push(scope);
         } else {
-            &mut scopes
-        })
-        .extend(scope);
+            pending.push(scope);
+        }
     }
     Ok((scopes.into_iter().collect(), pending.into_iter().collect()))
 }
@@ -664,6 +688,7 @@ pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
 fn begin_session(
     db: &Database,
     authenticator: &str,
+    method: &str,
     hash: [u8; 32],
     origin: &Origin,
     now: u64,
@@ -679,7 +704,7 @@ fn begin_session(
     let arguments = [
         Argument::Bytes(&hash),
         Argument::Text(&id),
-        Argument::Text(PASSKEY),
+        Argument::Text(method),
         Argument::Text(&origin.source),
         Argument::Number(now),
         Argument::Text(authenticator),
@@ -689,16 +714,20 @@ fn begin_session(
     let (principal, display_name) = (principal(&mut row)?, row.text()?);
     let scopes = row.optional_text()?.unwrap_or_default();
     let times = Times::starting(now);
+    let is_by_passkey = method == PASSKEY;
+    let scopes = scopes.split(' ').filter_map(Scope::parse);
+    let (scopes, pending): (Vec<_>, Vec<_>) =
+        scopes.partition(|scope| times.makes_due(*scope, now, is_by_passkey));
     Ok(SessionFacts {
         principal,
         display_name,
-        scopes: scopes.split(' ').filter_map(Scope::parse).collect(),
-        pending: Scopes::default(),
-        method: PASSKEY.into(),
+        scopes: scopes.into_iter().collect(),
+        pending: pending.into_iter().collect(),
+        method: method.to_owned(),
         expires_at: times.created_at + session::LIFETIME_SECS,
         id,
         authenticator: authenticator.to_owned(),
-        fresh_until: times.fresh_until(now),
+        fresh_until: times.fresh_until(now, is_by_passkey),
     })
 }
 
@@ -717,8 +746,9 @@ fn rotate_session(
         SqlStorageValue::Blob(current.to_vec()),
         verified_at.map_or(Ok(SqlStorageValue::Null), integer)?,
     ];
-    let statement = "UPDATE sessions SET hash = ?1, seen_at = ?2, verified_at = IFNULL(?4, verified_at) \
-                     WHERE hash = ?3";
+    // Later than its beginning, also within a second: so it is known that a passkey was shown in it.
+    let statement = "UPDATE sessions SET hash = ?1, seen_at = ?2, \
+                     verified_at = IFNULL(MAX(?4, created_at + 1), verified_at) WHERE hash = ?3";
     if db.execute(statement, arguments)? == 0 {
         return Err(Error::NoSession);
     }

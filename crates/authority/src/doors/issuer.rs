@@ -12,9 +12,10 @@ use crate::people::{Scope, Scopes};
 use crate::url::BaseUrl;
 
 /// The members of a row.
-const MEMBERS: [&str; 11] = [
+const MEMBERS: [&str; 12] = [
     "algorithms",
     "audience",
+    "for",
     "issuer",
     "jwks",
     "jwks_uri",
@@ -41,6 +42,8 @@ pub struct TrustedIssuer {
     pub algorithms: Vec<Algorithm>,
     /// Where its keys are.
     pub keys: Keys,
+    /// Whether it is for people, and not for workloads.
+    pub is_for_people: bool,
     /// What is written of its claims to be a subject that it gives to nobody else.
     pub subject: Template,
     /// What those may do at most whom it lets in.
@@ -81,6 +84,15 @@ impl Kind {
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether tokens of this kind can name what we make up for one sign-in, without which one that leaks would be
+    /// somebody else's way in.
+    const fn has_nonces(self) -> bool {
+        match self {
+            Self::Oidc | Self::Custom => true,
+            Self::Kubernetes | Self::Access => false,
+        }
     }
 
     /// Where the keys of `issuer` are where the row doesn't say.
@@ -173,6 +185,13 @@ impl TrustedIssuer {
         if preset.is_some() && kind != Kind::Oidc {
             return Err("has a preset, which is for type oidc".into());
         }
+        let is_for_people = is_for_people(row.get("for"))?;
+        if is_for_people && !kind.has_nonces() {
+            return Err(format!(
+                "for can't be people where type is {}: its tokens can't be made for one sign-in",
+                kind.as_str()
+            ));
+        }
         let issuer = match (row.get("issuer"), preset.and_then(|preset| preset.issuer)) {
             (None, Some(issuer)) => issuer,
             _ => required("issuer")?,
@@ -208,6 +227,7 @@ impl TrustedIssuer {
                 (given, _) => algorithms(given)?,
             },
             keys,
+            is_for_people,
             subject,
             scopes: scopes(row.get("scopes"))?,
             rules: pinned(rules(row.get("rules"))?, preset)?,
@@ -277,6 +297,15 @@ fn algorithms(member: Option<&Value>) -> Result<Vec<Algorithm>, String> {
                 Algorithm::ALL.map(Algorithm::as_str).join(", ")
             )
         })
+}
+
+/// Whether a row is for people; if it doesn't say, it is for workloads.
+pub(super) fn is_for_people(member: Option<&Value>) -> Result<bool, String> {
+    match member.map(Value::as_str) {
+        None | Some(Some("workloads")) => Ok(false),
+        Some(Some("people")) => Ok(true),
+        Some(_) => Err("for must be people or workloads".into()),
+    }
 }
 
 pub(super) fn scopes(member: Option<&Value>) -> Result<Scopes, String> {
@@ -490,6 +519,33 @@ mod tests {
             told,
             ["row 2: an earlier row has other keys for this issuer"]
         );
+    }
+
+    #[test]
+    fn a_row_is_for_workloads_unless_it_says_people_and_can() {
+        let is_for_people = |row: &Value| read(row).map(|row| row.is_for_people);
+        assert_eq!(is_for_people(&row()), Ok(false));
+        assert_eq!(is_for_people(&with("for", json!("workloads"))), Ok(false));
+        assert_eq!(is_for_people(&with("for", json!("people"))), Ok(true));
+        for bad in [
+            json!("everybody"),
+            json!(true),
+            json!(["people"]),
+            json!(null),
+        ] {
+            let told = is_for_people(&with("for", bad)).unwrap_err();
+            assert_eq!(told, "row 1: for must be people or workloads");
+        }
+        for (kind, is_good) in [
+            ("oidc", true),
+            ("custom", true),
+            ("kubernetes", false),
+            ("access", false),
+        ] {
+            let mut row = with("for", json!("people"));
+            row["type"] = json!(kind);
+            assert_eq!(is_for_people(&row).is_ok(), is_good, "{kind}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::claims::Claims;
 use super::issuer::{Keys, Kind, TrustedIssuer};
 use super::{Door, Facts, Gathered, Given, Identified, Need, Obliged, Opened, Proof, Rows, Shown};
 use crate::error::{PolicyRule, TokenError};
+use crate::people::challenge;
 use crate::possession::BoundTo;
 use crate::{Burn, Echo, Error};
 
@@ -84,7 +85,7 @@ impl Shown for Token {
         let rows = &facts.config.issuers;
         let exchange = Exchange::parse(rows, self.kind, &self.token, facts.now)?;
         Ok(Box::new(Exchange {
-            has_challenge: facts.has_challenge(),
+            challenge: facts.challenge,
             ..exchange
         }))
     }
@@ -98,7 +99,8 @@ pub struct Exchange<'a> {
     token: CompactJws<'a>,
     algorithm: Algorithm,
     dates: Dates,
-    has_challenge: bool,
+    /// The challenge that the request names, and that will be burned.
+    challenge: Option<&'a [u8; challenge::LEN]>,
 }
 
 /// When a token counts, of one that counts now.
@@ -189,7 +191,7 @@ impl<'a> Exchange<'a> {
             algorithm,
             dates,
             token,
-            has_challenge: false,
+            challenge: None,
         })
     }
 
@@ -201,12 +203,21 @@ impl<'a> Exchange<'a> {
         let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
         let subject = row.subject.write(claims);
         let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
+        // Who signs people in makes a token for one sign-in, and it is worth nothing in another.
+        let is_bound = row.is_for_people && claims.contains_key("nonce");
+        if is_bound
+            && !self
+                .challenge
+                .is_some_and(|made_for| names(claims, made_for))
+        {
+            return Err(TokenError::InvalidClaim("nonce").into());
+        }
         let forgotten_at = self.dates.exp + CLOCK_SKEW;
         let burns: Vec<Burn> = (self.dates.single_use_id(claims))
             .map(|jti| Burn::of_token(&row.issuer, jti, forgotten_at))
             .into_iter()
             .collect();
-        if burns.is_empty() && !self.has_challenge {
+        if burns.is_empty() && self.challenge.is_none() {
             return Err(Error::ChallengeRequired);
         }
         Ok(Identified {
@@ -215,11 +226,19 @@ impl<'a> Exchange<'a> {
             name: subject.clone(),
             subject,
             method: format!("{}:{}", row.kind.as_str(), row.issuer),
+            is_person: row.is_for_people,
+            is_bound,
             ceiling: row.scopes.clone(),
             burns,
             certificate: None,
         })
     }
+}
+
+/// Whether a token names a challenge: by its digest, so that whoever sees the token doesn't know the challenge.
+fn names(claims: &Claims, made_for: &[u8; challenge::LEN]) -> bool {
+    let nonce = claims.get("nonce").and_then(Value::as_str);
+    nonce == Some(&challenge::nonce(made_for))
 }
 
 impl Opened for Exchange<'_> {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::claims::{Claims, Rule, Template};
-use super::issuer::{permit, rules, scopes};
+use super::issuer::{is_for_people, permit, rules, scopes};
 use super::row::door_of;
 use super::{
     Door, Facts, Gathered, Given, Identified, Obliged, Opened, Proof, Rows, Shown, ShownCertificate,
@@ -33,7 +33,7 @@ pub(super) const MAX_CHAIN: usize = 10;
 /// The most roots that a row may pin.
 const MAX_ROOTS: usize = 10;
 /// The members of a row.
-const MEMBERS: [&str; 6] = ["name", "roots", "rules", "scopes", "subject", "type"];
+const MEMBERS: [&str; 7] = ["for", "name", "roots", "rules", "scopes", "subject", "type"];
 /// How a subject is written where the row doesn't say: by the one URI that the certificate is for.
 const DEFAULT_SUBJECT: &str = "{san_uri}";
 /// The longest SPIFFE ID (SPIFFE-ID §2.3), in bytes.
@@ -48,6 +48,8 @@ pub struct TrustedRoots {
     pub name: String,
     /// The roots, in DER.
     pub roots: Vec<Vec<u8>>,
+    /// Whether it is for people, and not for workloads.
+    pub is_for_people: bool,
     /// What is written of a certificate's claims to be a subject that nobody else will have.
     pub subject: Template,
     /// What those may do at most whom it lets in.
@@ -130,6 +132,7 @@ impl TrustedRoots {
             kind,
             name: text("name")?.ok_or("name is missing")?.to_owned(),
             roots,
+            is_for_people: is_for_people(row.get("for"))?,
             subject: Template::read(subject).map_err(|why| format!("subject {why}"))?,
             scopes: scopes(row.get("scopes"))?,
             rules: rules(row.get("rules"))?,
@@ -185,9 +188,8 @@ struct Chain {
 
 impl Shown for Chain {
     fn open<'a>(&'a self, facts: &Facts<'a>) -> Result<Box<dyn Opened + 'a>, Error> {
-        let (challenge, pair) = (facts.challenge()?, facts.pair()?);
         let leaf = self.certificates.first().map_or(&[][..], |leaf| leaf);
-        let message = pair.message_of_certificate(leaf, challenge);
+        let message = facts.message_of_certificate(leaf)?;
         Exchange::open(
             facts,
             DOOR.name,
@@ -310,6 +312,8 @@ fn identify(rows: &[&TrustedRoots], path: &Path<'_>) -> Result<Identified, Error
         name: subject.clone(),
         subject,
         method: format!("{}:{}", row.kind, row.name),
+        is_person: row.is_for_people,
+        is_bound: true, // its key signs what names the request
         ceiling: row.scopes.clone(),
         burns: Vec::new(),
         certificate: Some(ShownCertificate {

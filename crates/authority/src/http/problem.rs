@@ -80,6 +80,26 @@ pub fn problem(error: &Error) -> Problem {
             "challenge_required",
             "this proof can be shown again: name a challenge of /cert/challenge, and sign it",
         ),
+        Error::IdentityTaken => text(
+            409,
+            "identity_taken",
+            "this identity is linked already, and not to you",
+        ),
+        Error::UnknownIdentity => text(
+            403,
+            "unknown_identity",
+            "unknown identity — get an invite first",
+        ),
+        Error::WorkloadIdentity => text(
+            403,
+            "workload_identity",
+            "this identity is a workload's: it gets no session, and can't be linked to a person",
+        ),
+        Error::LastWayIn => text(
+            409,
+            "last_way_in",
+            "you could not sign in any more: add another way in first",
+        ),
         Error::TurnedAway => text(
             403,
             "turned_away",
@@ -617,6 +637,10 @@ pub(super) fn examples() -> Vec<Error> {
     examples.extend([
         Error::BadBootstrapCode,
         Error::ChallengeRequired,
+        Error::IdentityTaken,
+        Error::UnknownIdentity,
+        Error::WorkloadIdentity,
+        Error::LastWayIn,
         Error::TurnedAway,
         Error::BadChallenge,
         Error::CredentialKnown,

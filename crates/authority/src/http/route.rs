@@ -38,10 +38,14 @@ impl Route {
     pub const fn class(&self) -> Option<Class> {
         Some(match self.operation {
             Operation::Health => return None,
-            Operation::BeginRecovery
+            Operation::BeginConnection
+            | Operation::BeginIdentity
+            | Operation::BeginRecovery
             | Operation::BeginRegistration
             | Operation::BeginSignIn
             | Operation::BeginStepUp
+            | Operation::Connect
+            | Operation::Identify
             | Operation::Invitation
             | Operation::Join
             | Operation::Register
@@ -80,6 +84,18 @@ impl Method {
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
+    /// A challenge for linking an identity.
+    BeginConnection,
+    /// A challenge for signing in or joining by an identity.
+    BeginIdentity,
+    /// Links an identity.
+    Connect,
+    /// The identities that are linked.
+    Connections,
+    /// Removes a linked identity.
+    Disconnect,
+    /// The token of a linked identity in, a session out.
+    Identify,
     /// Options for recovery.
     BeginRecovery,
     /// Options for showing a passkey again.
@@ -506,7 +522,7 @@ pub const ROUTES: &[Route] = &[
         Method::Post,
         "/join",
         Operation::Join,
-        "Redeems an invite: its token and the passkey that was made for it in, a session out.",
+        "Redeems an invite: its token and a passkey, or the token of an identity, in, a session out.",
     ),
     session(
         Method::Post,
@@ -581,12 +597,41 @@ pub const ROUTES: &[Route] = &[
         Operation::Invitation,
         "What an invite offers to whoever holds its token.",
     ),
-    later(Method::Get, "/connections", "Lists linked identities."),
-    later(Method::Post, "/connections", "Links an identity."),
-    later(
+    session(
+        Method::Get,
+        "/connections",
+        Operation::Connections,
+        "Lists the identities that are linked to oneself.",
+    ),
+    session(
+        Method::Post,
+        "/connections",
+        Operation::Connect,
+        "Links an identity to oneself; needs a passkey that was shown a short while ago.",
+    ),
+    session(
+        Method::Post,
+        "/connections/options",
+        Operation::BeginConnection,
+        "Begins linking: the challenge that the identity's proof has to be made for.",
+    ),
+    session(
+        Method::Delete,
+        "/connections/{id}",
+        Operation::Disconnect,
+        "Removes a linked identity; needs a passkey that was shown a short while ago.",
+    ),
+    session(
+        Method::Post,
+        "/auth/oidc/options",
+        Operation::BeginIdentity,
+        "Begins signing in, or joining, by a linked identity: the nonce that its token has to name.",
+    ),
+    session(
         Method::Post,
         "/auth/oidc/login",
-        "An OIDC token in, a session out.",
+        Operation::Identify,
+        "A token of a linked identity in, a session out.",
     ),
     session(
         Method::Post,

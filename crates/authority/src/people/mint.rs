@@ -4,11 +4,11 @@ use notme_keys::{Outcome, SignatureCheck};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::body::{object, text};
+use super::body::{challenge, object, text};
 use super::command::{Origin, SessionFacts};
 use super::{PrincipalId, Scope, Scopes};
 use crate::config::Config;
-use crate::doors::{Door, Edge, Facts, Given, Identified, Opened, Proof};
+use crate::doors::{Aim, Door, Edge, Facts, Given, Identified, Opened, Proof};
 use crate::issue::{IssueRequest, over};
 use crate::possession::{BoundTo, PairRequest};
 use crate::{Burn, Echo, Error, Evidence};
@@ -142,16 +142,7 @@ impl Request {
             Some("token") => return Err(Error::NotImplemented),
             Some(_) => return Err(Error::InvalidMember("credential")),
         }
-        let challenge = match json.get("challenge") {
-            None | Some(Value::Null) => None,
-            Some(challenge) => Some(
-                challenge
-                    .as_str()
-                    .and_then(notme_keys::decode_base64url)
-                    .and_then(|bytes| bytes.try_into().ok())
-                    .ok_or(Error::BadChallenge)?,
-            ),
-        };
+        let challenge = challenge(json.get("challenge"))?;
         let (scopes, asked) = scopes(&json)?;
         Ok(Self {
             proof,
@@ -195,7 +186,7 @@ impl Request {
             config,
             now,
             challenge: self.challenge.as_ref(),
-            pair: &self.pair,
+            aim: Aim::Pair(&self.pair),
         };
         shown.open(&facts).map(Some)
     }
@@ -384,6 +375,8 @@ mod tests {
                 subject: "a".into(),
                 name: "a".into(),
                 method: "x509:mesh".into(),
+                is_person: false,
+                is_bound: false,
                 ceiling: Scopes::of_anybody(),
                 burns: Vec::new(),
                 certificate: Some(crate::doors::ShownCertificate {

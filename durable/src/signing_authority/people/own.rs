@@ -4,10 +4,12 @@ use notme_authority::Error;
 use notme_authority::http::Session;
 use notme_authority::limits::Class;
 use notme_authority::people::command::{Origin, OwnAct, Reply, SessionFacts};
+use notme_authority::people::connection::connections;
 use notme_authority::people::own::{PasskeyRow, SessionRow, passkeys, sessions};
 use notme_authority::people::session::{IDLE_SECS, LIFETIME_SECS};
 use serde_json::json;
 
+use super::connections::connection_rows;
 use super::{KeyFacts, People, distrust_sessions, trail};
 use crate::signing_authority::admin::{administrators, permit_removal};
 use crate::sql::{Database, integer, internal};
@@ -43,6 +45,15 @@ impl People {
             OwnAct::RemovePasskey(id) => {
                 holder.require_fresh(now)?;
                 self.remove_passkey(db, &holder, &id, origin, now)?;
+                Ok(Reply::Done)
+            }
+            OwnAct::Connections => {
+                let document = connections(&connection_rows(db, &holder.principal)?);
+                Ok(Reply::Document(document.to_string()))
+            }
+            OwnAct::Disconnect(id) => {
+                holder.require_fresh(now)?;
+                self.disconnect(db, &holder, &id, origin, now)?;
                 Ok(Reply::Done)
             }
             OwnAct::Sessions => {

@@ -139,6 +139,15 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::Asset => asset(),
         Operation::Authorize => authorize(),
         Operation::AuthorizeCode => authorize_code(),
+        Operation::BeginConnection => begin_connection(),
+        Operation::BeginIdentity => begin_identity(),
+        Operation::Connect => connect(),
+        Operation::Connections => of(Tag::Own)
+            .by(Caller::Session)
+            .json("Connections", "All of them.")
+            .errors([Error::NoSession]),
+        Operation::Disconnect => disconnect(),
+        Operation::Identify => identify(),
         Operation::BeginPossession => begin_possession(),
         Operation::BeginRecovery => begin_recovery(),
         Operation::BeginRegistration => begin_registration(),
@@ -273,6 +282,7 @@ fn cert() -> Description {
             Error::NotPermitted(PolicyRule::Claims),
             Error::ChallengeRequired,
             Error::TurnedAway,
+            Error::UnknownIdentity,
             Error::ProofUsed,
             Error::WrongSigner,
             Error::Fault(Fault::IssuerUnavailable(String::new())),
@@ -662,6 +672,92 @@ fn remove_passkey() -> Description {
         ])
 }
 
+fn begin_connection() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .takes_anything()
+        .json(
+            "IdentityOptions",
+            "The challenge: good once, for this session.",
+        )
+        .errors([Error::NoSession, Error::StepUpRequired])
+}
+
+fn connect() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .details("The issuer's row, or the root's, has to be for people. A token is made for this by its `nonce`. The key of a certificate signs `\"notme-connection-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ userId`, the last as `/me` has it, in ASCII. An identity that is somebody else's stays theirs.")
+        .takes("Connect")
+        .json("Connected", "It is linked, or was already.")
+        .errors([
+            Error::NoSession,
+            Error::StepUpRequired,
+            Error::UnknownProofType(Echo::new("…")),
+            Error::MissingProofType,
+            Error::WrongSigner,
+        ])
+        .errors(certificates().map(Error::InvalidCertificate))
+        .errors(identity_errors())
+        .errors([Error::IdentityTaken])
+}
+
+fn disconnect() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .json(
+            "Done",
+            "It opens nothing any more, and the sessions that began with it have ended.",
+        )
+        .errors([
+            Error::NoSession,
+            Error::NoSuchItem,
+            Error::StepUpRequired,
+            Error::LastWayIn,
+        ])
+}
+
+fn begin_identity() -> Description {
+    of(Tag::Own)
+        .by(Caller::AnybodyOrSession)
+        .takes_anything()
+        .json(
+            "IdentityOptions",
+            "The challenge: good once, for `/auth/oidc/login` or `/join`.",
+        )
+}
+
+fn identify() -> Description {
+    of(Tag::Own)
+        .by(Caller::AnybodyOrSession)
+        .details("What a certificate may carry can be done at once, the rest is pending until a passkey is shown (`/auth/passkey/step-up/options`).")
+        .takes("IdentitySignIn")
+        .json("IdentitySignedIn", "A session has begun.")
+        .with("Set-Cookie", "SetCookie")
+        .errors([
+            Error::UnknownProofType(Echo::new("…")),
+            Error::UnknownIdentity,
+            Error::TurnedAway,
+        ])
+        .errors(identity_errors())
+}
+
+/// What can be wrong with a token that stands for a person.
+fn identity_errors() -> Vec<Error> {
+    let mut errors = vec![
+        Error::InvalidJson,
+        Error::InvalidMember("…"),
+        Error::MissingToken,
+        Error::ChallengeRequired,
+        Error::BadChallenge,
+        Error::NotPermitted(PolicyRule::Claims),
+        Error::WorkloadIdentity,
+        Error::ProofUsed,
+        Error::Fault(Fault::IssuerUnavailable(String::new())),
+    ];
+    errors.extend(token_errors());
+    errors
+}
+
 fn own_sessions() -> Description {
     of(Tag::Own)
         .by(Caller::Session)
@@ -733,9 +829,9 @@ fn invitation() -> Description {
 
 fn join() -> Description {
     of(Tag::Invites)
-        .details("Begin with `/auth/passkey/register/options` and the invite's token. The invite stays usable if this fails.")
+        .details("With a passkey begin with `/auth/passkey/register/options` and the invite's token; with the token of an identity begin with `/auth/oidc/options`. The invite stays usable if this fails.")
         .takes("JoinAnswer")
-        .json("Joined", "The invite is redeemed, the passkey registered, and a session has begun.")
+        .json("Joined", "The invite is redeemed, the passkey registered or the identity linked, and a session has begun.")
         .with("Set-Cookie", "SetCookie")
         .errors(admission_errors())
         .errors(registration_errors())
@@ -744,8 +840,9 @@ fn join() -> Description {
             Error::MissingUserId,
             Error::MissingProofType,
             Error::UnknownProofType(Echo::new("…")),
-            Error::NotImplemented,
+            Error::IdentityTaken,
         ])
+        .errors(identity_errors())
 }
 
 // ---- Administration -----------------------------------------------------------------------------
