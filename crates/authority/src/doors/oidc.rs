@@ -220,9 +220,8 @@ impl Obliged<'_> {
         let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
         let subject = row.subject.write(claims);
         let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
-        // Who signs people in makes a token for one sign-in, and it is worth nothing in another.
-        let is_bound = row.is_for_people && claims.contains_key("nonce");
-        if is_bound && !challenge.is_some_and(|challenge| names(claims, challenge)) {
+        // Who signs people in makes a token for one request, and it is worth nothing in another.
+        if row.is_for_people && !names(claims, challenge.ok_or(Error::ChallengeRequired)?) {
             return Err(TokenError::InvalidClaim("nonce").into());
         }
         let forgotten_at = dates.exp + CLOCK_SKEW;
@@ -240,7 +239,6 @@ impl Obliged<'_> {
             subject,
             method: format!("{}:{}", row.kind.as_str(), row.issuer),
             is_person: row.is_for_people,
-            is_bound,
             ceiling: row.scopes.clone(),
             burns,
             certificate: None,

@@ -321,7 +321,6 @@ impl Obliged<'_> {
             subject,
             method: format!("{KIND}:{}", row.name),
             is_person: row.is_for_people,
-            is_bound: true, // its key signs what names the request
             ceiling: row.scopes.clone(),
             burns: Vec::new(),
             certificate: Some(ShownCertificate {
