@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
 import { CODE } from "./support/browser.mjs";
+import { startOidc } from "./support/oidc.mjs";
 import { Person, executablePath, openBrowser } from "./support/pages.mjs";
 
 const skip = executablePath ? false : "chromium is not installed";
@@ -58,6 +59,8 @@ const STATES = {
   "the dialog that removes one": ["ana", "/me", async (one) => one.button("Remove").click()],
   "an application that asks": ["ana", "/authorize?client_id=app&redirect_uri=https%3A%2F%2Fapp.example%2Fcb&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256&state=s", async (one) => one.says("asks to act for you")],
   "an application that nobody knows": ["ana", "/authorize?client_id=nobody"],
+  "linked identities": ["ben", "/me", async (one) => one.says("Vouched for by")],
+  "the dialog that removes a linked identity": ["ben", "/me", async ({ page }) => page.getByRole("region", { name: "Other ways in" }).getByRole("button", { name: "Remove" }).click()],
   console: ["ana", "/console"],
   principals: ["ana", "/console#principals"],
   "a principal": ["ana", () => `/console#principals/${ben.id}`, async (one) => one.says("What they did")],
@@ -89,9 +92,12 @@ let ben;
 describe("everybody", { skip }, () => {
   let authority;
   let browser;
+  let login;
   const people = {};
   before(async () => {
-    authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE, REGISTRATION: "open", OAUTH_CLIENTS: JSON.stringify(CLIENTS) } });
+    login = await startOidc();
+    const row = { for: "people", issuer: login.url, audience: "https://id.example", scopes: ["bridgeCert"], rules: [{}] };
+    authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, REGISTRATION: "open", OAUTH_CLIENTS: JSON.stringify(CLIENTS), TRUSTED_ISSUERS: JSON.stringify([row]) } });
     browser = await openBrowser();
     for (const name of ["ana", "ben", "stranger"]) {
       people[name] = await Person.meet(browser, authority);
@@ -101,6 +107,7 @@ describe("everybody", { skip }, () => {
   after(async () => {
     await browser?.close();
     await authority?.stop();
+    await login?.close();
   });
   afterEach(() => assert.deepEqual(Object.values(people).flatMap(({ complaints }) => complaints.splice(0)), []));
 
@@ -134,6 +141,7 @@ describe("everybody", { skip }, () => {
     await authority.restart({ vars: { REGISTRATION: undefined } });
     await people.ben.join((await invite()).href, "Ben");
     ben = { id: (await people.ben.page.locator("dd code").first().textContent()).split("/").pop() };
+    assert.equal((await people.ben.link(login, LONG)).connected, true);
     offer = await invite();
   });
 

@@ -1,13 +1,17 @@
 // Identities that are linked to people: what signs in, what lets in, whose it is, and that nobody else gets it.
 import assert from "node:assert/strict";
-import { createHash, randomUUID } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
+import { exportJWK, generateKeyPair } from "jose";
+import { Provider } from "oidc-provider";
 import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys } from "./support/client.mjs";
 import { missing } from "./support/foreign.mjs";
 import { startOidc } from "./support/oidc.mjs";
+import { Person, executablePath, openBrowser } from "./support/pages.mjs";
 import { Authority as Pki, signed } from "./support/pki.mjs";
 import { databaseOf, longAgo, meanwhile, noSqlite, query } from "./support/state.mjs";
 
@@ -111,7 +115,9 @@ describe("linked identities", () => {
     return browser.post("/cert", body);
   }
 
-  const oidc = async (sub, issuer = login, claims = {}) => ({ type: "oidc", token: await issuer.token({ sub, ...claims }) });
+  /** A pair by the token of a person, which is made for the request. */
+  const pairOf = (sub) => pair({ type: "oidc" }, { nonce: { sub } });
+  const oidc = async (sub, issuer = login) => ({ type: "oidc", token: await issuer.token({ sub }) });
   const connections = async ({ browser }) => done(await browser.call("GET", "/connections")).connections;
   const certificateOf = (cn) => pki.leaf(office, { names: [], subject: `/O=Acme/CN=${cn}` });
   const lines = (action, target) =>
@@ -326,7 +332,7 @@ describe("linked identities", () => {
     test("needs a link: unknown identities are nobody, at every door", async () => {
       refused((await signIn("nobody")).answer, 403, "unknown_identity");
       assert.match((await signIn("nobody")).answer.json.error, /^unknown identity — get an invite first$/);
-      refused(await pair(await oidc("nobody")), 403, "unknown_identity");
+      refused(await pairOf("nobody"), 403, "unknown_identity");
       if (!noOpenssl) refused(await pair(undefined, { leaf: certificateOf("nobody") }), 403, "unknown_identity");
     });
 
@@ -349,6 +355,11 @@ describe("linked identities", () => {
       refused(await new Browser(authority).post("/auth/oidc/login", { token, challenge: other.challenge }), 401, "invalid_claims");
       // It is worth nothing for a pair either.
       refused(await pair({ type: "oidc", token }), 401, "invalid_claims");
+      // Nor is any other, with its jti or beside a challenge.
+      const found = await oidc("signs-in");
+      refused(await pair(found), 401, "invalid_claims");
+      const keys = new Keys();
+      refused(await new Browser(authority).post("/cert", { proof: found, ...keys.body(found.token) }), 400, "challenge_required");
       for (const [code, status, how] of [
         ["wrong_audience", 401, { claims: { aud: "x" } }],
         ["token_expired", 401, { claims: { exp: now() - 1 } }],
@@ -410,7 +421,7 @@ describe("linked identities", () => {
       done(await admin.browser.post(`/admin/principals/${ben.id}/disable`));
       refused(await browser.me(), 401, "no_session");
       refused((await signIn("turned-away")).answer, 403, "turned_away");
-      refused(await pair(await oidc("turned-away")), 403, "turned_away");
+      refused(await pairOf("turned-away"), 403, "turned_away");
     });
   });
 
@@ -427,7 +438,7 @@ describe("linked identities", () => {
       refused(await browser.me(), 401, "no_session");
       done(await ben.browser.me());
       refused((await signIn("leaves")).answer, 403, "unknown_identity");
-      refused(await pair(await oidc("leaves")), 403, "unknown_identity");
+      refused(await pairOf("leaves"), 403, "unknown_identity");
       refused(await ben.browser.call("DELETE", `/connections/${id}`), 404, "no_such_item");
       assert.equal(lines("authenticator.removed", id)[0].actor, ben.id);
       done(await link(eve, "leaves"));
@@ -535,6 +546,129 @@ describe("linked identities", () => {
     });
   });
 
+  describe("a crash", { skip: elsewhere }, () => {
+    const counts = () => query(databaseOf(authority.stateDir), "SELECT (SELECT COUNT(*) FROM principals), (SELECT COUNT(*) FROM authenticators), (SELECT COUNT(*) FROM sessions), (SELECT COUNT(*) FROM audit)")[0];
+
+    test("leaves what was used used, and what was linked linked", async () => {
+      const ben = await person();
+      const begun = await options(ben.browser, "/connections/options");
+      const token = await login.token({ sub: "crash", nonce: begun.nonce });
+      const body = { proof: { type: "oidc", token }, challenge: begun.challenge };
+      done(await ben.browser.post("/connections", body));
+      await authority.kill9();
+      await authority.restart();
+      refused(await ben.browser.post("/connections", body), 400, "bad_challenge");
+      const signedIn = await signIn("crash");
+      assert.equal(done(signedIn.answer).principalId, ben.id);
+      await authority.kill9();
+      await authority.restart();
+      done(await signedIn.browser.me());
+      refused(await new Browser(authority).post("/auth/oidc/login", { token: signedIn.token, challenge: signedIn.challenge }), 400, "bad_challenge");
+    });
+
+    test("leaves nothing half done: a join and a link are one transaction", async () => {
+      const ben = await person();
+      await admin.browser.stepUp(admin.passkey);
+      const { token: invite } = done(await admin.browser.post("/invites", {}));
+      const join = async () => {
+        const browser = new Browser(authority);
+        const { challenge, nonce } = await options(browser);
+        return browser.post("/join", { token: invite, proof: { type: "oidc", token: await login.token({ sub: "half", nonce }) }, challenge });
+      };
+      for (const action of ["principal.registered", "authenticator.added"]) {
+        await meanwhile(authority, `CREATE TRIGGER stop BEFORE INSERT ON audit WHEN NEW.action = '${action}' BEGIN SELECT RAISE(ABORT, 'stopped'); END;`);
+        const before = counts();
+        const answer = action === "principal.registered" ? await join() : await link(ben, "half");
+        refused(answer, 500, "internal");
+        assert.deepEqual(counts(), before, action);
+        await meanwhile(authority, "DROP TRIGGER stop;");
+      }
+      done(await join());
+      refused(await link(ben, "half"), 409, "identity_taken");
+    });
+  });
+
+  test("an issuer that isn't ours signs somebody in, with a code, PKCE and our nonce", async () => {
+    const { privateKey } = await generateKeyPair("RS256", { extractable: true });
+    const server = createServer();
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${server.address().port}`;
+    const redirect_uri = "https://app.example/callback";
+    const provider = new Provider(url, {
+      jwks: { keys: [{ ...(await exportJWK(privateKey)), alg: "RS256", kid: "first", use: "sig" }] },
+      clients: [{ client_id: "app", token_endpoint_auth_method: "none", grant_types: ["authorization_code"], redirect_uris: [redirect_uri], response_types: ["code"] }],
+    });
+    server.on("request", provider.callback());
+    const row = { for: "people", issuer: url, audience: "app", scopes: ["bridgeCert"], rules: [{ sub: "ana" }] };
+    const other = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify([row]) } });
+    /** Signs `name` in there, as a browser would, and redeems the code. */
+    const idToken = async (name, nonce) => {
+      const cookies = new Map();
+      const go = async (at, form) => {
+        const headers = { cookie: [...cookies].map(([key, value]) => `${key}=${value}`).join("; ") };
+        const response = await fetch(new URL(at, url), { redirect: "manual", headers, ...(form && { method: "POST", body: new URLSearchParams(form) }) });
+        for (const set of response.headers.getSetCookie()) cookies.set(...set.split(";")[0].split(/=(.*)/s).slice(0, 2));
+        return response.headers.get("location") ?? assert.fail(`${response.status} ${await response.text()}`);
+      };
+      const verifier = randomBytes(32).toString("base64url");
+      const asked = { client_id: "app", response_type: "code", scope: "openid", redirect_uri, nonce, code_challenge: sha256(verifier).toString("base64url"), code_challenge_method: "S256" };
+      let at = await go(`/auth?${new URLSearchParams(asked)}`);
+      for (const form of [{ prompt: "login", login: name, password: "x" }, { prompt: "consent" }]) at = await go(await go(at, form));
+      const code = new URL(at).searchParams.get("code");
+      const body = new URLSearchParams({ grant_type: "authorization_code", client_id: "app", code, code_verifier: verifier, redirect_uri });
+      return (await (await fetch(`${url}/token`, { method: "POST", body })).json()).id_token;
+    };
+    try {
+      const browser = new Browser(other);
+      const passkey = new Passkey(ES256);
+      done(await browser.register(passkey));
+      const begun = await options(browser, "/connections/options");
+      done(await browser.post("/connections", { proof: { type: "oidc", token: await idToken("ana", begun.nonce) }, challenge: begun.challenge }));
+      const guest = new Browser(other);
+      const { challenge, nonce } = await options(guest);
+      const token = await idToken("ana", nonce);
+      assert.equal(done(await guest.post("/auth/oidc/login", { token, challenge })).principalId, done(await browser.me()).userId);
+      refused(await new Browser(other).post("/auth/oidc/login", { token, challenge }), 400, "bad_challenge");
+      const again = await options(guest);
+      refused(await new Browser(other).post("/auth/oidc/login", { token: await idToken("eve", again.nonce), challenge: again.challenge }), 403, "claims_not_permitted");
+    } finally {
+      await other.stop();
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  test("one's own page shows what is linked, and removes it", { skip: !executablePath && "chromium is not installed" }, async () => {
+    const chromium = await openBrowser();
+    try {
+      await admin.browser.stepUp(admin.passkey);
+      const { url } = done(await admin.browser.post("/invites", {}));
+      const ben = await Person.meet(chromium, authority);
+      ben.page.setDefaultTimeout(15_000);
+      await ben.join(url, "Ben");
+      await ben.says("Nothing but passkeys lets you in.");
+      assert.equal((await ben.link(login, "<b>seen</b>")).connected, true);
+      await ben.page.reload();
+      const region = ben.page.getByRole("region", { name: "Other ways in" });
+      await region.getByText("<b>seen</b>", { exact: true }).waitFor();
+      await region.getByText(`oidc:${login.url}`).waitFor();
+      const remove = region.getByRole("button", { name: "Remove" });
+      await remove.focus();
+      await ben.page.keyboard.press("Enter");
+      await ben.page.getByRole("dialog").getByText("Nobody comes in as").waitFor();
+      await ben.page.keyboard.press("Escape");
+      await ben.page.getByRole("dialog").waitFor({ state: "detached" });
+      await ben.page.keyboard.press("Enter");
+      await ben.page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+      await ben.says("It was removed.");
+      await ben.says("Nothing but passkeys lets you in.");
+      refused((await signIn("<b>seen</b>")).answer, 403, "unknown_identity");
+      assert.deepEqual(ben.complaints, []);
+    } finally {
+      await chromium.close();
+    }
+  });
+
   test("the same principal through three doors has the same URI, subject and grants", { skip: noOpenssl }, async () => {
     const ben = await person();
     const leaf = certificateOf("three-doors");
@@ -546,14 +680,14 @@ describe("linked identities", () => {
       const proofs = keys.proofsOver(keys.message(Buffer.from(challenge, "base64url")));
       return ben.browser.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs, challenge });
     };
-    const doors = [session, async () => pair(await oidc("three-doors")), () => pair({ type: "oidc" }, { nonce: { sub: "three-doors" } }), () => pair(undefined, { leaf })];
+    const doors = [session, () => pairOf("three-doors"), () => pair(undefined, { leaf })];
     const methods = [];
     for (const door of doors) {
       const { identity, subject, principal_id, scopes, auth_method } = done(await door());
       assert.deepEqual([identity, subject, principal_id, scopes], [ben.identity, ben.id, ben.id, ["bridgeCert"]]);
       methods.push(auth_method);
     }
-    assert.deepEqual(methods, ["passkey", `oidc:${login.url}`, `oidc:${login.url}`, "x509:office"]);
+    assert.deepEqual(methods, ["passkey", `oidc:${login.url}`, "x509:office"]);
     await admin.browser.stepUp(admin.passkey);
     done(await admin.browser.call("DELETE", `/admin/principals/${ben.id}/grants/bridgeCert`));
     for (const door of doors) refused(await door(), 403, "scopes_not_granted");

@@ -282,10 +282,9 @@ pub struct Identified {
     pub name: String,
     /// How it was proven, as answers and certificates say it.
     pub method: String,
-    /// Whether its row is for people: then it is nobody until it is linked to somebody.
+    /// Whether its row is for people: then it is nobody until it is linked to somebody, and its proof was made for a
+    /// challenge of ours, so that it is worth nothing to whoever finds it.
     pub is_person: bool,
-    /// Whether the proof was made for a challenge of ours, so that it is worth nothing to whoever finds it.
-    pub is_bound: bool,
     /// What the row that lets it in allows at most.
     pub ceiling: Scopes,
     /// The proof's own single-use values; empty where a challenge makes it single.

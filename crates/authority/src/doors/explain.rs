@@ -34,7 +34,8 @@ pub struct Explained {
     /// What the row allows at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
-    /// What makes the proof single: `jti`, or a `challenge` that has to be asked for.
+    /// What makes the proof single: `jti`, or a `challenge` that has to be asked for; where the row is for people, a
+    /// `nonce` made of one.
     #[serde(rename = "singleBy", skip_serializing_if = "Option::is_none")]
     pub single_by: Option<&'static str>,
     /// What stands in the way: `token`, `issuer`, `audience`, `algorithm`, `times`, `rules`, `subject` or `order`.
@@ -204,7 +205,9 @@ fn judge(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Result<Fit, M
             return misfit("subject", why);
         }
     };
-    let single_by = if dates.single_use_id(claims).is_some() {
+    let single_by = if row.is_for_people {
+        "nonce"
+    } else if dates.single_use_id(claims).is_some() {
         "jti"
     } else {
         "challenge"

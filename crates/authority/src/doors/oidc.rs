@@ -203,13 +203,8 @@ impl<'a> Exchange<'a> {
         let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
         let subject = row.subject.write(claims);
         let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
-        // Who signs people in makes a token for one sign-in, and it is worth nothing in another.
-        let is_bound = row.is_for_people && claims.contains_key("nonce");
-        if is_bound
-            && !self
-                .challenge
-                .is_some_and(|made_for| names(claims, made_for))
-        {
+        // Who signs people in makes a token for one request, and it is worth nothing in another.
+        if row.is_for_people && !names(claims, self.challenge.ok_or(Error::ChallengeRequired)?) {
             return Err(TokenError::InvalidClaim("nonce").into());
         }
         let forgotten_at = self.dates.exp + CLOCK_SKEW;
@@ -227,7 +222,6 @@ impl<'a> Exchange<'a> {
             subject,
             method: format!("{}:{}", row.kind.as_str(), row.issuer),
             is_person: row.is_for_people,
-            is_bound,
             ceiling: row.scopes.clone(),
             burns,
             certificate: None,

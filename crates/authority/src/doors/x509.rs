@@ -313,7 +313,6 @@ fn identify(rows: &[&TrustedRoots], path: &Path<'_>) -> Result<Identified, Error
         subject,
         method: format!("{}:{}", row.kind, row.name),
         is_person: row.is_for_people,
-        is_bound: true, // its key signs what names the request
         ceiling: row.scopes.clone(),
         burns: Vec::new(),
         certificate: Some(ShownCertificate {

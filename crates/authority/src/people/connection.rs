@@ -16,7 +16,6 @@ use super::command::{Origin, SessionFacts};
 use super::{DEFAULT_NAME, PrincipalId, invite};
 use crate::config::Config;
 use crate::doors::{Aim, Door, Edge, Facts, Given, Identified, Opened, Proof, Rows, Shown, oidc};
-use crate::error::TokenError;
 use crate::{Echo, Error};
 
 /// What the message begins with that the key of a certificate signs to be linked, so that no other protocol signs
@@ -223,16 +222,13 @@ impl Identified {
     /// Whether it can be a person's.
     ///
     /// # Errors
-    /// [`Error::WorkloadIdentity`] if its row says no, [`TokenError::InvalidClaim`] if its proof wasn't made for this:
-    /// whoever found it could show it.
-    pub fn require_person(&self) -> Result<(), Error> {
-        if !self.is_person {
-            return Err(Error::WorkloadIdentity);
+    /// [`Error::WorkloadIdentity`] if its row says no.
+    pub const fn require_person(&self) -> Result<(), Error> {
+        if self.is_person {
+            Ok(())
+        } else {
+            Err(Error::WorkloadIdentity)
         }
-        if !self.is_bound {
-            return Err(TokenError::InvalidClaim("nonce").into());
-        }
-        Ok(())
     }
 }
 
@@ -345,7 +341,7 @@ mod tests {
     use crate::doors::testing;
     use crate::people::Scopes;
 
-    fn identified(is_person: bool, is_bound: bool) -> Identified {
+    fn identified(is_person: bool) -> Identified {
         Identified {
             kind: "oidc".into(),
             issuer: "https://login.example".into(),
@@ -353,7 +349,6 @@ mod tests {
             name: "ana".into(),
             method: "oidc:https://login.example".into(),
             is_person,
-            is_bound,
             ceiling: Scopes::of_anybody(),
             burns: Vec::new(),
             certificate: None,
@@ -361,17 +356,29 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_a_person_and_asks_for_this_is_one() {
-        assert_eq!(identified(true, true).require_person(), Ok(()));
-        for is_bound in [true, false] {
-            let judged = identified(false, is_bound).require_person();
-            assert_eq!(judged, Err(Error::WorkloadIdentity));
-        }
-        let unbound = Error::InvalidToken(TokenError::InvalidClaim("nonce"));
-        assert_eq!(identified(true, false).require_person(), Err(unbound));
-        let alone = identified(true, true).permit_newcomer();
-        assert_eq!(alone, Err(Error::UnknownIdentity));
-        assert_eq!(identified(false, false).permit_newcomer(), Ok(()));
+    fn people_are_nobody_by_themselves_and_workloads_nobody_elses() {
+        assert_eq!(identified(true).require_person(), Ok(()));
+        let workload = Err(Error::WorkloadIdentity);
+        assert_eq!(identified(false).require_person(), workload);
+        let unknown = Err(Error::UnknownIdentity);
+        assert_eq!(identified(true).permit_newcomer(), unknown);
+        assert_eq!(identified(false).permit_newcomer(), Ok(()));
+    }
+
+    #[test]
+    fn an_identity_stays_whose_it_is_and_the_last_way_in_stays() {
+        let [ana, ben] = [1, 2].map(|byte| PrincipalId::from_random([byte; 16]));
+        let owner = Owner {
+            principal: ana.clone(),
+            is_human: true,
+            is_turned_away: false,
+            authenticator: String::new(),
+            last_used_at: None,
+        };
+        assert_eq!(owner.permit_link(&ana), Ok(()));
+        assert_eq!(owner.permit_link(&ben), Err(Error::IdentityTaken));
+        assert_eq!(permit_disconnection(1), Ok(()));
+        assert_eq!(permit_disconnection(0), Err(Error::LastWayIn));
     }
 
     #[test]

@@ -376,7 +376,6 @@ mod tests {
                 name: "a".into(),
                 method: "x509:mesh".into(),
                 is_person: false,
-                is_bound: false,
                 ceiling: Scopes::of_anybody(),
                 burns: Vec::new(),
                 certificate: Some(crate::doors::ShownCertificate {

@@ -262,7 +262,7 @@ fn cert_gha() -> Description {
 
 fn cert() -> Description {
     of(Tag::Certificates)
-        .details("With a session for whoever is signed in, with a token of an issuer that is trusted, or a certificate under a root that is pinned, for whoever it is about, or with the operator's code for the first administrator of an authority without people.\n\nWith a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`, and after that `SHA-256(token)` where there is a token. A token that lives for more than 15 minutes, or has no `jti`, needs a challenge. So does a certificate: its key signs `\"notme-certificate-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`.")
+        .details("With a session for whoever is signed in, with a token of an issuer that is trusted, or a certificate under a root that is pinned, for whoever it is about, or with the operator's code for the first administrator of an authority without people.\n\nWith a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`, and after that `SHA-256(token)` where there is a token. A token that lives for more than 15 minutes, or has no `jti`, needs a challenge; so does one of a person, whose `nonce` is the challenge's SHA-256 in base64url. So does a certificate: its key signs `\"notme-certificate-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`.")
         .by(Caller::AnybodyOrSession)
         .takes("PrincipalPairRequest")
         .json("PrincipalPair", "The pair.")
