@@ -1,14 +1,16 @@
 //! A pair for whoever a proof is about: what the doors need is fetched, and what they name is settled.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 
+use notme_authority::asking::{Asking, digest};
 use notme_authority::doors::issuer::Keys;
-use notme_authority::doors::{Edge, Gathered, Identified, Need, Opened, explain};
+use notme_authority::doors::{Answer, Ask, Edge, Gathered, Identified, Need, Opened, explain};
 use notme_authority::http::{Reply, Session};
 use notme_authority::people::PrincipalId;
 use notme_authority::people::mint::{Holder, Mint, Newcomer, Request};
 use notme_authority::{Error, Fault, TokenError};
-use notme_durable::{now_millis, random, settle_all};
+use notme_durable::{ask, now_millis, random, settle_all};
 use notme_jose::{Algorithm, CompactJws};
 use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 use serde_json::Value;
@@ -84,7 +86,51 @@ async fn gather(call: &Call, need: Need<'_>) -> Result<Gathered, Error> {
             let key = find_key(call, issuer, keys, kid, algorithm).await?;
             Ok(Gathered::Key(key))
         }
+        Need::Answers(asks) => Box::pin(answers(asks)).await.map(Gathered::Answers),
     }
+}
+
+thread_local! {
+    /// What this worker asks, and what it was told a moment ago.
+    static ASKING: RefCell<Asking> = RefCell::default();
+}
+
+async fn answers(asks: Vec<Ask>) -> Result<Vec<Answer>, Error> {
+    let mut answers = Vec::with_capacity(asks.len());
+    for ask in asks {
+        let answer = answer(&ask).await?;
+        let is_good = answer.status == 200;
+        answers.push(answer);
+        if !is_good {
+            break;
+        }
+    }
+    Ok(answers)
+}
+
+async fn answer(question: &Ask) -> Result<Answer, Error> {
+    const REFUSED: u16 = 401;
+    let (what, now) = (digest(question), now_millis());
+    if ASKING.with_borrow(|asking| asking.was_refused(&what, now)) {
+        return Ok(Answer {
+            status: REFUSED,
+            ..Answer::default()
+        });
+    }
+    let busy = || Fault::ApiUnavailable {
+        reason: format!("too many questions to {} at once", question.url),
+        retry_after: 1,
+    };
+    let begun = ASKING.with_borrow_mut(|asking| asking.begin(now));
+    let begun = begun.ok_or_else(busy)?;
+    let answer = ask(question).await;
+    ASKING.with_borrow_mut(|asking| {
+        asking.end(begun);
+        if matches!(&answer, Ok(answer) if answer.status == REFUSED) {
+            asking.refuse(what, now_millis());
+        }
+    });
+    Ok(answer?)
 }
 
 /// The key of an issuer that a token names.

@@ -12,7 +12,7 @@ import { Keys } from "./support/client.mjs";
 import { missing } from "./support/foreign.mjs";
 import { startOidc } from "./support/oidc.mjs";
 import { Person, executablePath, openBrowser } from "./support/pages.mjs";
-import { Authority as Pki, signed } from "./support/pki.mjs";
+import { Pki, signed } from "./support/pki.mjs";
 import { databaseOf, longAgo, meanwhile, noSqlite, query } from "./support/state.mjs";
 
 const AUDIENCE = "https://id.example";

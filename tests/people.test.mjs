@@ -663,7 +663,7 @@ describe("a pair for a signed-in person", () => {
     refused(await browser.post("/cert", {}), 400, "missing_proof_type");
     refused(await browser.post("/cert", { proof: { type: "x" } }), 400, "unknown_proof_type");
     refused(await browser.post("/cert", { proof: { type: "oidc", token: "x" } }), 401, "malformed_token");
-    refused(await browser.post("/cert", { proof: { type: "mtls" } }), 501, "not_implemented");
+    refused(await browser.post("/cert", { proof: { type: "mtls" } }), 401, "client_certificate_required");
     refused(await browser.post("/cert", body(new Keys()), { "sec-fetch-site": "cross-site" }), 403, "cross_site");
   });
 });

@@ -8,7 +8,7 @@ import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll as enrollJob } from "./support/client.mjs";
 import { missing } from "./support/foreign.mjs";
 import { startIssuer } from "./support/issuer.mjs";
-import { Authority, SVID, signed } from "./support/pki.mjs";
+import { Pki, SVID, signed } from "./support/pki.mjs";
 
 const LABEL = Buffer.from("notme-certificate-proof-v1\0");
 const skip = missing("openssl") ?? false;
@@ -54,7 +54,7 @@ describe("a certificate under a pinned root", { skip }, () => {
   let middle;
   let other;
   before(async () => {
-    pki = new Authority();
+    pki = new Pki();
     root = pki.ca("/O=Acme/CN=Root");
     middle = pki.ca("/O=Acme/CN=Issuing", root, { constraint: ",pathlen:0", more: ["nameConstraints=critical,permitted;URI:td.example"] });
     other = pki.ca("/O=Acme/CN=Root");
@@ -208,7 +208,7 @@ describe("a pair of our own", { skip }, () => {
   let issuer;
   let authority;
   before(async () => {
-    pki = new Authority();
+    pki = new Pki();
     const root = pki.ca("/CN=Root");
     pki.root = root;
     issuer = await startIssuer();
@@ -283,7 +283,7 @@ describe("a pair of our own", { skip }, () => {
 
 describe("rows of roots that are wrong", { skip }, () => {
   test("stop the authority, with a sentence for each", async () => {
-    const pki = new Authority();
+    const pki = new Pki();
     const root = pki.ca("/CN=Root");
     const leaf = pki.leaf(root);
     const authority = await startAuthority({

@@ -152,7 +152,7 @@ async function start() {
   const code = chooseCode(vars, stateDir);
   // Nothing stands in front of it that would say where requests come from.
   vars.NOTME_SOURCE_HEADER ??= "none";
-  const local = [vars.GHA_ISSUER, ...trustedIssuers(vars.TRUSTED_ISSUERS)].filter(isLoopback);
+  const local = [vars.GHA_ISSUER, vars.GITHUB_API_URL, ...trustedIssuers(vars.TRUSTED_ISSUERS)].filter(isLoopback);
   const allowLoopback = local.length > 0;
 
   await build(await setup());

@@ -57,6 +57,7 @@ process.on("exit", () => {
  * @param {string} [options.outbound] source of an ES module that plays the whole internet
  * @param {string[]} [options.services]
  * @param {string[]} [options.bindings]
+ * @param {string} [options.http] options of the socket, as `workerd.capnp` has them
  * @param {boolean} [options.expectRefusal] resolve although its first answer is an error
  * @param {string} [options.wrangler] run it as `wrangler dev` does, with this at the end of its configuration
  * @returns {Promise<Authority>}

@@ -5,10 +5,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+/** Whom a leaf is for where nobody says. */
 export const SVID = "spiffe://td.example/ns/agents/sa/web";
 
 /** A folder of keys and certificates. */
-export class Authority {
+export class Pki {
   folder = mkdtempSync(join(tmpdir(), "notme-x509-"));
   count = 0;
 

@@ -22,6 +22,10 @@ export const VARIABLES = Object.freeze([
   "GHA_ALLOW_PULL_REQUEST",
   "JTI_MIN_TTL_SECONDS",
   "TRUSTED_ISSUERS",
+  "GITHUB_API_URL",
+  "MTLS_PROXY_SECRET",
+  "MTLS_PROXY_SECRET_HEADER",
+  "MTLS_CERTIFICATE_HEADER",
   "ALLOWED_AUDIENCES",
   "DPOP_REQUIRE_NONCE",
   "OAUTH_CLIENTS",
@@ -42,10 +46,10 @@ export const VARIABLES = Object.freeze([
 ]);
 
 /** Those that are set with `wrangler secret put` and never stand in a file that is committed. */
-export const SECRETS = Object.freeze(["BOOTSTRAP_CODE", "NOTME_KEK_SECRET", "NOTME_KEK_SECRET_PREVIOUS"]);
+export const SECRETS = Object.freeze(["BOOTSTRAP_CODE", "MTLS_PROXY_SECRET", "NOTME_KEK_SECRET", "NOTME_KEK_SECRET_PREVIOUS"]);
 
 /** What names of variables of ours begin with, or of our commands. */
-const OURS = /^(DPOP|GHA|NOTME|SIGNET)_/;
+const OURS = /^(DPOP|GHA|MTLS|NOTME|SIGNET)_/;
 /** What the commands read, and the worker does not. */
 const COMMANDS = /^NOTME_(CACHE_DIR|STATE_DIR|TEST_\w+|TOOLCHAIN|WRITE_DOCS)$/;
 

@@ -6,6 +6,7 @@ use std::fmt;
 
 use notme_webauthn::RelyingParty;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::doors::issuer::TrustedIssuer;
 use crate::doors::row::Row;
@@ -13,13 +14,13 @@ use crate::doors::x509::TrustedRoots;
 use crate::limits::RateLimits;
 use crate::people::bootstrap::BootstrapCode;
 use crate::policy::PatternList;
-use crate::sealing::{Kek, KekError};
+use crate::sealing::{Kek, KekError, is_weak};
 use crate::tokens::TokenRules;
 use crate::tokens::client::Client;
 use crate::url::BaseUrl;
 
 /// Every variable there is. Hosts read these and no others.
-pub const VARIABLES: [&str; 32] = [
+pub const VARIABLES: [&str; 36] = [
     "ALLOWED_AUDIENCES",
     "BOOTSTRAP_CODE",
     "BUILD_SHA",
@@ -36,8 +37,12 @@ pub const VARIABLES: [&str; 32] = [
     "GHA_CERT_AUDIENCE",
     "GHA_CERT_TTL_MS",
     "GHA_ISSUER",
+    "GITHUB_API_URL",
     "ID_TOKEN_SIGNING_ALGS",
     "JTI_MIN_TTL_SECONDS",
+    "MTLS_CERTIFICATE_HEADER",
+    "MTLS_PROXY_SECRET",
+    "MTLS_PROXY_SECRET_HEADER",
     "NOTME_ALLOW_URL_CHANGE",
     "NOTME_KEK_SECRET",
     "NOTME_KEK_SECRET_PREVIOUS",
@@ -58,6 +63,8 @@ pub const VARIABLES: [&str; 32] = [
 const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 /// What GitHub's clients of this protocol ask tokens for.
 const DEFAULT_AUDIENCE: &str = "notme.bot";
+/// Where GitHub's own API is.
+const GITHUB_API: &str = "https://api.github.com";
 /// Where Cloudflare says who calls; a caller can't set it there.
 const DEFAULT_SOURCE_HEADER: &str = "cf-connecting-ip";
 /// Lifetime of a pair in milliseconds: the default, and the longest. Every bound that we publish
@@ -153,6 +160,40 @@ pub struct GhaConfig {
     pub allow_pull_request: bool,
 }
 
+/// A proxy that terminates TLS and tells which certificate its client has. Its headers count with its secret alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MtlsProxy {
+    /// What only it and we know.
+    pub secret: ProxySecret,
+    /// The header with the secret, in lower case.
+    pub secret_header: String,
+    /// The header with the certificate, in lower case.
+    pub certificate_header: String,
+}
+
+/// A secret that is shared with a proxy: only its hash is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxySecret([u8; 32]);
+
+impl fmt::Debug for ProxySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxySecret(…)")
+    }
+}
+
+impl ProxySecret {
+    fn of(text: &str) -> Self {
+        let hash = Sha256::new_with_prefix("notme-proxy-secret-v1");
+        Self(hash.chain_update(text).finalize().into())
+    }
+
+    /// Whether this is it. Hashes are compared, so the time that it takes says nothing about the secret.
+    #[must_use]
+    pub fn is(&self, presented: &str) -> bool {
+        *self == Self::of(presented)
+    }
+}
+
 /// The whole configuration of an authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -168,6 +209,10 @@ pub struct Config {
     pub roots: Vec<TrustedRoots>,
     /// The rows of other doors.
     pub rows: Vec<Row>,
+    /// GitHub's API.
+    pub github_api: BaseUrl,
+    /// The proxy that terminates TLS, if one is trusted to tell of client certificates.
+    pub mtls_proxy: Option<MtlsProxy>,
     /// What is said about access tokens.
     pub tokens: TokenRules,
     /// Origins that browsers may call from.
@@ -217,7 +262,7 @@ impl Config {
     /// that isn't there.
     #[must_use]
     pub fn is_misspelt(name: &str) -> bool {
-        let is_ours = ["DPOP_", "GHA_", "NOTME_", "SIGNET_"]
+        let is_ours = ["DPOP_", "GHA_", "MTLS_", "NOTME_", "SIGNET_"]
             .iter()
             .any(|prefix| name.starts_with(prefix));
         is_ours && !VARIABLES.contains(&name)
@@ -262,6 +307,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let site_url = self.url("SITE_URL").or_else(|| authority_url.clone());
         let gha = self.gha();
         let (issuers, roots, rows) = self.issuers();
+        let github_api = self.url("GITHUB_API_URL");
+        let github_api = github_api.or_else(|| BaseUrl::parse(GITHUB_API).ok());
+        let mtls_proxy = self.mtls_proxy();
         let audiences = self.audiences();
         let clients = self.rows("OAUTH_CLIENTS", Client::read_all);
         let requires_nonce = self.switch("DPOP_REQUIRE_NONCE");
@@ -288,6 +336,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             issuers,
             roots,
             rows,
+            github_api: github_api?,
+            mtls_proxy,
             tokens: TokenRules {
                 issuer: authority_url.to_string(),
                 audiences: audiences.unwrap_or_else(|| vec![authority_url.origin()]),
@@ -433,9 +483,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         match self.text("NOTME_SOURCE_HEADER") {
             None => Some(DEFAULT_SOURCE_HEADER.into()),
             Some(name) if name == "none" => None,
-            Some(name) if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
-                Some(name.to_ascii_lowercase())
-            }
+            Some(name) if is_header(&name) => Some(name.to_ascii_lowercase()),
             Some(_) => {
                 self.error(
                     "NOTME_SOURCE_HEADER",
@@ -444,6 +492,37 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 None
             }
         }
+    }
+
+    fn mtls_proxy(&mut self) -> Option<MtlsProxy> {
+        let secret_header = self.header("MTLS_PROXY_SECRET_HEADER", "mtls-proxy-secret");
+        let certificate_header = self.header("MTLS_CERTIFICATE_HEADER", "client-cert");
+        if secret_header == certificate_header {
+            self.error(
+                "MTLS_PROXY_SECRET_HEADER",
+                "must be another header than MTLS_CERTIFICATE_HEADER",
+            );
+        }
+        let secret = self.text("MTLS_PROXY_SECRET")?;
+        if is_weak(&secret) {
+            self.error(
+                "MTLS_PROXY_SECRET",
+                "is too weak: give at least 32 characters of randomness, for example the output of `openssl rand -hex 32`",
+            );
+        }
+        Some(MtlsProxy {
+            secret: ProxySecret::of(&secret),
+            secret_header,
+            certificate_header,
+        })
+    }
+
+    fn header(&mut self, variable: &'static str, default: &str) -> String {
+        let name = self.text(variable).unwrap_or_else(|| default.to_owned());
+        if !is_header(&name) {
+            self.error(variable, "must be the name of a header");
+        }
+        name.to_ascii_lowercase()
     }
 
     fn relying_party(&mut self, authority_url: &BaseUrl) -> Option<RelyingParty> {
@@ -640,6 +719,10 @@ pub(crate) fn rows(json: &str) -> Result<Vec<Value>, String> {
     }
 }
 
+fn is_header(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
 fn csv(text: &str) -> Vec<String> {
     text.split(',')
         .map(|entry| entry.trim().to_owned())
@@ -790,6 +873,31 @@ mod tests {
             assert!(errors[0].contains("too weak"), "{errors:?}");
             assert!(!errors[0].contains(weak));
         }
+    }
+
+    #[test]
+    fn a_proxy_is_known_by_a_secret_that_nobody_guesses() {
+        let proxy = |secret| with("MTLS_PROXY_SECRET", secret).map(|config| config.mtls_proxy);
+        assert_eq!(proxy(""), Ok(None));
+        let ours = proxy(SECRET).unwrap().unwrap();
+        assert!(ours.secret.is(SECRET));
+        for other in [
+            "",
+            &SECRET[1..],
+            &format!("{SECRET} "),
+            &SECRET.to_uppercase(),
+        ] {
+            assert!(!ours.secret.is(other), "{other}");
+        }
+        assert!(!format!("{ours:?}").contains(SECRET));
+        for weak in ["short", &SECRET[1..], &"a".repeat(64)] {
+            let errors = with("MTLS_PROXY_SECRET", weak).unwrap_err();
+            assert!(errors[0].contains("too weak") && !errors[0].contains(weak));
+        }
+        for name in ["client cert", "a:b", "x_y"] {
+            assert!(with("MTLS_CERTIFICATE_HEADER", name).is_err(), "{name}");
+        }
+        assert!(with("MTLS_CERTIFICATE_HEADER", "MTLS-Proxy-Secret").is_err());
     }
 
     #[test]

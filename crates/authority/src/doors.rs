@@ -10,7 +10,9 @@
 pub mod bootstrap;
 pub mod claims;
 pub mod explain;
+pub mod github;
 pub mod issuer;
+pub mod mtls;
 pub mod oidc;
 pub mod presets;
 pub mod row;
@@ -18,6 +20,8 @@ pub mod session;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod x509;
+
+use std::fmt;
 
 use notme_jose::Algorithm;
 use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
@@ -30,7 +34,7 @@ use crate::possession::{BoundTo, PairRequest};
 use crate::{Burn, Error};
 
 /// All doors. A kind of proof is its file, and its line here.
-pub const DOORS: [Door; 7] = [
+pub const DOORS: &[Door] = &[
     session::DOOR,
     bootstrap::DOOR,
     oidc::OIDC,
@@ -38,6 +42,8 @@ pub const DOORS: [Door; 7] = [
     oidc::ACCESS,
     oidc::CUSTOM,
     x509::DOOR,
+    github::DOOR,
+    mtls::DOOR,
 ];
 
 /// A door.
@@ -156,6 +162,17 @@ impl<'a> Facts<'a> {
         self.challenge.ok_or(Error::ChallengeRequired)
     }
 
+    /// The keys that a pair is asked for.
+    ///
+    /// # Errors
+    /// Those of the keys and proofs, and [`Error::WrongSigner`] where the proof isn't for a pair.
+    pub fn pair(&self) -> Result<&'a PairRequest, Error> {
+        match self.aim {
+            Aim::Pair(pair) => pair.as_ref().map_err(Clone::clone),
+            Aim::Person(_) => Err(Error::WrongSigner),
+        }
+    }
+
     /// What the key of a certificate has to sign to show it: the challenge, the certificate, and what for.
     ///
     /// # Errors
@@ -206,6 +223,50 @@ pub enum Need<'a> {
         /// For what.
         algorithm: Algorithm,
     },
+    /// Answers of an API, one after the other, until one isn't 200.
+    Answers(Vec<Ask>),
+}
+
+/// A question to an API: a GET.
+pub struct Ask {
+    /// Where. It is logged if it can't be reached, so there is nothing secret in it.
+    pub url: String,
+    /// Further headers, which may be secret.
+    pub headers: Vec<(&'static str, String)>,
+    /// What of the answer's head is wanted, in lower case.
+    pub wanted: &'static [&'static str],
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ask(…)")
+    }
+}
+
+/// What an API answered.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers that were wanted, as far as they are there.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A header that was wanted.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(key, _)| *key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The body, if it is JSON.
+    #[must_use]
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
 }
 
 /// What was fetched.
@@ -215,6 +276,8 @@ pub enum Gathered {
     Nothing,
     /// The key, if the issuer has it.
     Key(Option<VerifyingKey>),
+    /// The answers, in the order of the questions, and none after the first that isn't 200.
+    Answers(Vec<Answer>),
 }
 
 /// A proof, and what must hold for it.
@@ -403,6 +466,31 @@ mod tests {
         ] {
             assert_eq!(settle(outcomes), Err(Error::WrongSigner), "{outcomes:?}");
         }
+    }
+
+    #[test]
+    fn each_kind_of_proof_is_documented() {
+        let schemas: Value =
+            serde_json::from_str(include_str!("http/openapi/schemas.json")).unwrap();
+        let kinds = schemas
+            .pointer("/$defs/PrincipalPairRequest/properties/proof/oneOf")
+            .unwrap();
+        let kinds = kinds.as_array().unwrap().iter();
+        let kinds = kinds.flat_map(|kind| match &kind["properties"]["type"] {
+            one if one["enum"].is_array() => one["enum"].as_array().unwrap().clone(),
+            one => vec![one["const"].clone()],
+        });
+        let kinds: Vec<_> = kinds.collect();
+        let page = include_str!("../../../docs/doors.md");
+        for door in DOORS {
+            assert!(kinds.contains(&door.name.into()), "{}", door.name);
+            assert!(
+                page.contains(&format!("| `{}` |", door.name)),
+                "{}",
+                door.name
+            );
+        }
+        assert_eq!(kinds.len(), DOORS.len());
     }
 
     #[test]

@@ -182,6 +182,14 @@ pub enum Error {
     },
     /// There is no such kind of proof.
     UnknownProofType(Echo),
+    /// TLS was spoken without a client certificate that whoever terminated it vouches for.
+    NoClientCertificate,
+    /// A secret that is to show that a proxy is ours isn't its.
+    UntrustedProxy,
+    /// Who issued this token doesn't take it.
+    TokenRefused,
+    /// Nobody can say for good whose this token is.
+    UnsupportedToken,
     /// Too many keys are trusted at once; when one of them leaves, in seconds.
     TooManyKeys(u32),
     /// More requests of a kind than one source may make, or one identity; when to go on, in seconds.
@@ -258,6 +266,13 @@ pub enum Fault {
     Configuration(String),
     /// The keys of a token issuer can't be had.
     IssuerUnavailable(String),
+    /// An API that was to be asked can't be, or asks us to wait.
+    ApiUnavailable {
+        /// Why.
+        reason: String,
+        /// When to try again, in seconds.
+        retry_after: u32,
+    },
     /// The CA key can't be used, because of the key storage that is configured.
     KeyStorage(String),
     /// The clock was ahead once, and what was used since then can't be told from what wasn't.
@@ -271,6 +286,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Configuration(reason)
             | Self::IssuerUnavailable(reason)
+            | Self::ApiUnavailable { reason, .. }
             | Self::KeyStorage(reason)
             | Self::Clock(reason)
             | Self::Internal(reason) => f.write_str(reason),

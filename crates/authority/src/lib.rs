@@ -9,6 +9,7 @@
 //! evidence [`issue`] makes the certificates to be signed and the [`Burn`]s to be stored with them;
 //! [`http`] turns the answer or the [`Error`] into what goes over the wire.
 
+pub mod asking;
 pub mod bundle;
 pub mod config;
 pub mod documents;

@@ -32,10 +32,16 @@ pub enum BoundTo<'a> {
     Nothing,
     /// A challenge of this authority, which is good once.
     Challenge(&'a [u8; 32]),
+    /// The same, and SHA-256 of the certificate that TLS was spoken with: over another's connection they are worth
+    /// nothing.
+    Connection(&'a [u8; 32], &'a [u8; 32]),
 }
 
 /// What the pre-image with a challenge begins with, so that no other protocol signs the same.
 const LABEL: &[u8] = b"notme-proof-of-possession-v1\0";
+
+/// The same, where the connection is the proof.
+const CONNECTION_LABEL: &[u8] = b"notme-mtls-proof-v1\0";
 
 /// The same, for the key of a certificate that is shown as a proof.
 const CERTIFICATE_LABEL: &[u8] = b"notme-certificate-proof-v1\0";
@@ -86,6 +92,9 @@ impl PairRequest {
             // Who knows of challenges signs what is written, and not its digest.
             BoundTo::Challenge(challenge) => {
                 vec![[LABEL, challenge, &mtls, &signing].concat()]
+            }
+            BoundTo::Connection(challenge, certificate) => {
+                vec![[CONNECTION_LABEL, challenge, certificate, &mtls, &signing].concat()]
             }
         };
         [

@@ -45,6 +45,12 @@ pub enum KekError {
     Weak,
 }
 
+/// Whether a secret can be guessed: below 32 characters, or fewer than 8 different ones.
+pub(crate) fn is_weak(secret: &str) -> bool {
+    let distinct: std::collections::BTreeSet<char> = secret.chars().collect();
+    secret.chars().count() < MIN_SECRET_CHARS || distinct.len() < MIN_DISTINCT_CHARS
+}
+
 /// Why a blob doesn't open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenError {
@@ -64,8 +70,7 @@ impl Kek {
     /// [`KekError::Weak`] below 32 characters, or with fewer than 8 different ones.
     pub fn from_secret(secret: &str) -> Result<Self, KekError> {
         let secret = secret.trim();
-        let distinct: std::collections::BTreeSet<char> = secret.chars().collect();
-        if secret.chars().count() < MIN_SECRET_CHARS || distinct.len() < MIN_DISTINCT_CHARS {
+        if is_weak(secret) {
             return Err(KekError::Weak);
         }
         let mut id = [0; 8];

@@ -190,14 +190,18 @@ impl Shown for Chain {
     fn open<'a>(&'a self, facts: &Facts<'a>) -> Result<Box<dyn Opened + 'a>, Error> {
         let leaf = self.certificates.first().map_or(&[][..], |leaf| leaf);
         let message = facts.message_of_certificate(leaf)?;
-        Exchange::open(
-            facts,
-            DOOR.name,
-            &self.certificates,
-            message,
-            &self.signature,
-        )
+        let first = First::OfCertificate(message, &self.signature);
+        Exchange::open(facts, DOOR.name, &self.certificates, first)
     }
+}
+
+/// What shows that the request is the certificate's holder's: the first check, so that nobody makes us follow a chain
+/// that isn't theirs.
+pub(super) enum First<'a> {
+    /// What the certificate's key has to have signed, and the signature.
+    OfCertificate(Vec<u8>, &'a [u8]),
+    /// Something else, and what is told if it fails.
+    Other(SignatureCheck, Error),
 }
 
 /// A chain that was read, and the roots that it may lead to.
@@ -206,8 +210,7 @@ pub(super) struct Exchange<'a> {
     chain: Vec<Certificate<'a>>,
     roots: Vec<Certificate<'a>>,
     now: u64,
-    message: Vec<u8>,
-    signature: &'a [u8],
+    first: First<'a>,
 }
 
 impl<'a> Exchange<'a> {
@@ -219,8 +222,7 @@ impl<'a> Exchange<'a> {
         facts: &Facts<'a>,
         kind: &str,
         chain: &'a [Vec<u8>],
-        message: Vec<u8>,
-        signature: &'a [u8],
+        first: First<'a>,
     ) -> Result<Box<dyn Opened + 'a>, Error> {
         let unfit = Error::InvalidCertificate;
         let rows = facts.config.roots.iter().filter(|row| row.kind == kind);
@@ -245,8 +247,7 @@ impl<'a> Exchange<'a> {
             chain: chain.iter().map(read).collect::<Result<_, _>>()?,
             roots,
             now: facts.now,
-            message,
-            signature,
+            first,
         }))
     }
 }
@@ -269,15 +270,20 @@ impl Opened for Exchange<'_> {
         if !leaf.permits(KeyUse::DigitalSignature) {
             return Err(unfit(Refusal::KeyUsage));
         }
-        let key = leaf.key().ok_or(Refusal::UnsupportedAlgorithm);
-        // The caller's first: nobody makes us follow a chain without its key.
-        let message = self.message.clone();
-        let mut checks = vec![possession(key.map_err(unfit)?, message, self.signature)];
+        let (check, wrong) = match &self.first {
+            First::OfCertificate(message, signature) => {
+                let key = leaf.key().ok_or(Refusal::UnsupportedAlgorithm);
+                let check = possession(key.map_err(unfit)?, message.clone(), signature);
+                (check, Error::WrongSigner)
+            }
+            First::Other(check, wrong) => (check.clone(), wrong.clone()),
+        };
+        let mut checks = vec![check];
         checks.extend_from_slice(plan.checks());
         Ok(Obliged::by_all(checks, move |outcomes| {
             let (first, of_chain) = outcomes.split_first().unwrap_or((&Outcome::Failed, &[]));
             if !first.is_verified() {
-                return Err(Error::WrongSigner);
+                return Err(wrong);
             }
             identify(&self.rows, &plan.settle(of_chain).map_err(unfit)?)
         }))

@@ -177,6 +177,26 @@ pub fn problem(error: &Error) -> Problem {
             "unknown_proof_type",
             &format!("unknown proof type: {name}"),
         ),
+        Error::NoClientCertificate => text(
+            401,
+            "client_certificate_required",
+            "this connection has no client certificate that whoever terminates TLS vouches for",
+        ),
+        Error::UntrustedProxy => text(
+            403,
+            "untrusted_proxy",
+            "the secret that shows that a proxy is trusted is not the one that is configured",
+        ),
+        Error::TokenRefused => text(
+            401,
+            "token_refused",
+            "whoever issued this token does not take it",
+        ),
+        Error::UnsupportedToken => text(
+            400,
+            "unsupported_token",
+            "nobody can say for good whose this token is: use a user's, or the app's own",
+        ),
         Error::ScopesNotGranted { requested, granted } => Problem {
             members: vec![
                 ("requested", echoed(requested)),
@@ -439,6 +459,12 @@ fn fault_problem(fault: &Fault) -> Problem {
             "authority unavailable: the token issuer's keys can't be fetched",
             reason,
         ),
+        Fault::ApiUnavailable { reason, .. } => (
+            503,
+            "api_unavailable",
+            "authority unavailable: whoever knows this token can't be asked now",
+            reason,
+        ),
         Fault::KeyStorage(reason) => (
             503,
             "key_unavailable",
@@ -453,8 +479,12 @@ fn fault_problem(fault: &Fault) -> Problem {
         ),
         Fault::Internal(reason) => (500, "internal", "internal error", reason),
     };
+    let retry_after = match fault {
+        Fault::ApiUnavailable { retry_after, .. } => *retry_after,
+        _ => 10,
+    };
     Problem {
-        retry_after: (status == 503).then_some(10),
+        retry_after: (status == 503).then_some(retry_after),
         reason: Some(reason.clone()),
         ..plain(status, code, text)
     }
@@ -602,6 +632,10 @@ pub(super) fn examples() -> Vec<Error> {
     let faults = [
         Fault::Configuration(String::new()),
         Fault::IssuerUnavailable(String::new()),
+        Fault::ApiUnavailable {
+            reason: String::new(),
+            retry_after: 10,
+        },
         Fault::KeyStorage(String::new()),
         Fault::Clock(String::new()),
         Fault::Internal(String::new()),
@@ -648,6 +682,10 @@ pub(super) fn examples() -> Vec<Error> {
         Error::InvalidMember("…"),
         Error::MissingProofType,
         Error::UnknownProofType(Echo::new("…")),
+        Error::NoClientCertificate,
+        Error::UntrustedProxy,
+        Error::TokenRefused,
+        Error::UnsupportedToken,
         Error::NoSessionCookie,
         Error::InvalidSession,
         Error::ScopesNotGranted {

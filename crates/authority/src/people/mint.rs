@@ -127,11 +127,7 @@ impl Request {
         let kind = proof.get("type").and_then(Value::as_str);
         let kind = kind.filter(|kind| !kind.is_empty());
         let kind = kind.ok_or(Error::MissingProofType)?;
-        let unknown = || match kind {
-            "github_pat" | "mtls" => Error::NotImplemented,
-            _ => Error::UnknownProofType(Echo::new(kind)),
-        };
-        let door = Door::find(kind).ok_or_else(unknown)?;
+        let door = Door::find(kind).ok_or_else(|| Error::UnknownProofType(Echo::new(kind)))?;
         let proof = (door.read)(&Given {
             proof,
             config,
@@ -426,7 +422,12 @@ mod tests {
                 r#"{"proof":{"type":"x"}}"#,
                 Error::UnknownProofType(Echo::new("x")),
             ),
-            (r#"{"proof":{"type":"mtls"}}"#, Error::NotImplemented),
+            (r#"{"proof":{"type":"mtls"}}"#, Error::NoClientCertificate),
+            (r#"{"proof":{"type":"github_pat"}}"#, Error::MissingToken),
+            (
+                r#"{"proof":{"type":"github_pat","token":"a b"}}"#,
+                Error::InvalidMember("proof.token"),
+            ),
             (
                 r#"{"proof":{"type":"x509"}}"#,
                 Error::InvalidMember("proof.chain"),

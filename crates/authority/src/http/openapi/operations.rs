@@ -262,7 +262,7 @@ fn cert_gha() -> Description {
 
 fn cert() -> Description {
     of(Tag::Certificates)
-        .details("With a session for whoever is signed in, with a token of an issuer that is trusted, or a certificate under a root that is pinned, for whoever it is about, or with the operator's code for the first administrator of an authority without people.\n\nWith a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`, and after that `SHA-256(token)` where there is a token. A token that lives for more than 15 minutes, or has no `jti`, needs a challenge; so does one of a person, whose `nonce` is the challenge's SHA-256 in base64url. So does a certificate: its key signs `\"notme-certificate-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`.")
+        .details("With a session for whoever is signed in, with a token of an issuer that is trusted, a token of GitHub's, a certificate under a root that is pinned, or a connection with one, for whoever it is about, or with the operator's code for the first administrator of an authority without people.\n\nWith a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`, and after that `SHA-256(token)` where there is a token. A token that lives for more than 15 minutes, or has no `jti`, needs a challenge; so does one of a person, whose `nonce` is the challenge's SHA-256 in base64url. So does a certificate: its key signs `\"notme-certificate-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`. So do GitHub's tokens, and a connection with a client certificate, where both keys sign `\"notme-mtls-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`.")
         .by(Caller::AnybodyOrSession)
         .takes("PrincipalPairRequest")
         .json("PrincipalPair", "The pair.")
@@ -285,7 +285,15 @@ fn cert() -> Description {
             Error::UnknownIdentity,
             Error::ProofUsed,
             Error::WrongSigner,
+            Error::NoClientCertificate,
+            Error::UntrustedProxy,
+            Error::TokenRefused,
+            Error::UnsupportedToken,
             Error::Fault(Fault::IssuerUnavailable(String::new())),
+            Error::Fault(Fault::ApiUnavailable {
+                reason: String::new(),
+                retry_after: 10,
+            }),
         ])
         .errors(token_errors())
         .errors(certificates().map(Error::InvalidCertificate))

@@ -1,0 +1,437 @@
+//! The door for GitHub's tokens: whose one is, GitHub is asked.
+//!
+//! A token is good for more than this, and for long. So it is kept nowhere, and a challenge makes each proof single.
+//! It is as good as GitHub says at the moment, and a principal is the id of the user or the app, which nobody else is
+//! ever given.
+
+use serde_json::{Map, Value};
+
+use super::claims::Claims;
+use super::row::{Form, Row};
+use super::{
+    Answer, Ask, Door, Facts, Gathered, Given, Identified, Need, Obliged, Opened, Proof, Rows,
+    Shown,
+};
+use crate::error::PolicyRule;
+use crate::{Error, Fault};
+
+/// The door.
+pub const DOOR: Door = Door {
+    name: "github_pat",
+    read,
+    rows: Rows::Plain(Form {
+        members: &[],
+        // A rule that looks at names alone lets in whoever takes such a name next.
+        pins: &["app_id", "organization_ids", "owner_id", "user_id"],
+        check: |_| Ok(()),
+    }),
+};
+
+/// The longest token that is sent on, in bytes; an app's JWT is the longest.
+const MAX_TOKEN_LEN: usize = 2048;
+/// The version of the API whose answers are read here.
+const API_VERSION: &str = "2022-11-28";
+/// What of an answer's head is looked at.
+const HEADERS: [&str; 4] = [
+    "x-oauth-scopes",
+    "retry-after",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+];
+/// The longest that GitHub may make callers wait, in seconds, as we pass it on.
+const MAX_WAIT_SECS: u64 = 3600;
+/// The wait where it says to wait and not for how long: what its documentation asks for.
+const WAIT_SECS: u64 = 60;
+
+/// Reads `{token}`.
+fn read(given: &Given<'_>) -> Result<Proof, Error> {
+    let token = given.member("token").and_then(Value::as_str);
+    let token = token.filter(|token| !token.is_empty());
+    let token = token.ok_or(Error::MissingToken)?;
+    // It goes into a header as it is.
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    if token.len() > MAX_TOKEN_LEN || !token.bytes().all(is_token) {
+        return Err(Error::InvalidMember("proof.token"));
+    }
+    Ok(Proof::Shown(Box::new(Token(token.to_owned()))))
+}
+
+/// A token as it was sent. It has no `Debug`, and leaves only in the question.
+struct Token(String);
+
+/// Whom a token may stand for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// A user: personal tokens, and those of OAuth and GitHub apps that act for one.
+    User,
+    /// A GitHub app, which signs its own.
+    App,
+}
+
+impl Token {
+    fn holder(&self) -> Result<Holder, Error> {
+        // An installation's token says neither whose it is nor which app's; a refresh token is none.
+        if self.0.starts_with("ghs_") || self.0.starts_with("ghr_") {
+            return Err(Error::UnsupportedToken);
+        }
+        Ok(match self.0.split('.').count() {
+            3 => Holder::App,
+            _ => Holder::User,
+        })
+    }
+
+    /// What kind of token it says it is.
+    fn kind(&self) -> &'static str {
+        match &self.0 {
+            token if token.starts_with("github_pat_") => "fine_grained",
+            token if token.starts_with("gho_") => "oauth",
+            token if token.starts_with("ghu_") => "app_user",
+            token if token.contains('.') => "app",
+            _ => "classic",
+        }
+    }
+}
+
+impl Shown for Token {
+    fn open<'a>(&'a self, facts: &Facts<'a>) -> Result<Box<dyn Opened + 'a>, Error> {
+        facts.challenge()?;
+        facts.pair()?; // nobody is asked about what leads nowhere
+        let holder = self.holder()?;
+        let rows = facts.config.rows.iter();
+        let rows: Vec<_> = rows.filter(|row| row.kind == DOOR.name).collect();
+        if rows.is_empty() {
+            return Err(Error::NotPermitted(PolicyRule::Claims));
+        }
+        Ok(Box::new(Lookup {
+            api: facts.config.github_api.to_string(),
+            token: self,
+            now: facts.now,
+            holder,
+            rows,
+        }))
+    }
+}
+
+/// A token, and where to ask about it.
+struct Lookup<'a> {
+    api: String,
+    token: &'a Token,
+    now: u64,
+    holder: Holder,
+    rows: Vec<&'a Row>,
+}
+
+impl Lookup<'_> {
+    fn ask(&self, path: &str) -> Ask {
+        Ask {
+            url: format!("{}{path}", self.api),
+            headers: vec![
+                ("authorization", format!("Bearer {}", self.token.0)),
+                ("accept", "application/vnd.github+json".to_owned()),
+                ("x-github-api-version", API_VERSION.to_owned()),
+            ],
+            wanted: &HEADERS,
+        }
+    }
+
+    /// What rules may look at.
+    fn claims(&self, answers: &[Answer]) -> Result<Claims, Error> {
+        let answer = answers.first().ok_or_else(|| unexpected("nothing"))?;
+        self.judge(answer)?;
+        let body = answer.json().ok_or_else(|| unexpected("something else"))?;
+        let id = body.get("id").and_then(Value::as_u64).filter(|id| *id > 0);
+        let id = Value::from(id.ok_or_else(|| unexpected("no id"))?);
+        let mut claims = Map::new();
+        claims.insert("token_kind".into(), self.token.kind().into());
+        let mut put = |name: &str, value: Option<&Value>| {
+            if let Some(value) = value {
+                claims.insert(name.to_owned(), value.clone());
+            }
+        };
+        match self.holder {
+            Holder::User => {
+                put("user_id", Some(&id));
+                put("login", body.get("login"));
+                put("type", body.get("type"));
+                // Only classic tokens and those of OAuth apps have scopes.
+                let scopes = answer.header("x-oauth-scopes").map(|scopes| {
+                    let scopes = scopes.split(',').map(str::trim);
+                    scopes.filter(|scope| !scope.is_empty()).collect()
+                });
+                put("token_scopes", scopes.as_ref());
+                if let Some(memberships) = answers.get(1) {
+                    let (ids, names) = self.organizations(memberships)?;
+                    put("organization_ids", Some(&ids));
+                    put("organizations", Some(&names));
+                }
+            }
+            Holder::App => {
+                put("app_id", Some(&id));
+                put("login", body.get("slug"));
+                put("type", Some(&"App".into()));
+                put("owner_id", body.pointer("/owner/id"));
+                put("owner", body.pointer("/owner/login"));
+            }
+        }
+        Ok(claims)
+    }
+
+    /// The ids and the names of the organisations that the user is an active member of, as far as the token may see.
+    fn organizations(&self, answer: &Answer) -> Result<(Value, Value), Error> {
+        match self.judge(answer) {
+            Ok(()) => {}
+            // It may not look: then no rule that asks for one fits.
+            Err(Error::TokenRefused) if answer.status != 401 => {}
+            Err(error) => return Err(error),
+        }
+        let json = answer.json().unwrap_or_default();
+        let active = json.as_array().into_iter().flatten();
+        let active =
+            active.filter(|one| one.get("state").and_then(Value::as_str) == Some("active"));
+        let member = |name: &str| -> Value {
+            let member = |one: &Value| one.get("organization")?.get(name).cloned();
+            active.clone().filter_map(member).collect()
+        };
+        Ok((member("id"), member("login")))
+    }
+
+    /// Whether an answer is one.
+    fn judge(&self, answer: &Answer) -> Result<(), Error> {
+        let number = |name: &str| answer.header(name)?.trim().parse::<u64>().ok();
+        let is_limited = number("x-ratelimit-remaining") == Some(0);
+        let wait = match (number("retry-after"), number("x-ratelimit-reset")) {
+            (Some(secs), _) => Some(secs),
+            (None, Some(at)) if is_limited => Some(at.saturating_sub(self.now)),
+            (None, _) => (is_limited || answer.status == 429).then_some(WAIT_SECS),
+        };
+        match (answer.status, wait) {
+            (200, _) => Ok(()),
+            (401, _) => Err(Error::TokenRefused),
+            (403 | 429 | 500.., Some(secs)) => Err(Fault::ApiUnavailable {
+                reason: format!("{} asks us to wait for {secs} s", self.api),
+                retry_after: u32::try_from(secs.clamp(1, MAX_WAIT_SECS)).unwrap_or(1),
+            }
+            .into()),
+            // A suspended user's, one that an organisation's single sign-on keeps out, or one that may not ask this.
+            (403 | 404, _) => Err(Error::TokenRefused),
+            (status, _) => Err(unexpected(&format!("status {status}"))),
+        }
+    }
+}
+
+fn unexpected(what: &str) -> Error {
+    Fault::ApiUnavailable {
+        reason: format!("GitHub's API answered with {what}"),
+        retry_after: 10,
+    }
+    .into()
+}
+
+impl Opened for Lookup<'_> {
+    fn need(&self) -> Need<'_> {
+        if self.holder == Holder::App {
+            return Need::Answers(vec![self.ask("/app")]);
+        }
+        let mut asks = vec![self.ask("/user")];
+        let asks_for =
+            |row: &&Row| row.looks_at("organization_ids") || row.looks_at("organizations");
+        if self.rows.iter().any(asks_for) {
+            asks.push(self.ask("/user/memberships/orgs?state=active&per_page=100"));
+        }
+        Need::Answers(asks)
+    }
+
+    fn oblige(&self, gathered: Gathered) -> Result<Obliged<'_>, Error> {
+        let Gathered::Answers(answers) = gathered else {
+            return Err(unexpected("nothing"));
+        };
+        let claims = self.claims(&answers)?;
+        let row = self.rows.iter().find(|row| row.permits(&claims));
+        let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
+        let (sort, id) = match self.holder {
+            Holder::User => ("user", claims.get("user_id")),
+            Holder::App => ("app", claims.get("app_id")),
+        };
+        let subject = format!("{sort}:{}", id.unwrap_or(&Value::Null));
+        let name = claims.get("login").and_then(Value::as_str);
+        let name = name.filter(|name| {
+            (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
+        });
+        let who = Identified {
+            kind: DOOR.name.to_owned(),
+            issuer: self.api.clone(),
+            name: name.unwrap_or(&subject).to_owned(),
+            subject,
+            method: format!("{}:{}", DOOR.name, self.api),
+            is_person: false,
+            ceiling: row.scopes.clone(),
+            burns: Vec::new(),
+            certificate: None,
+        };
+        // GitHub vouched for it: there is no signature to check.
+        Ok(Obliged::by_all(Vec::new(), move |_| Ok(who)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::doors::testing::{Caller, NOW, config, config_with, identified};
+
+    fn rows() -> Value {
+        json!([
+            { "type": "github_pat", "scopes": ["bridgeCert"], "rules": [{ "user_id": "7", "token_scopes": "repo" }] },
+            { "type": "github_pat", "scopes": ["bridgeCert"], "rules": [{ "app_id": "7" }] },
+        ])
+    }
+
+    fn answer(status: u16, headers: &[(&'static str, &str)], body: &Value) -> Answer {
+        let own = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+        Answer {
+            status,
+            headers: headers.iter().map(own).collect(),
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    /// What comes of a token, if GitHub answers so.
+    fn ask(token: &str, answers: &[Answer]) -> Result<Identified, Error> {
+        let proof = json!({ "type": "github_pat", "token": token });
+        let request = Caller::new().challenged(&proof);
+        let given = |need: Need<'_>| match need {
+            Need::Answers(asks) => {
+                assert!(!format!("{asks:?}").contains(token));
+                assert!(asks.iter().all(|ask| !ask.url.contains(token)));
+                Gathered::Answers(answers.to_vec())
+            }
+            other => panic!("{other:?}"),
+        };
+        identified(&config(&rows()), &[], &request, given)
+    }
+
+    #[test]
+    fn a_subject_is_an_id_of_this_api() {
+        let scopes = [("x-oauth-scopes", "read:user, repo")];
+        let user = answer(200, &scopes, &json!({ "id": 7, "login": "ana" }));
+        let who = ask("ghp_x", &[user]).unwrap();
+        assert_eq!(
+            (&who.subject[..], &who.issuer[..], &who.name[..]),
+            ("user:7", "https://api.github.com", "ana")
+        );
+        assert!(who.burns.is_empty());
+        let app = answer(200, &[], &json!({ "id": 7, "slug": "bot", "login": "x" }));
+        let who = ask("a.b.c", &[app]).unwrap();
+        assert_eq!((&who.subject[..], &who.name[..]), ("app:7", "bot"));
+        // A name that is none is not shown.
+        for login in [
+            json!("\u{202e}x"),
+            json!(""),
+            json!(7),
+            json!(null),
+            json!("x".repeat(65)),
+        ] {
+            let user = answer(200, &scopes, &json!({ "id": 7, "login": login }));
+            assert_eq!(ask("ghp_x", &[user]).unwrap().name, "user:7");
+        }
+    }
+
+    #[test]
+    fn what_github_does_not_say_lets_nobody_in() {
+        let scopes = [("x-oauth-scopes", "repo")];
+        let no = Err(Error::NotPermitted(PolicyRule::Claims));
+        let of = |headers: &[(&'static str, &str)], body: &Value| {
+            ask("ghp_x", &[answer(200, headers, body)])
+        };
+        assert_eq!(of(&[], &json!({ "id": 7 })), no);
+        assert_eq!(of(&[("x-oauth-scopes", "")], &json!({ "id": 7 })), no);
+        assert_eq!(of(&scopes, &json!({ "id": 8 })), no);
+        for body in [
+            json!({}),
+            json!([]),
+            json!({ "id": "7" }),
+            json!({ "id": 0 }),
+            json!({ "id": 7.5 }),
+        ] {
+            assert!(matches!(of(&scopes, &body), Err(Error::Fault(_))), "{body}");
+        }
+        assert!(matches!(ask("ghp_x", &[]), Err(Error::Fault(_))));
+        for status in [0, 201, 204, 301, 302, 500, 503] {
+            let answer = answer(status, &scopes, &json!({ "id": 7 }));
+            assert!(
+                matches!(ask("ghp_x", &[answer]), Err(Error::Fault(_))),
+                "{status}"
+            );
+        }
+        for status in [401, 403, 404] {
+            let refused = answer(status, &scopes, &json!({ "id": 7 }));
+            assert_eq!(ask("ghp_x", &[refused]), Err(Error::TokenRefused));
+        }
+    }
+
+    #[test]
+    fn who_is_to_wait_is_told_for_how_long() {
+        let at = (NOW + 100).to_string();
+        for (status, headers, secs) in [
+            (429, vec![], 60),
+            (403, vec![("retry-after", "30")], 30),
+            (503, vec![("retry-after", "7")], 7),
+            (403, vec![("x-ratelimit-remaining", "0")], 60),
+            (
+                403,
+                vec![
+                    ("x-ratelimit-remaining", "0"),
+                    ("x-ratelimit-reset", at.as_str()),
+                ],
+                100,
+            ),
+            (
+                403,
+                vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "5")],
+                1,
+            ),
+            (429, vec![("retry-after", "18446744073709551615")], 3600),
+            (429, vec![("retry-after", "soon")], 60),
+        ] {
+            match ask("ghp_x", &[answer(status, &headers, &json!({}))]) {
+                Err(Error::Fault(Fault::ApiUnavailable { retry_after, .. })) => {
+                    assert_eq!(retry_after, secs, "{status} {headers:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_without_a_challenge_keys_or_rows() {
+        let nobody = |_: Need<'_>| panic!("somebody was asked");
+        let caller = Caller::new();
+        let proof = |token: &str| json!({ "type": "github_pat", "token": token });
+        let mut request = caller.challenged(&proof("ghp_x"));
+        let ours = config(&rows());
+        for token in ["ghs_x", "ghs_a.b.c", "ghr_x"] {
+            let request = caller.challenged(&proof(token));
+            assert_eq!(
+                identified(&ours, &[], &request, nobody),
+                Err(Error::UnsupportedToken)
+            );
+        }
+        let none = config_with(
+            &json!([]),
+            &[("GITHUB_API_URL", "https://github.example/api/v3")],
+        );
+        let refused = Err(Error::NotPermitted(PolicyRule::Claims));
+        assert_eq!(identified(&none, &[], &request, nobody), refused);
+        request["public_keys"] = Value::Null;
+        assert_eq!(
+            identified(&ours, &[], &request, nobody),
+            Err(Error::MissingKeys)
+        );
+        request["challenge"] = Value::Null;
+        assert_eq!(
+            identified(&ours, &[], &request, nobody),
+            Err(Error::ChallengeRequired)
+        );
+    }
+}
