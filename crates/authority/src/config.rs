@@ -5,9 +5,9 @@
 use std::fmt;
 
 use notme_webauthn::RelyingParty;
-use serde_json::Value;
 
 use crate::doors::issuer::TrustedIssuer;
+use crate::doors::rows::Rows;
 use crate::doors::x509::TrustedRoots;
 use crate::people::bootstrap::BootstrapCode;
 use crate::policy::PatternList;
@@ -254,7 +254,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
         let site_url = self.url("SITE_URL").or_else(|| authority_url.clone());
         let gha = self.gha();
-        let (issuers, roots) = self.issuers();
+        let Rows { issuers, roots } = self.rows("TRUSTED_ISSUERS", Rows::read_all);
         let audiences = self.audiences();
         let clients = self.rows("OAUTH_CLIENTS", Client::read_all);
         let requires_nonce = self.switch("DPOP_REQUIRE_NONCE");
@@ -496,38 +496,20 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         })
     }
 
-    fn issuers(&mut self) -> (Vec<TrustedIssuer>, Vec<TrustedRoots>) {
-        let Some(rows) = self.text("TRUSTED_ISSUERS") else {
-            return Default::default();
-        };
-        let (issuers, roots) = (
-            TrustedIssuer::read_all(&rows),
-            TrustedRoots::read_all(&rows),
-        );
-        let problems = [issuers.as_ref().err(), roots.as_ref().err()];
-        for problem in problems.into_iter().flatten().flatten() {
-            self.error("TRUSTED_ISSUERS", problem.clone());
-        }
-        (issuers.unwrap_or_default(), roots.unwrap_or_default())
-    }
-
-    fn rows<T>(
+    fn rows<T: Default>(
         &mut self,
         variable: &'static str,
-        read: fn(&str) -> Result<Vec<T>, Vec<String>>,
-    ) -> Vec<T> {
+        read: fn(&str) -> Result<T, Vec<String>>,
+    ) -> T {
         let Some(rows) = self.text(variable) else {
-            return Vec::new();
+            return T::default();
         };
-        match read(&rows) {
-            Ok(rows) => rows,
-            Err(problems) => {
-                for problem in problems {
-                    self.error(variable, problem);
-                }
-                Vec::new()
+        read(&rows).unwrap_or_else(|problems| {
+            for problem in problems {
+                self.error(variable, problem);
             }
-        }
+            T::default()
+        })
     }
 
     /// Whom tokens may be for.
@@ -609,19 +591,6 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 None
             }
         }
-    }
-}
-
-/// Reads the rows of a variable that has a JSON array of them.
-pub(crate) fn rows(json: &str) -> Result<Vec<Value>, String> {
-    const MAX_ROWS: usize = 100;
-    let not_rows = |_| "must be a JSON array, in which no member stands twice".to_owned();
-    let object = notme_keys::json::object(format!("{{\"rows\":{json}}}").as_bytes());
-    let mut object = object.map_err(not_rows)?;
-    match (object.len(), object.remove("rows")) {
-        (1, Some(Value::Array(rows))) if rows.len() <= MAX_ROWS => Ok(rows),
-        (1, Some(Value::Array(_))) => Err(format!("has more than {MAX_ROWS} rows")),
-        _ => Err("must be a JSON array of rows".into()),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod issuer;
 pub mod oidc;
 pub mod presets;
+pub mod rows;
 pub mod x509;
 
 use serde::{Deserialize, Serialize};

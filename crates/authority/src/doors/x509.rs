@@ -16,6 +16,7 @@ use super::issuer::{permit, rules, scopes};
 use super::{Identified, ShownCertificate};
 use crate::error::PolicyRule;
 use crate::people::Scopes;
+use crate::rows::{Row, each};
 use crate::{Error, TokenError};
 
 /// The name on the wire.
@@ -47,56 +48,40 @@ pub struct TrustedRoots {
 }
 
 impl TrustedRoots {
-    /// Reads the rows that are of this kind, of a JSON array that was found to be one.
+    /// Reads the rows that are of this kind.
     ///
     /// # Errors
     /// Sentences for the operator, each about one row. They don't repeat values.
     pub fn read_all(json: &str) -> Result<Vec<Self>, Vec<String>> {
-        let rows: Value = serde_json::from_str(json).unwrap_or_default();
-        let (mut read, mut problems) = (Vec::<Self>::new(), Vec::new());
-        for (at, row) in rows.as_array().into_iter().flatten().enumerate() {
-            let Some(row) = row.as_object().filter(|row| is_row(row)) else {
-                continue;
-            };
-            match Self::read(row) {
-                Ok(row) => {
-                    let is_other =
-                        |other: &Self| other.name == row.name && other.roots != row.roots;
-                    if read.iter().any(is_other) {
-                        let problem = "an earlier row of this name has other roots";
-                        problems.push(format!("row {}: {problem}", at + 1));
-                    }
-                    // Else one's subject could read like another's.
-                    let is_other =
-                        |other: &Self| other.name == row.name && other.subject != row.subject;
-                    if read.iter().any(is_other) {
-                        let problem = "an earlier row of this name writes its subjects otherwise";
-                        problems.push(format!("row {}: {problem}", at + 1));
-                    }
-                    read.push(row);
-                }
-                Err(problem) => problems.push(format!("row {}: {problem}", at + 1)),
+        let mut rows = Vec::new();
+        each(json, &mut |row| {
+            if is_row(row) {
+                rows.push(Self::read(row, &rows)?);
             }
-        }
-        if problems.is_empty() {
-            Ok(read)
-        } else {
-            Err(problems)
-        }
+            Ok(())
+        })?;
+        Ok(rows)
     }
 
-    fn read(row: &Map<String, Value>) -> Result<Self, String> {
-        if let Some(unknown) = row.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-            let members = MEMBERS.join(", ");
-            return Err(format!(
-                "{unknown} is no member of a row of type x509; they are {members}"
-            ));
+    /// Reads a row that stands beside others.
+    ///
+    /// # Errors
+    /// A sentence for whoever wrote it. It doesn't repeat values.
+    pub(super) fn read(row: &Value, others: &[Self]) -> Result<Self, String> {
+        let row = Self::read_alone(Row::new(row, "a row of type x509", &MEMBERS)?)?;
+        for other in others.iter().filter(|other| other.name == row.name) {
+            if other.roots != row.roots {
+                return Err("an earlier row of this name has other roots".into());
+            }
+            // Else one's subject could read like another's.
+            if other.subject != row.subject {
+                return Err("an earlier row of this name writes its subjects otherwise".into());
+            }
         }
-        let text = |name: &str| match row.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.as_str())),
-            Some(_) => Err(format!("{name} must be a text")),
-        };
+        Ok(row)
+    }
+
+    fn read_alone(row: Row<'_>) -> Result<Self, String> {
         let roots = row
             .get("roots")
             .ok_or("roots is missing: certificates in PEM")?;
@@ -113,9 +98,9 @@ impl TrustedRoots {
                 return Err("roots has one whose key is neither Ed25519 nor P-256 nor RSA".into());
             }
         }
-        let subject = text("subject")?.unwrap_or(DEFAULT_SUBJECT);
+        let subject = row.text("subject")?.unwrap_or(DEFAULT_SUBJECT);
         Ok(Self {
-            name: text("name")?.ok_or("name is missing")?.to_owned(),
+            name: row.required("name")?.to_owned(),
             roots,
             subject: Template::read(subject).map_err(|why| format!("subject {why}"))?,
             scopes: scopes(row.get("scopes"))?,
@@ -125,7 +110,7 @@ impl TrustedRoots {
 }
 
 /// Whether a row is of this kind.
-pub(super) fn is_row(row: &Map<String, Value>) -> bool {
+pub(super) fn is_row(row: &Value) -> bool {
     row.get("type").and_then(Value::as_str) == Some(KIND)
 }
 
