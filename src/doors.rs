@@ -1,7 +1,10 @@
 //! A pair for whoever a token of a trusted issuer, or a certificate under a pinned root, is about.
 
+use std::rc::Rc;
+
 use notme_authority::doors::explain;
-use notme_authority::doors::issuer::{Keys, Kind};
+use notme_authority::doors::issuer::{Keys, Kind, TrustedIssuer};
+use notme_authority::doors::made;
 use notme_authority::doors::oidc::Exchange;
 use notme_authority::doors::{Identified, x509};
 use notme_authority::http::{Reply, Session};
@@ -13,10 +16,10 @@ use notme_jose::{Algorithm, CompactJws};
 use notme_keys::{Outcome, VerifyingKey};
 use serde_json::Value;
 
-use crate::Call;
 use crate::handlers::json;
 use crate::objects::issuer_key;
 use crate::people::{origin, session_of};
+use crate::{Call, rows};
 
 /// From a request that shows a token to what the object is asked for:
 ///
@@ -30,7 +33,8 @@ pub(crate) async fn identified(
     kind: Kind,
     token: &str,
 ) -> Result<Mint, Error> {
-    let exchange = Exchange::parse(&call.config.issuers, kind, token, now_millis() / 1000)?; // (1)
+    let rows = rows::rows(call).await?.rows;
+    let exchange = Exchange::parse(&rows.issuers, kind, token, now_millis() / 1000)?; // (1)
     let (kid, algorithm) = (exchange.kid(), exchange.algorithm());
     let key = find_key(call, exchange.issuer(), exchange.keys(), kid, algorithm).await?; // (2)
     let obliged = exchange.oblige(key)?;
@@ -49,7 +53,8 @@ pub(crate) async fn certified(
     shown: &x509::Shown,
 ) -> Result<Mint, Error> {
     let message = request.message_of_certificate(shown.leaf())?;
-    let exchange = x509::Exchange::parse(&call.config.roots, shown)?;
+    let rows = rows::rows(call).await?.rows;
+    let exchange = x509::Exchange::parse(&rows.roots, shown)?;
     let obliged = exchange.oblige(message, now_millis() / 1000)?;
     let mut checks = obliged.checks().to_vec();
     let of_chain = checks.len();
@@ -94,16 +99,28 @@ async fn find_key(
 pub(crate) async fn test_policy(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let session = session_of(call).await?;
     session.permit(Session::Manage, now_millis() / 1000)?;
-    let token = explain::wanted(body)?;
-    let rows = explain::explain(&call.config.issuers, &token, now_millis() / 1000)?;
-    let signature = signature_of(call, &token).await?;
-    Ok(json(&explain::answer(signature, &rows)))
+    let trial = explain::wanted(body)?;
+    let copy = rows::rows(call).await?;
+    let rows = match &trial.draft {
+        Some(draft) => {
+            let id = trial.id.as_deref();
+            Rc::new(made::with_draft(&call.config, &copy.made, draft, id)?)
+        }
+        None => copy.rows,
+    };
+    let explained = explain::explain(&rows.issuers, &trial.token, now_millis() / 1000)?;
+    let signature = signature_of(call, &rows.issuers, &trial.token).await?;
+    Ok(json(&explain::answer(signature, &explained)))
 }
 
-async fn signature_of(call: &Call, token: &str) -> Result<&'static str, Error> {
+async fn signature_of(
+    call: &Call,
+    rows: &[TrustedIssuer],
+    token: &str,
+) -> Result<&'static str, Error> {
     let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
     let iss = token.claims().get("iss").and_then(Value::as_str);
-    let row = (call.config.issuers.iter()).find(|row| Some(row.issuer.as_str()) == iss);
+    let row = (rows.iter()).find(|row| Some(row.issuer.as_str()) == iss);
     let Some(row) = row else {
         return Ok("unknown_issuer");
     };

@@ -53,6 +53,7 @@ process.on("exit", () => {
  * @param {boolean} [options.allowLoopback] let the worker reach servers on this machine
  * @param {string} [options.outbound] source of an ES module that plays the whole internet
  * @param {string[]} [options.services]
+ * @param {string[]} [options.sockets]
  * @param {string[]} [options.bindings]
  * @param {boolean} [options.expectRefusal] resolve although its first answer is an error
  * @returns {Promise<Authority>}

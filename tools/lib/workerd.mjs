@@ -36,6 +36,7 @@ export const OBJECTS = [
  * @property {string} [outbound] source of an ES module that answers every outgoing request instead
  *   of the network
  * @property {string[]} [services] further services, each the text of a capnp `Service`
+ * @property {string[]} [sockets] further sockets, each the text of a capnp `Socket`
  * @property {string[]} [bindings] further bindings, each the text of a capnp `Binding`
  * @property {string} [build] where the compiled worker is, relative to the checkout
  */
@@ -46,9 +47,9 @@ const list = (items) => (items.length ? `[\n    ${items.join(",\n    ")},\n  ]` 
 /**
  * The text of the configuration. It names the variables but holds no value of one, since the
  * secret that seals the keys is among them: workerd takes them from its environment.
- * @param {Pick<Options, "vars" | "allowLoopback" | "outbound" | "services" | "bindings" | "build">} options
+ * @param {Pick<Options, "vars" | "allowLoopback" | "outbound" | "services" | "sockets" | "bindings" | "build">} options
  */
-export function configText({ vars, allowLoopback = false, outbound, services = [], bindings = [], build = "build" }) {
+export function configText({ vars, allowLoopback = false, outbound, services = [], sockets = [], bindings = [], build = "build" }) {
   const allow = allowLoopback ? `"public", "local"` : `"public"`;
   const internet =
     outbound === undefined
@@ -77,7 +78,7 @@ using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
   services = ${list(allServices)},
-  sockets = [(name = "http", http = (), service = "main")],
+  sockets = ${list([`(name = "http", http = (), service = "main")`, ...sockets])},
 );
 
 const authority :Workerd.Worker = (

@@ -163,6 +163,8 @@ pub struct Config {
     pub issuers: Vec<TrustedIssuer>,
     /// The roots whose certificates let somebody in.
     pub roots: Vec<TrustedRoots>,
+    /// The rows of both as they were written; empty if there are none.
+    pub issuers_json: String,
     /// What is said about access tokens.
     pub tokens: TokenRules,
     /// Origins that browsers may call from.
@@ -254,6 +256,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
         let site_url = self.url("SITE_URL").or_else(|| authority_url.clone());
         let gha = self.gha();
+        let issuers_json = self.text("TRUSTED_ISSUERS").unwrap_or_default();
         let Rows { issuers, roots } = self.rows("TRUSTED_ISSUERS", Rows::read_all);
         let audiences = self.audiences();
         let clients = self.rows("OAUTH_CLIENTS", Client::read_all);
@@ -279,6 +282,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             gha: gha?,
             issuers,
             roots,
+            issuers_json,
             tokens: TokenRules {
                 issuer: authority_url.to_string(),
                 audiences: audiences.unwrap_or_else(|| vec![authority_url.origin()]),

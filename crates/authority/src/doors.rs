@@ -8,6 +8,7 @@
 pub mod claims;
 pub mod explain;
 pub mod issuer;
+pub mod made;
 pub mod oidc;
 pub mod presets;
 pub mod rows;
@@ -15,6 +16,7 @@ pub mod x509;
 
 use serde::{Deserialize, Serialize};
 
+use self::made::RowRef;
 use crate::Burn;
 use crate::people::Scopes;
 
@@ -37,6 +39,8 @@ pub struct Identified {
     pub burns: Vec<Burn>,
     /// The certificate that was shown, if it was one.
     pub certificate: Option<ShownCertificate>,
+    /// The row that lets it in, if an administrator made that: it may be another one by now, or gone.
+    pub row: Option<RowRef>,
 }
 
 /// What has to be known of a certificate that was shown, since it may be one of ours.

@@ -104,6 +104,14 @@ pub enum Error {
     GrantTooLong,
     /// A parameter of the query has the wrong form, or means nothing here.
     InvalidQuery(&'static str),
+    /// A row that an administrator would make can't be one, and why not.
+    InvalidRow(String),
+    /// There are as many rows as there may be.
+    TooManyRows,
+    /// Somebody changed the row meanwhile.
+    RowEdited,
+    /// The row that let somebody in was changed since it was looked up.
+    RowChanged,
     /// A member of the body has the wrong form.
     InvalidMember(&'static str),
     /// Registration without the id of the user.
@@ -248,6 +256,8 @@ pub enum Fault {
     Configuration(String),
     /// The keys of a token issuer can't be had.
     IssuerUnavailable(String),
+    /// The rows that administrators made can't be had.
+    RowsUnavailable(String),
     /// The CA key can't be used, because of the key storage that is configured.
     KeyStorage(String),
     /// The clock was ahead once, and what was used since then can't be told from what wasn't.
@@ -261,6 +271,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Configuration(reason)
             | Self::IssuerUnavailable(reason)
+            | Self::RowsUnavailable(reason)
             | Self::KeyStorage(reason)
             | Self::Clock(reason)
             | Self::Internal(reason) => f.write_str(reason),

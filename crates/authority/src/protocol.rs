@@ -6,6 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::doors::made::RowSet;
 use crate::issue::IssueRequest;
 use crate::issuer_keys::KeySetAnswer;
 use crate::people::bootstrap::FirstBoot;
@@ -20,7 +21,7 @@ use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 8;
+const VERSION: u8 = 9;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,8 @@ pub enum Command {
     Admin(Box<admin::Command>),
     /// About access tokens.
     Tokens(tokens::Command),
+    /// The rows that administrators made, unless there was no change since this revision.
+    Rows(Option<u64>),
 }
 
 /// What the signing object answers.
@@ -66,6 +69,8 @@ pub enum Reply {
     Admin(admin::Reply),
     /// About access tokens.
     Tokens(tokens::Reply),
+    /// The rows that administrators made; nothing if there was no change.
+    Rows(Option<RowSet>),
 }
 
 /// What the object that keeps an issuer's keys can be asked.
@@ -163,6 +168,14 @@ pub enum Refusal {
     ProofReused,
     /// [`DpopProblem::NonceRequired`].
     NonceRequired(String),
+    /// [`Error::InvalidRow`].
+    InvalidRow(String),
+    /// [`Error::TooManyRows`].
+    TooManyRows,
+    /// [`Error::RowEdited`].
+    RowEdited,
+    /// [`Error::RowChanged`].
+    RowChanged,
 }
 
 impl From<Error> for Refusal {
@@ -207,6 +220,10 @@ impl From<Error> for Refusal {
             Error::Dpop(DpopProblem::Missing, _) => Self::ProofMissing,
             Error::Dpop(DpopProblem::Reused, _) => Self::ProofReused,
             Error::Dpop(DpopProblem::NonceRequired(nonce), _) => Self::NonceRequired(nonce),
+            Error::InvalidRow(why) => Self::InvalidRow(why),
+            Error::TooManyRows => Self::TooManyRows,
+            Error::RowEdited => Self::RowEdited,
+            Error::RowChanged => Self::RowChanged,
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -254,6 +271,10 @@ impl From<Refusal> for Error {
             Refusal::ProofMissing => DpopProblem::Missing.into(),
             Refusal::ProofReused => DpopProblem::Reused.into(),
             Refusal::NonceRequired(nonce) => DpopProblem::NonceRequired(nonce).into(),
+            Refusal::InvalidRow(why) => Self::InvalidRow(why),
+            Refusal::TooManyRows => Self::TooManyRows,
+            Refusal::RowEdited => Self::RowEdited,
+            Refusal::RowChanged => Self::RowChanged,
             Refusal::InvalidExpiry => Self::InvalidMember("expiresAt"),
             Refusal::CertificateExpired(at) => {
                 Self::InvalidCertificate(notme_chain::Refusal::Expired(at))
@@ -293,10 +314,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [8, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [9, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [8, 4, 0]
+            [9, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -305,15 +326,15 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x08\x01i\x01k\x00"
+            b"\x09\x01i\x01k\x00"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[7, 1], &[8], &[8, 99], &[8, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[8, 1], &[9], &[9, 99], &[9, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[8, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[9, 1]), Ok(Command::Archive));
     }
 }

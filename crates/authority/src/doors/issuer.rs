@@ -4,6 +4,7 @@ use notme_jose::{Algorithm, JwkSet};
 use serde_json::Value;
 
 use super::claims::{Claims, Rule, Template};
+use super::made::RowRef;
 use super::presets::{self, Preset};
 use super::x509;
 use crate::people::{Scope, Scopes};
@@ -46,6 +47,8 @@ pub struct TrustedIssuer {
     pub scopes: Scopes,
     /// Whom it lets in: whoever one of them fits.
     pub rules: Vec<Rule>,
+    /// Which row it is, if an administrator made it.
+    pub made: Option<RowRef>,
 }
 
 /// The kind of proof that a row is about: a member of `proof.type`.
@@ -192,6 +195,7 @@ impl TrustedIssuer {
             subject,
             scopes: scopes(row.get("scopes"))?,
             rules: pinned(rules(row.get("rules"))?, preset)?,
+            made: None,
         })
     }
 

@@ -225,6 +225,7 @@ impl Obliged<'_> {
             ceiling: row.scopes.clone(),
             burns,
             certificate: None,
+            row: row.made.clone(),
         })
     }
 }

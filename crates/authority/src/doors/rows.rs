@@ -27,7 +27,7 @@ impl Rows {
     }
 
     /// Adds a row behind those that are there.
-    fn add(&mut self, row: &Value) -> Result<(), String> {
+    pub(super) fn add(&mut self, row: &Value) -> Result<(), String> {
         if x509::is_row(row) {
             self.roots.push(TrustedRoots::read(row, &self.roots)?);
         } else {

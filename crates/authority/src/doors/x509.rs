@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::claims::{Claims, Rule, Template};
 use super::issuer::{permit, rules, scopes};
+use super::made::RowRef;
 use super::{Identified, ShownCertificate};
 use crate::error::PolicyRule;
 use crate::people::Scopes;
@@ -45,6 +46,8 @@ pub struct TrustedRoots {
     pub scopes: Scopes,
     /// Whom it lets in: whoever one of them fits.
     pub rules: Vec<Rule>,
+    /// Which row it is, if an administrator made it.
+    pub made: Option<RowRef>,
 }
 
 impl TrustedRoots {
@@ -105,6 +108,7 @@ impl TrustedRoots {
             subject: Template::read(subject).map_err(|why| format!("subject {why}"))?,
             scopes: scopes(row.get("scopes"))?,
             rules: rules(row.get("rules"))?,
+            made: None,
         })
     }
 }
@@ -309,6 +313,7 @@ impl Obliged<'_> {
                 serial: without_sign(leaf.serial()).to_vec(),
                 not_after: u64::try_from(path.not_after()).unwrap_or(0),
             }),
+            row: row.made.clone(),
         })
     }
 }

@@ -417,6 +417,7 @@ mod tests {
                     serial: Vec::new(),
                     not_after: 1000,
                 }),
+                row: None,
             },
             principal: PrincipalId::from_random([1; 16]),
             origin: Origin {
