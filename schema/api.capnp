@@ -172,6 +172,15 @@ struct Token {
   # As it stands in the invite's URL.
 }
 
+struct IssuerMade {
+  # A row that lets somebody in was made or changed.
+
+  id @0 :Text;
+  # Its id.
+  revision @1 :UInt64;
+  # The revision that it has now.
+}
+
 struct Rename {
   # A new name for something of one's own.
 

@@ -20,7 +20,7 @@ use crate::people::{
     anybodys_challenge, ask, astray, begun, current, origin, presented, session, session_of, spend,
     tell,
 };
-use crate::{Call, doors};
+use crate::{Call, doors, rows};
 
 /// Begins linking.
 pub(crate) async fn begin(call: &Call) -> Result<Reply, Error> {
@@ -117,7 +117,8 @@ async fn identified(
     shown: &Presented,
     owner: Option<&PrincipalId>,
 ) -> Result<Identified, Error> {
-    let opened = shown.open(&call.config, owner, now_millis() / 1000)?;
+    let rows = rows::rows(call).await?.rows;
+    let opened = shown.open(&call.config, &rows, owner, now_millis() / 1000)?;
     let (identified, _) = doors::settled(call, &*opened, Vec::new()).await?;
     identified.require_person()?;
     Ok(identified)

@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::pin::Pin;
+use std::rc::Rc;
 
 use notme_authority::asking::{Asking, digest};
-use notme_authority::doors::issuer::Keys;
+use notme_authority::doors::issuer::{Keys, TrustedIssuer};
+use notme_authority::doors::made;
 use notme_authority::doors::{Answer, Ask, Edge, Gathered, Identified, Need, Opened, explain};
 use notme_authority::http::{Reply, Session};
 use notme_authority::people::PrincipalId;
@@ -16,10 +18,10 @@ use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 use serde_json::Value;
 use wasm_bindgen::JsValue;
 
-use crate::Call;
 use crate::handlers::json;
 use crate::objects::issuer_key;
 use crate::people::{origin, session_of};
+use crate::{Call, rows};
 
 impl Edge for Call {
     fn header(&self, name: &str) -> Option<String> {
@@ -41,7 +43,8 @@ impl Edge for Call {
 /// 4. say who it is about, and whether they hold the keys.
 pub(crate) async fn identified(call: &Call, request: Request) -> Result<Mint, Error> {
     let nobody = || Fault::Internal("a proof without a door".into());
-    let opened = request.open(&call.config, now_millis() / 1000)?; // (1)
+    let rows = rows::rows(call).await?.rows;
+    let opened = request.open(&call.config, &rows, now_millis() / 1000)?; // (1)
     let opened = opened.ok_or_else(nobody)?;
     let (identified, of_keys) = settled(call, &*opened, request.checks()).await?;
     drop(opened);
@@ -153,16 +156,28 @@ async fn find_key(
 pub(crate) async fn test_policy(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let session = session_of(call).await?;
     session.permit(Session::Manage, now_millis() / 1000)?;
-    let token = explain::wanted(body)?;
-    let rows = explain::explain(&call.config.issuers, &token, now_millis() / 1000)?;
-    let signature = signature_of(call, &token).await?;
-    Ok(json(&explain::answer(signature, &rows)))
+    let trial = explain::wanted(body)?;
+    let copy = rows::rows(call).await?;
+    let rows = match &trial.draft {
+        Some(draft) => {
+            let id = trial.id.as_deref();
+            Rc::new(made::with_draft(&call.config, &copy.made, draft, id)?)
+        }
+        None => copy.rows,
+    };
+    let explained = explain::explain(&rows.issuers, &trial.token, now_millis() / 1000)?;
+    let signature = signature_of(call, &rows.issuers, &trial.token).await?;
+    Ok(json(&explain::answer(signature, &explained)))
 }
 
-async fn signature_of(call: &Call, token: &str) -> Result<&'static str, Error> {
+async fn signature_of(
+    call: &Call,
+    rows: &[TrustedIssuer],
+    token: &str,
+) -> Result<&'static str, Error> {
     let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
     let iss = token.claims().get("iss").and_then(Value::as_str);
-    let row = (call.config.issuers.iter()).find(|row| Some(row.issuer.as_str()) == iss);
+    let row = rows.iter().find(|row| Some(row.issuer.as_str()) == iss);
     let Some(row) = row else {
         return Ok("unknown_issuer");
     };

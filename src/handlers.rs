@@ -18,7 +18,7 @@ use notme_jose::Algorithm;
 use serde_json::Value;
 
 use crate::objects::{issuer_key, signing_authority};
-use crate::{Call, admin, connections, keys, pages, people, tokens};
+use crate::{Call, admin, connections, keys, pages, people, rows, tokens};
 
 /// An answer that is being made.
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>>;
@@ -68,6 +68,10 @@ pub(crate) fn run<'a>(
         Operation::BeginSignIn => Box::pin(people::begin_sign_in(call)),
         Operation::BumpEpoch => Box::pin(keys::rotate(call, body, Act::BumpEpoch)),
         Operation::Bundle => Box::pin(bundle(call)),
+        Operation::ListRows => Box::pin(admin::answer(call, route, path, body)),
+        Operation::MakeRow | Operation::EditRow | Operation::RemoveRow => {
+            Box::pin(rows::change(call, route, path, body))
+        }
         Operation::TestPolicy => Box::pin(crate::doors::test_policy(call, body)),
         Operation::Revocations(form) => Box::pin(revocations(call, form)),
         Operation::Cert => Box::pin(people::cert(call, body)),
@@ -234,6 +238,7 @@ pub(crate) fn unexpected(reply: &protocol::Reply) -> Error {
         protocol::Reply::Rotated(_) => "a changed key",
         protocol::Reply::Tokens(_) => "something about tokens",
         protocol::Reply::Admin(_) => "what administrators see",
+        protocol::Reply::Rows(_) => "rows",
     };
     Fault::Internal(format!(
         "the object answered with {kind}, which nobody asked for"

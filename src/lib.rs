@@ -20,6 +20,7 @@ mod pages;
 mod people;
 #[cfg(feature = "panic-probe")]
 mod probe;
+mod rows;
 mod tokens;
 
 use std::cell::OnceCell;

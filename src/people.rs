@@ -28,12 +28,10 @@ use notme_keys::encode_base64url;
 use notme_webauthn::{NewCredential, RelyingParty};
 use serde_json::Value;
 
-use crate::Call;
-use crate::connections;
-use crate::doors;
 use crate::handlers::{json, unexpected};
 use crate::limits::told_source;
 use crate::objects::signing_authority;
+use crate::{Call, connections, doors, rows};
 
 /// This worker's copy of the key of challenges that are for anybody.
 #[derive(Clone)]
@@ -341,6 +339,17 @@ pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
 
 /// A pair for a principal, by whatever proof (notme protocol §8.1).
 pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    match shown_proof(call, body).await {
+        // Nothing was used up. What this worker knew of the row was old: who is still let in notices nothing.
+        Err(Error::RowChanged) => {
+            rows::forget();
+            shown_proof(call, body).await
+        }
+        answer => answer,
+    }
+}
+
+async fn shown_proof(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let request = mint::Request::parse(body, &call.config, call)?;
     let holder = match &request.proof {
         Proof::Session => Holder::Session(session_of_cert(call)?.hash()),
@@ -430,8 +439,14 @@ async fn minted(
         Ok(mint) => issued(call, mint).await,
         Err(error) => Err(error),
     };
-    // A challenge is used by whatever is wrong, unless that is our fault, or has only to wait.
-    let is_refused = matches!(&issued, Err(error) if !matches!(error, Error::Fault(_) | Error::TooManyRequests(_)));
+    // A challenge is used by whatever is wrong, unless that is our fault, has only to wait, or is tried again.
+    let may_go_on = |error: &Error| {
+        matches!(
+            error,
+            Error::Fault(_) | Error::TooManyRequests(_) | Error::RowChanged
+        )
+    };
+    let is_refused = issued.as_ref().is_err_and(|error| !may_go_on(error));
     if let (true, Some(challenge)) = (is_refused, wish.challenge) {
         spend(call, Ceremony::Possession, wish.context, challenge).await?;
     }

@@ -73,6 +73,22 @@ const STATES = {
     await one.button("Make the invite").click();
     await one.says("Here it is.");
   }],
+  issuers: ["ana", "/console#issuers", async (one) => one.says("Nobody's tokens let anybody in yet.")],
+  "the form of an issuer, with what is wrong with it": ["ana", "/console#issuers", async (one) => {
+    await one.button("Add an issuer…").click();
+    await one.page.getByLabel("Rules", { exact: true }).fill("[");
+    await one.button("Let them in").click();
+    await one.says("It is no JSON");
+  }],
+  "an issuer that was made": ["ana", "/console#issuers", async (one) => {
+    await one.button("Add an issuer…").click();
+    await one.page.getByLabel("Name", { exact: true }).fill("builds-of-".repeat(12));
+    await one.page.getByLabel("Rules", { exact: true }).fill('[{ "sub": ["a", "b"] }]');
+    await one.page.getByLabel("Issuer", { exact: true }).fill(`https://issuer.example/${"x".repeat(120)}`);
+    await one.button("Let them in").click();
+    await one.says("The row was made.");
+  }],
+  "the dialog that removes an issuer": ["ana", "/console#issuers", async (one) => one.button("Remove").click()],
   issued: ["ana", "/console#credentials"],
   audit: ["ana", "/console#audit"],
   keys: ["ana", "/console#keys"],

@@ -1,4 +1,4 @@
-/** Every English text of the pages. */
+/** The English texts of the pages, but for those of the console's sections that are loaded later: `console/strings.ts`. */
 export const strings = {
   common: {
     name: "notme",
@@ -274,6 +274,7 @@ export const strings = {
       authenticators: "Authenticators",
       sessions: "Sessions",
       invites: "Invites",
+      issuers: "Issuers",
       credentials: "Issued",
       audit: "Audit trail",
       keys: "Keys",
@@ -354,30 +355,6 @@ export const strings = {
       window: "sessions",
       empty: "Nobody is signed in.",
       endText: (name: string) => `${name} must sign in again.`,
-    },
-    invites: {
-      window: "invites",
-      makeWindow: "new invite",
-      empty: "There is no invite. Make one to let a colleague in.",
-      make: "Make an invite",
-      scopes: "They may",
-      ttl: "Good for",
-      ttls: { hour: "1 hour", day: "1 day", week: "7 days" },
-      button: "Make the invite",
-      chooseScope: "Choose at least one scope.",
-      once: "Here it is. It is shown this once: give it to one person, on a way that nobody else reads.",
-      link: "Link",
-      qr: "QR code of the link",
-      by: "By",
-      made: "Made",
-      expires: "Good until",
-      redeemed: "Redeemed",
-      redeemedBy: "By",
-      states: { open: "open", redeemed: "redeemed", expired: "expired", void: "void" },
-      takeBack: "Take back",
-      takeBackTitle: "Take this invite back?",
-      takeBackText: "Nobody can join with it after that.",
-      takenBack: "The invite was taken back.",
     },
     credentials: {
       window: "issued",

@@ -45,12 +45,13 @@ use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
 use people::{KeyFacts, People};
 
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/signing_authority/0001_initial.sql"),
     include_str!("../migrations/signing_authority/0002_people.sql"),
     include_str!("../migrations/signing_authority/0003_credentials.sql"),
     include_str!("../migrations/signing_authority/0004_endorsements.sql"),
     include_str!("../migrations/signing_authority/0005_revocation.sql"),
+    include_str!("../migrations/signing_authority/0007_issuers.sql"),
 ];
 /// How often used proofs that have expired are deleted, in seconds.
 const SWEEP_SECS: u64 = 60;
@@ -202,8 +203,10 @@ impl SigningAuthority {
                 let reply = self.db.transact(|db| people.consent(db, &consent, now))?;
                 Ok(Reply::Tokens(reply))
             }
+            Command::Rows(known) => Ok(Reply::Rows(admin::rows(&self.db, known)?)),
             Command::Admin(command) => {
-                let reply = admin::answer(&loaded.people, &self.db, &command, loaded.epoch);
+                let people = &loaded.people;
+                let reply = admin::answer(people, &self.db, &command, loaded.epoch, &self.env);
                 if command.is_change() {
                     self.revise();
                 }

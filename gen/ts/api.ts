@@ -237,6 +237,20 @@ export const TokenSchema: z.ZodMiniType<Token> = /* @__PURE__ */ z.object({
   token: plain.text,
 });
 
+/** A row that lets somebody in was made or changed. */
+export interface IssuerMade {
+  /** Its id. */
+  id: string;
+  /** The revision that it has now. */
+  revision: number;
+}
+
+/** Validates {@link IssuerMade}. */
+export const IssuerMadeSchema: z.ZodMiniType<IssuerMade> = /* @__PURE__ */ z.object({
+  id: plain.text,
+  revision: plain.uint64,
+});
+
 /** A new name for something of one's own. */
 export interface Rename {
   /** At most 64 characters. */

@@ -56,6 +56,7 @@ process.on("exit", () => {
  * @param {boolean} [options.allowLoopback] let the worker reach servers on this machine
  * @param {string} [options.outbound] source of an ES module that plays the whole internet
  * @param {string[]} [options.services]
+ * @param {string[]} [options.sockets]
  * @param {string[]} [options.bindings]
  * @param {string} [options.http] options of the socket, as `workerd.capnp` has them
  * @param {boolean} [options.expectRefusal] resolve although its first answer is an error

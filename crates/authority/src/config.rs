@@ -5,12 +5,9 @@
 use std::fmt;
 
 use notme_webauthn::RelyingParty;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::doors::issuer::TrustedIssuer;
-use crate::doors::row::Row;
-use crate::doors::x509::TrustedRoots;
+use crate::doors::rows::Rows;
 use crate::limits::RateLimits;
 use crate::people::bootstrap::BootstrapCode;
 use crate::policy::PatternList;
@@ -203,12 +200,10 @@ pub struct Config {
     pub site_url: BaseUrl,
     /// The door for CI jobs.
     pub gha: GhaConfig,
-    /// The issuers whose tokens let somebody in.
-    pub issuers: Vec<TrustedIssuer>,
-    /// The roots whose certificates let somebody in.
-    pub roots: Vec<TrustedRoots>,
-    /// The rows of other doors.
-    pub rows: Vec<Row>,
+    /// Whom the doors let in.
+    pub rows: Rows,
+    /// The same as they were written; empty if there are none.
+    pub rows_json: String,
     /// GitHub's API.
     pub github_api: BaseUrl,
     /// The proxy that terminates TLS, if one is trusted to tell of client certificates.
@@ -306,7 +301,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
         let site_url = self.url("SITE_URL").or_else(|| authority_url.clone());
         let gha = self.gha();
-        let (issuers, roots, rows) = self.issuers();
+        let rows_json = self.text("TRUSTED_ISSUERS").unwrap_or_default();
+        let rows = self.rows("TRUSTED_ISSUERS", Rows::read_all);
         let github_api = self.url("GITHUB_API_URL");
         let github_api = github_api.or_else(|| BaseUrl::parse(GITHUB_API).ok());
         let mtls_proxy = self.mtls_proxy();
@@ -333,9 +329,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             cors_origins: cors_origins.unwrap_or_else(|| vec![authority_url.origin()]),
             site_url: site_url?,
             gha: gha?,
-            issuers,
-            roots,
             rows,
+            rows_json,
             github_api: github_api?,
             mtls_proxy,
             tokens: TokenRules {
@@ -596,32 +591,20 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         })
     }
 
-    fn issuers(&mut self) -> (Vec<TrustedIssuer>, Vec<TrustedRoots>, Vec<Row>) {
-        let variable = "TRUSTED_ISSUERS";
-        (
-            self.rows(variable, TrustedIssuer::read_all),
-            self.rows(variable, TrustedRoots::read_all),
-            self.rows(variable, Row::read_all),
-        )
-    }
-
-    fn rows<T>(
+    fn rows<T: Default>(
         &mut self,
         variable: &'static str,
-        read: fn(&str) -> Result<Vec<T>, Vec<String>>,
-    ) -> Vec<T> {
+        read: fn(&str) -> Result<T, Vec<String>>,
+    ) -> T {
         let Some(rows) = self.text(variable) else {
-            return Vec::new();
+            return T::default();
         };
-        match read(&rows) {
-            Ok(rows) => rows,
-            Err(problems) => {
-                for problem in problems {
-                    self.error(variable, problem);
-                }
-                Vec::new()
+        read(&rows).unwrap_or_else(|problems| {
+            for problem in problems {
+                self.error(variable, problem);
             }
-        }
+            T::default()
+        })
     }
 
     /// Whom tokens may be for.
@@ -703,19 +686,6 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 None
             }
         }
-    }
-}
-
-/// Reads the rows of a variable that has a JSON array of them.
-pub(crate) fn rows(json: &str) -> Result<Vec<Value>, String> {
-    const MAX_ROWS: usize = 100;
-    let not_rows = |_| "must be a JSON array, in which no member stands twice".to_owned();
-    let object = notme_keys::json::object(format!("{{\"rows\":{json}}}").as_bytes());
-    let mut object = object.map_err(not_rows)?;
-    match (object.len(), object.remove("rows")) {
-        (1, Some(Value::Array(rows))) if rows.len() <= MAX_ROWS => Ok(rows),
-        (1, Some(Value::Array(_))) => Err(format!("has more than {MAX_ROWS} rows")),
-        _ => Err("must be a JSON array of rows".into()),
     }
 }
 

@@ -12,10 +12,12 @@ pub mod claims;
 pub mod explain;
 pub mod github;
 pub mod issuer;
+pub mod made;
 pub mod mtls;
 pub mod oidc;
 pub mod presets;
 pub mod row;
+pub mod rows;
 pub mod session;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -28,6 +30,8 @@ use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::made::RowRef;
+use self::rows::Rows;
 use crate::config::Config;
 use crate::people::{PrincipalId, Scopes, connection};
 use crate::possession::{BoundTo, PairRequest};
@@ -54,7 +58,7 @@ pub struct Door {
     /// Reads a proof of this kind: its form, and nothing else.
     pub read: fn(&Given<'_>) -> Result<Proof, Error>,
     /// What its rows look like.
-    pub rows: Rows,
+    pub rows: RowsOf,
 }
 
 impl Door {
@@ -67,7 +71,7 @@ impl Door {
 
 /// What the rows of a door look like in `TRUSTED_ISSUERS`.
 #[derive(Clone, Copy, Debug)]
-pub enum Rows {
+pub enum RowsOf {
     /// There are none.
     Never,
     /// Issuers of tokens ([`issuer`]).
@@ -130,8 +134,10 @@ pub trait Shown {
 
 /// What is known when a proof is opened.
 pub struct Facts<'a> {
-    /// The configuration, with the rows.
+    /// The configuration.
     pub config: &'a Config,
+    /// All rows: the configuration's, and behind them those that administrators made.
+    pub rows: &'a Rows,
     /// The request's time, in Unix seconds.
     pub now: u64,
     pub(crate) challenge: Option<&'a [u8; 32]>,
@@ -354,6 +360,8 @@ pub struct Identified {
     pub burns: Vec<Burn>,
     /// The certificate that was shown, if it was one.
     pub certificate: Option<ShownCertificate>,
+    /// The row that lets it in, if an administrator made that: it may be another one by now, or gone.
+    pub row: Option<RowRef>,
 }
 
 /// What has to be known of a certificate that was shown, since it may be one of ours.

@@ -112,6 +112,14 @@ pub enum Error {
     GrantTooLong,
     /// A parameter of the query has the wrong form, or means nothing here.
     InvalidQuery(&'static str),
+    /// A row that an administrator would make can't be one, and why not.
+    InvalidRow(String),
+    /// There are as many rows as there may be.
+    TooManyRows,
+    /// Somebody changed the row meanwhile.
+    RowEdited,
+    /// The row that let somebody in was changed since it was looked up.
+    RowChanged,
     /// A member of the body has the wrong form.
     InvalidMember(&'static str),
     /// Registration without the id of the user.
@@ -273,6 +281,8 @@ pub enum Fault {
         /// When to try again, in seconds.
         retry_after: u32,
     },
+    /// The rows that administrators made can't be had.
+    RowsUnavailable(String),
     /// The CA key can't be used, because of the key storage that is configured.
     KeyStorage(String),
     /// The clock was ahead once, and what was used since then can't be told from what wasn't.
@@ -287,6 +297,7 @@ impl fmt::Display for Fault {
             Self::Configuration(reason)
             | Self::IssuerUnavailable(reason)
             | Self::ApiUnavailable { reason, .. }
+            | Self::RowsUnavailable(reason)
             | Self::KeyStorage(reason)
             | Self::Clock(reason)
             | Self::Internal(reason) => f.write_str(reason),

@@ -27,6 +27,7 @@ pub mod possession;
 pub mod protocol;
 pub mod revocation;
 pub mod rotation;
+mod rows;
 pub mod sealing;
 pub mod state;
 pub mod tokens;

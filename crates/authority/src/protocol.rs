@@ -6,6 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::doors::made::RowSet;
 use crate::issue::IssueRequest;
 use crate::issuer_keys::KeySetAnswer;
 use crate::people::bootstrap::FirstBoot;
@@ -43,6 +44,8 @@ pub enum Command {
     Admin(Box<admin::Command>),
     /// About access tokens.
     Tokens(tokens::Command),
+    /// The rows that administrators made, unless there was no change since this revision.
+    Rows(Option<u64>),
 }
 
 /// What the signing object answers.
@@ -66,6 +69,8 @@ pub enum Reply {
     Admin(admin::Reply),
     /// About access tokens.
     Tokens(tokens::Reply),
+    /// The rows that administrators made; nothing if there was no change.
+    Rows(Option<RowSet>),
 }
 
 /// What the object that keeps an issuer's keys can be asked.
@@ -173,6 +178,14 @@ pub enum Refusal {
     ProofReused,
     /// [`DpopProblem::NonceRequired`].
     NonceRequired(String),
+    /// [`Error::InvalidRow`].
+    InvalidRow(String),
+    /// [`Error::TooManyRows`].
+    TooManyRows,
+    /// [`Error::RowEdited`].
+    RowEdited,
+    /// [`Error::RowChanged`].
+    RowChanged,
 }
 
 impl From<Error> for Refusal {
@@ -222,6 +235,10 @@ impl From<Error> for Refusal {
             Error::Dpop(DpopProblem::Missing, _) => Self::ProofMissing,
             Error::Dpop(DpopProblem::Reused, _) => Self::ProofReused,
             Error::Dpop(DpopProblem::NonceRequired(nonce), _) => Self::NonceRequired(nonce),
+            Error::InvalidRow(why) => Self::InvalidRow(why),
+            Error::TooManyRows => Self::TooManyRows,
+            Error::RowEdited => Self::RowEdited,
+            Error::RowChanged => Self::RowChanged,
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -274,6 +291,10 @@ impl From<Refusal> for Error {
             Refusal::ProofMissing => DpopProblem::Missing.into(),
             Refusal::ProofReused => DpopProblem::Reused.into(),
             Refusal::NonceRequired(nonce) => DpopProblem::NonceRequired(nonce).into(),
+            Refusal::InvalidRow(why) => Self::InvalidRow(why),
+            Refusal::TooManyRows => Self::TooManyRows,
+            Refusal::RowEdited => Self::RowEdited,
+            Refusal::RowChanged => Self::RowChanged,
             Refusal::InvalidExpiry => Self::InvalidMember("expiresAt"),
             Refusal::CertificateExpired(at) => {
                 Self::InvalidCertificate(notme_chain::Refusal::Expired(at))

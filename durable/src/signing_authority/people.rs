@@ -34,6 +34,7 @@ use notme_webauthn::{Counter, RelyingParty};
 use serde_json::{Value, json};
 use worker::SqlStorageValue;
 
+use super::admin::permit_row;
 use crate::host::{now_millis, random};
 use crate::settling::settle_all;
 use crate::sql::{Argument, Database, Row, integer, internal, platform};
@@ -408,6 +409,7 @@ impl People {
                 mint.decide(subject, &self.trust_domain, burn, now)
             }
             Holder::Identified(newcomer) => {
+                permit_row(db, newcomer.identified.row.as_ref())?;
                 let (principal, granted) = identities::known(db, newcomer, now)?;
                 let subject = Subject {
                     principal: &principal,

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::claims::Claims;
 use super::issuer::{Keys, Kind, TrustedIssuer};
-use super::{Door, Facts, Gathered, Given, Identified, Need, Obliged, Opened, Proof, Rows, Shown};
+use super::{
+    Door, Facts, Gathered, Given, Identified, Need, Obliged, Opened, Proof, RowsOf, Shown,
+};
 use crate::error::{PolicyRule, TokenError};
 use crate::people::challenge;
 use crate::possession::BoundTo;
@@ -55,7 +57,7 @@ const fn door(kind: Kind, read: fn(&Given<'_>) -> Result<Proof, Error>) -> Door 
     Door {
         name: kind.as_str(),
         read,
-        rows: Rows::Issuers,
+        rows: RowsOf::Issuers,
     }
 }
 
@@ -82,7 +84,7 @@ impl Shown for Token {
     }
 
     fn open<'a>(&'a self, facts: &Facts<'a>) -> Result<Box<dyn Opened + 'a>, Error> {
-        let rows = &facts.config.issuers;
+        let rows = &facts.rows.issuers;
         let exchange = Exchange::parse(rows, self.kind, &self.token, facts.now)?;
         Ok(Box::new(Exchange {
             challenge: facts.challenge,
@@ -225,6 +227,7 @@ impl<'a> Exchange<'a> {
             ceiling: row.scopes.clone(),
             burns,
             certificate: None,
+            row: row.made.clone(),
         })
     }
 }

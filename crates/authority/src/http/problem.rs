@@ -134,6 +134,25 @@ pub fn problem(error: &Error) -> Problem {
         Error::InvalidMember(name) => {
             text(400, "invalid_member", &format!("{name} has the wrong form"))
         }
+        Error::InvalidRow(why) => text(400, "invalid_row", why),
+        Error::TooManyRows => text(
+            409,
+            "too_many_rows",
+            "there are as many rows as there may be: remove one first",
+        ),
+        Error::RowEdited => text(
+            409,
+            "row_edited",
+            "somebody changed this row meanwhile: look at it again",
+        ),
+        Error::RowChanged => Problem {
+            retry_after: Some(1),
+            ..text(
+                503,
+                "row_changed",
+                "who is let in is being changed: ask again",
+            )
+        },
         Error::MissingUserId => text(
             400,
             "missing_user_id",
@@ -465,6 +484,12 @@ fn fault_problem(fault: &Fault) -> Problem {
             "authority unavailable: whoever knows this token can't be asked now",
             reason,
         ),
+        Fault::RowsUnavailable(reason) => (
+            503,
+            "rows_unavailable",
+            "authority unavailable: whom it lets in can't be looked up",
+            reason,
+        ),
         Fault::KeyStorage(reason) => (
             503,
             "key_unavailable",
@@ -636,6 +661,7 @@ pub(super) fn examples() -> Vec<Error> {
             reason: String::new(),
             retry_after: 10,
         },
+        Fault::RowsUnavailable(String::new()),
         Fault::KeyStorage(String::new()),
         Fault::Clock(String::new()),
         Fault::Internal(String::new()),
@@ -705,6 +731,10 @@ pub(super) fn examples() -> Vec<Error> {
         Error::GrantTooLong,
         Error::InvalidQuery("…"),
         Error::NoSuchItem,
+        Error::InvalidRow("…".into()),
+        Error::TooManyRows,
+        Error::RowEdited,
+        Error::RowChanged,
         Error::ManageRequired,
         Error::StepUpRequired,
         Error::TooManyKeys(1),

@@ -18,6 +18,8 @@ pub enum Method {
     Post,
     /// DELETE.
     Delete,
+    /// PUT.
+    Put,
 }
 
 impl Route {
@@ -77,6 +79,7 @@ impl Method {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Delete => "DELETE",
+            Self::Put => "PUT",
         }
     }
 }
@@ -146,6 +149,14 @@ pub enum Operation {
     Revocations(Form),
     /// What rows make of a token.
     TestPolicy,
+    /// The rows that let somebody in.
+    ListRows,
+    /// Makes a row.
+    MakeRow,
+    /// Changes a row.
+    EditRow,
+    /// Removes a row.
+    RemoveRow,
     /// Options for registering a passkey.
     BeginRegistration,
     /// Options for signing in.
@@ -331,7 +342,7 @@ const fn session(
         cache: Cache::NoStore,
         cors: Cors::Nobody,
         body: match method {
-            Method::Post => Body::Json,
+            Method::Post | Method::Put => Body::Json,
             Method::Get | Method::Delete => Body::None,
         },
         session: Session::Used,
@@ -776,6 +787,30 @@ pub const ROUTES: &[Route] = &[
         "/policy/test",
         Operation::TestPolicy,
         "Says which row would let a token in, and why the others wouldn't; issues nothing.",
+    ),
+    manage(
+        Method::Get,
+        "/policy/issuers",
+        Operation::ListRows,
+        "Lists the rows that let somebody in, those of the configuration first.",
+    ),
+    manage_fresh(
+        Method::Post,
+        "/policy/issuers",
+        Operation::MakeRow,
+        "Makes a row.",
+    ),
+    manage_fresh(
+        Method::Put,
+        "/policy/issuers/{id}",
+        Operation::EditRow,
+        "Changes a row that an administrator made, if nobody else did meanwhile.",
+    ),
+    manage_fresh(
+        Method::Delete,
+        "/policy/issuers/{id}",
+        Operation::RemoveRow,
+        "Removes a row that an administrator made: at once nobody is let in by it.",
     ),
     manage_fresh(
         Method::Post,

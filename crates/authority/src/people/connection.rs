@@ -15,7 +15,8 @@ use super::challenge::{LEN, LIFETIME_SECS, nonce};
 use super::command::{Origin, SessionFacts};
 use super::{DEFAULT_NAME, PrincipalId, invite};
 use crate::config::Config;
-use crate::doors::{Aim, Door, Edge, Facts, Given, Identified, Opened, Proof, Rows, Shown, oidc};
+use crate::doors::rows::Rows;
+use crate::doors::{Aim, Door, Edge, Facts, Given, Identified, Opened, Proof, RowsOf, Shown, oidc};
 use crate::{Echo, Error};
 
 /// What the message begins with that the key of a certificate signs to be linked, so that no other protocol signs
@@ -146,11 +147,13 @@ impl Presented {
     pub fn open<'a>(
         &'a self,
         config: &'a Config,
+        rows: &'a Rows,
         owner: Option<&'a PrincipalId>,
         now: u64,
     ) -> Result<Box<dyn Opened + 'a>, Error> {
         self.proof.open(&Facts {
             config,
+            rows,
             now,
             challenge: Some(&self.challenge),
             aim: Aim::Person(owner),
@@ -160,7 +163,7 @@ impl Presented {
 
 /// Reads a proof that may say who somebody is. What is none of another's vouching isn't.
 fn shown(kind: &str, given: &Given<'_>) -> Result<Box<dyn Shown>, Error> {
-    let door = Door::find(kind).filter(|door| matches!(door.rows, Rows::Issuers | Rows::Roots));
+    let door = Door::find(kind).filter(|door| matches!(door.rows, RowsOf::Issuers | RowsOf::Roots));
     match (door.ok_or_else(|| unknown(kind))?.read)(given)? {
         Proof::Shown(shown) => Ok(shown),
         Proof::Session | Proof::Code(..) => Err(unknown(kind)),
@@ -172,7 +175,7 @@ fn unknown(kind: &str) -> Error {
 }
 
 fn is_token(kind: &str) -> bool {
-    Door::find(kind).is_some_and(|door| matches!(door.rows, Rows::Issuers))
+    Door::find(kind).is_some_and(|door| matches!(door.rows, RowsOf::Issuers))
 }
 
 impl Joining {
@@ -352,6 +355,7 @@ mod tests {
             ceiling: Scopes::of_anybody(),
             burns: Vec::new(),
             certificate: None,
+            row: None,
         }
     }
 

@@ -8,6 +8,7 @@ use super::body::{challenge, object, text};
 use super::command::{Origin, SessionFacts};
 use super::{PrincipalId, Scope, Scopes};
 use crate::config::Config;
+use crate::doors::rows::Rows;
 use crate::doors::{Aim, Door, Edge, Facts, Given, Identified, Opened, Proof};
 use crate::issue::{IssueRequest, over};
 use crate::possession::{BoundTo, PairRequest};
@@ -173,6 +174,7 @@ impl Request {
     pub fn open<'a>(
         &'a self,
         config: &'a Config,
+        rows: &'a Rows,
         now: u64,
     ) -> Result<Option<Box<dyn Opened + 'a>>, Error> {
         let Proof::Shown(shown) = &self.proof else {
@@ -180,6 +182,7 @@ impl Request {
         };
         let facts = Facts {
             config,
+            rows,
             now,
             challenge: self.challenge.as_ref(),
             aim: Aim::Pair(&self.pair),
@@ -379,6 +382,7 @@ mod tests {
                     serial: Vec::new(),
                     not_after: 1000,
                 }),
+                row: None,
             },
             principal: PrincipalId::from_random([1; 16]),
             origin: Origin {

@@ -11,6 +11,7 @@ use super::identities::{insert, is_ours, note_use, owner_of};
 use super::invites::scopes_of;
 use super::registration::{Sort, insert_principal};
 use super::{People, begin_session, burning, sign_out, trail};
+use crate::signing_authority::admin::permit_row;
 use crate::signing_authority::burn_all;
 use crate::sql::Argument::Text;
 use crate::sql::Database;
@@ -133,6 +134,7 @@ impl People {
 
 /// Burns what makes a proof single, and tells whose the identity is that it is about.
 fn free_or_owned(db: &Database, proven: &Proven) -> Result<Option<Owner>, Error> {
+    permit_row(db, proven.identified.row.as_ref())?;
     burn_all(db, &proven.identified.burns)?;
     // A pair of ours is somebody's already, and over in five minutes.
     if is_ours(db, &proven.identified)? {

@@ -213,10 +213,32 @@ pub(super) fn describe(route: &Route) -> Description {
             .text("application/x-pem-file", "PEM revocation lists, without a newline at the end.")
             .or_known(),
         Operation::TestPolicy => of(Tag::Administration)
-            .details("The token is looked at as at `POST /cert`, and isn't used up. What is said of rows holds if `signature` is `valid`.")
+            .details("The token is looked at as at `POST /cert`, and isn't used up. What is said of rows holds if `signature` is `valid`. With `row` a row is tried that isn't there yet, in the place of the one that `id` names or behind all others.")
             .takes("PolicyTest")
             .json("PolicyTested", "What each row makes of it.")
-            .errors([Error::InvalidJson, Error::MissingToken, Error::InvalidToken(TokenError::Malformed)]),
+            .errors([Error::InvalidJson, Error::MissingToken, Error::InvalidMember("…"), Error::InvalidRow("…".into()), Error::InvalidToken(TokenError::Malformed)]),
+        Operation::ListRows => of(Tag::Administration)
+            .details("In the order in which they are asked: of the rows that are of a proof's issuer or root, the first decides that lets it in.")
+            .json("Issuers", "The rows.")
+            .errors([Error::InvalidQuery("…")]),
+        Operation::MakeRow => row_change()
+            .takes("MakeIssuer")
+            .json("IssuerMade", "It is asked behind all others: by the worker that answered at once, by others within 15 seconds.")
+            .errors([Error::TooManyRows]),
+        Operation::EditRow => row_change()
+            .details("What is let in by it is what the row says now, from the answer on. Nothing that was issued is revoked.")
+            .takes("EditIssuer")
+            .json("IssuerMade", "It stays where it was.")
+            .errors([Error::RowEdited, Error::NoSuchItem]),
+        Operation::RemoveRow => of(Tag::Administration)
+            .details("From the answer on nobody is let in by it. Nothing that was issued is revoked, and whom it made principals stay that.")
+            .query(Parameter {
+                name: "revision",
+                what: "If this is given, it is removed only as of this revision.",
+                schema: json!({ "type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_u64 }),
+            })
+            .json("Done", "It is gone.")
+            .errors([Error::InvalidQuery("…"), Error::RowEdited, Error::NoSuchItem]),
         Operation::Roots => of(Tag::Documents)
             .text("application/x-pem-file", "PEM certificates, without a newline at the end."),
         Operation::Service => of(Tag::Service)
@@ -906,6 +928,17 @@ fn grant_scope() -> Description {
             Error::LastAdministrator,
             Error::LastHolder(Scope::BridgeCert),
         ])
+}
+
+fn row_change() -> Description {
+    of(Tag::Administration).errors([
+        Error::InvalidQuery("…"),
+        Error::InvalidJson,
+        Error::InvalidMember("…"),
+        Error::InvalidRow("…".into()),
+        Error::ScopeNotHeld(Scope::BridgeCert),
+        Error::GrantTooLong,
+    ])
 }
 
 fn revoke_grant() -> Description {
