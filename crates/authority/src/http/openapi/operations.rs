@@ -311,6 +311,8 @@ fn cert() -> Description {
             Error::UntrustedProxy,
             Error::TokenRefused,
             Error::UnsupportedToken,
+            Error::RowChanged,
+            Error::Fault(Fault::RowsUnavailable(String::new())),
             Error::Fault(Fault::IssuerUnavailable(String::new())),
             Error::Fault(Fault::ApiUnavailable {
                 reason: String::new(),
@@ -782,6 +784,8 @@ fn identity_errors() -> Vec<Error> {
         Error::NotPermitted(PolicyRule::Claims),
         Error::WorkloadIdentity,
         Error::ProofUsed,
+        Error::RowChanged,
+        Error::Fault(Fault::RowsUnavailable(String::new())),
         Error::Fault(Fault::IssuerUnavailable(String::new())),
     ];
     errors.extend(token_errors());
