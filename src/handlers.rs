@@ -103,7 +103,11 @@ pub(crate) fn run<'a>(
         | Operation::RevokeCredential
         | Operation::ListAudit
         | Operation::ListInvites
-        | Operation::RevokeInvite => Box::pin(admin::answer(call, route, path, body)),
+        | Operation::RevokeInvite
+        | Operation::MakeDelegation
+        | Operation::OwnDelegations
+        | Operation::ListDelegations
+        | Operation::RevokeDelegation => Box::pin(admin::answer(call, route, path, body)),
         Operation::Token => Box::pin(tokens::token(call, body)),
         Operation::Version => done(Ok(json(&documents::version(config)))),
     }
@@ -155,8 +159,7 @@ async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let verified = obliged.settle(&call.config, &outcomes, now)?; // (4)
     let request = IssueRequest {
         evidence: verified.evidence,
-        mtls_spki: verified.pair.mtls.to_spki().to_vec(),
-        signing_spki: verified.pair.signing.to_spki().to_vec(),
+        keys: verified.pair.keys(),
         ttl_secs: gha.ttl_secs,
         until: None,
         claims: Some(verified.claims),

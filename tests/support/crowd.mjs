@@ -35,7 +35,7 @@ export function addCrowd(stateDir, { people, lines, credentials, invites }) {
       SELECT (${now} - (${credentials} - i) / 10) * 1048576 + i % 10, randomblob(16), randomblob(16),
         CASE i % 10 WHEN 0 THEN ${ID(`1 + i % ${people}`)} ELSE '${SUBJECT}-' || (i % 1000) END, 'wimse://x/' || i,
         CASE i % 10 WHEN 0 THEN ${ID(`1 + i % ${people}`)} END, CASE i % 10 WHEN 0 THEN 'passkey' ELSE 'gha-oidc' END, '["bridgeCert"]', 1,
-        ${now} - (${credentials} - i) / 10, ${now} - (${credentials} - i) / 10 + 300, CASE i % 100 WHEN 7 THEN ${now} END, NULL FROM n;
+        ${now} - (${credentials} - i) / 10, ${now} - (${credentials} - i) / 10 + 300, CASE i % 100 WHEN 7 THEN ${now} END, NULL, NULL FROM n;
     ${numbers(lines)} INSERT INTO audit (at, actor, action, target, source, request_id, details)
       SELECT ${now - 10_000_000} + i, ${ID(`1 + i % ${people}`)}, CASE WHEN i % 7 THEN 'session.began' ELSE 'grant.added' END, ${ID(`1 + (i * 7) % ${people}`)}, '192.0.2.1', 'r' || i, '{}' FROM n;
     COMMIT;

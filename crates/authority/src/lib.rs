@@ -11,6 +11,7 @@
 
 pub mod bundle;
 pub mod config;
+pub mod delegation;
 pub mod documents;
 pub mod doors;
 mod error;

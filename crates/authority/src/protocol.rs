@@ -6,6 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::delegation::DelegationProblem;
 use crate::issue::IssueRequest;
 use crate::issuer_keys::KeySetAnswer;
 use crate::people::bootstrap::FirstBoot;
@@ -20,7 +21,7 @@ use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 8;
+const VERSION: u8 = 9;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,6 +164,8 @@ pub enum Refusal {
     ProofReused,
     /// [`DpopProblem::NonceRequired`].
     NonceRequired(String),
+    /// [`Error::Delegation`].
+    Delegation(DelegationProblem),
 }
 
 impl From<Error> for Refusal {
@@ -207,6 +210,7 @@ impl From<Error> for Refusal {
             Error::Dpop(DpopProblem::Missing, _) => Self::ProofMissing,
             Error::Dpop(DpopProblem::Reused, _) => Self::ProofReused,
             Error::Dpop(DpopProblem::NonceRequired(nonce), _) => Self::NonceRequired(nonce),
+            Error::Delegation(problem) => Self::Delegation(problem),
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -254,6 +258,7 @@ impl From<Refusal> for Error {
             Refusal::ProofMissing => DpopProblem::Missing.into(),
             Refusal::ProofReused => DpopProblem::Reused.into(),
             Refusal::NonceRequired(nonce) => DpopProblem::NonceRequired(nonce).into(),
+            Refusal::Delegation(problem) => Self::Delegation(problem),
             Refusal::InvalidExpiry => Self::InvalidMember("expiresAt"),
             Refusal::CertificateExpired(at) => {
                 Self::InvalidCertificate(notme_chain::Refusal::Expired(at))
@@ -293,10 +298,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [8, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [9, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [8, 4, 0]
+            [9, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -305,15 +310,15 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x08\x01i\x01k\x00"
+            b"\x09\x01i\x01k\x00"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[7, 1], &[8], &[8, 99], &[8, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[8, 1], &[9], &[9, 99], &[9, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[8, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[9, 1]), Ok(Command::Archive));
     }
 }

@@ -3,6 +3,7 @@
 //! Each request is one transaction: the session is read again in it, and the line of the trail is
 //! written in it.
 
+mod delegations;
 mod lists;
 
 use notme_authority::people::admin::list::MAX_NUMBER;
@@ -15,6 +16,7 @@ use notme_authority::people::{PrincipalId, Scope, Scopes};
 use notme_authority::{Error, MAX_LEAF_SECS};
 use serde_json::{Map, Value};
 
+use super::delegations::From;
 use super::first_id_at;
 use super::people::{People, distrust_sessions, trail};
 use super::revocation::revoke_principal;
@@ -44,6 +46,7 @@ pub(super) fn answer(
             Act::List(list) => desk.page(list),
             Act::Show(principal) => desk.show(principal),
             Act::Change(change) => desk.change(change).map(|()| admin::done()),
+            Act::Delegate(wish) => desk.delegate(wish),
         }
     })
 }
@@ -77,6 +80,7 @@ impl Desk<'_> {
             Change::EndSession(id) => self.end_session(id),
             Change::RevokeCredential(serial) => self.revoke_credential(serial),
             Change::RevokeInvite(id) => self.revoke_invite(id),
+            Change::RevokeDelegation(id) => self.revoke_delegation(id),
         }
     }
 
@@ -115,7 +119,12 @@ impl Desk<'_> {
                 Number(now.saturating_sub(LATE_CLOCK_SECS)),
             ],
         )?;
-        let details = [("sessions", sessions), ("credentials", credentials)];
+        let details = [
+            ("sessions", sessions),
+            ("credentials", credentials),
+            // And what others were issued on its behalf, or on what it handed on.
+            ("delegated", self.revoke_issued(From::All(principal))?),
+        ];
         self.tell(actions::PRINCIPAL_DISABLED, principal.as_str(), &details)
     }
 

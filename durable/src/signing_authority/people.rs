@@ -9,9 +9,12 @@ mod own;
 mod registration;
 mod tokens;
 
+pub(super) use invites::scopes_of;
+
 use std::cell::RefCell;
 
 use notme_authority::config::Config;
+use notme_authority::delegation::DelegationProblem;
 use notme_authority::http::Session;
 use notme_authority::issue::IssueRequest;
 use notme_authority::people::admission::Doors;
@@ -32,6 +35,7 @@ use notme_webauthn::{Counter, RelyingParty};
 use serde_json::{Value, json};
 use worker::SqlStorageValue;
 
+use super::delegations;
 use crate::host::{now_millis, random};
 use crate::settling::settle_all;
 use crate::sql::{Argument, Database, Row, integer, internal, platform};
@@ -331,11 +335,27 @@ impl People {
         let recognize =
             |challenge: &[u8; 32]| self.recognize(Ceremony::Possession, context, challenge, now);
         let burn = mint.challenge.as_ref().map(recognize).transpose()?;
+        // On a delegation what counts is what that is worth, and not what they may do themselves.
+        let acting = |who: &PrincipalId| {
+            let id = mint.delegation.as_ref();
+            id.map(|id| delegations::acting(db, id, who, now))
+                .transpose()
+        };
         match &mint.holder {
             Holder::Session(hash) => {
                 let session = self.session(db, *hash, now)?;
-                let asks_for_pending = !session.pending.narrowed_to(&mint.scopes).is_empty();
-                let decided = mint.decide(Subject::from(&session), &self.trust_domain, burn, now);
+                let acting = acting(&session.principal)?;
+                let asks_for_pending =
+                    acting.is_none() && !session.pending.narrowed_to(&mint.scopes).is_empty();
+                let own = Subject::from(&session);
+                let subject = Subject {
+                    scopes: acting
+                        .as_ref()
+                        .map_or(own.scopes, |acting| &acting.terms.scopes),
+                    acting: acting.as_ref(),
+                    ..own
+                };
+                let decided = mint.decide(subject, &self.trust_domain, burn, now);
                 match decided {
                     Err(Error::ScopesNotGranted { .. }) if asks_for_pending => {
                         Err(Error::StepUpRequired)
@@ -347,19 +367,32 @@ impl People {
                 code, principal, ..
             } => {
                 self.permit_first(db, code)?;
+                if mint.delegation.is_some() {
+                    return Err(DelegationProblem::Unknown.into());
+                }
                 let subject = Subject {
                     principal,
                     scopes: &Scopes::of_administrator(),
                     method: BY_CODE,
+                    acting: None,
                 };
                 mint.decide(subject, &self.trust_domain, burn, now)
             }
             Holder::Identified(newcomer) => {
-                let (principal, granted) = identities::known(db, newcomer, now)?;
+                let known = identities::known(db, newcomer, now)?;
+                // Else what was revoked would go on under its holder's own name.
+                if known.on.is_some() && known.on != mint.delegation {
+                    return Err(DelegationProblem::Bound.into());
+                }
+                let acting = acting(&known.principal)?;
+                let scopes = acting
+                    .as_ref()
+                    .map_or(&known.granted, |acting| &acting.terms.scopes);
                 let subject = Subject {
-                    principal: &principal,
-                    scopes: &granted.narrowed_to(&newcomer.identified.ceiling),
+                    principal: &known.principal,
+                    scopes: &scopes.narrowed_to(&known.ceiling),
                     method: &newcomer.identified.method,
+                    acting: acting.as_ref(),
                 };
                 mint.decide(subject, &self.trust_domain, burn, now)
             }
@@ -524,7 +557,11 @@ fn granted(
 }
 
 /// What a principal is granted at this moment, and until when.
-fn grants(db: &Database, principal: &PrincipalId, now: u64) -> Result<Vec<Grant>, Error> {
+pub(super) fn grants(
+    db: &Database,
+    principal: &PrincipalId,
+    now: u64,
+) -> Result<Vec<Grant>, Error> {
     let query = "SELECT scope, expires_at FROM grants \
                  WHERE principal = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY scope";
     let rows = db.rows(query, vec![principal.as_str().into(), integer(now)?])?;

@@ -183,6 +183,14 @@ pub enum Operation {
     ListInvites,
     /// Takes an invite back.
     RevokeInvite,
+    /// Makes a delegation.
+    MakeDelegation,
+    /// Lists the delegations that one gave, or was given.
+    OwnDelegations,
+    /// Lists delegations.
+    ListDelegations,
+    /// Takes a delegation back.
+    RevokeDelegation,
 }
 
 /// Whether a route has to do with sessions.
@@ -556,6 +564,24 @@ pub const ROUTES: &[Route] = &[
         Operation::Invitation,
         "What an invite offers to whoever holds its token.",
     ),
+    session(
+        Method::Get,
+        "/delegations",
+        Operation::OwnDelegations,
+        "Lists the delegations that one gave, or was given.",
+    ),
+    session(
+        Method::Post,
+        "/delegations",
+        Operation::MakeDelegation,
+        "Lets another principal act on one's behalf, or on that of whom one acts for; needs a passkey that was shown a short while ago.",
+    ),
+    session(
+        Method::Delete,
+        "/delegations/{id}",
+        Operation::RevokeDelegation,
+        "Takes a delegation back, with all below it: one's own, one that hangs on one's own, or any for administrators.",
+    ),
     later(Method::Get, "/connections", "Lists linked identities."),
     later(Method::Post, "/connections", "Links an identity."),
     later(
@@ -694,6 +720,12 @@ pub const ROUTES: &[Route] = &[
         "/admin/credentials/{serial}",
         Operation::RevokeCredential,
         "Revokes a credential.",
+    ),
+    manage(
+        Method::Get,
+        "/admin/delegations",
+        Operation::ListDelegations,
+        "Lists and searches delegations.",
     ),
     manage(
         Method::Get,

@@ -4,15 +4,17 @@ use notme_keys::{Outcome, SignatureCheck};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::admin::ItemId;
 use super::body::{object, shown_name, text};
 use super::bootstrap::BootstrapCode;
 use super::command::{Origin, SessionFacts};
 use super::{DEFAULT_NAME, PrincipalId, Scope, Scopes};
+use crate::delegation::{Acting, DelegationProblem};
 use crate::doors::Identified;
 use crate::doors::issuer::Kind;
 use crate::doors::x509::{self, Shown};
-use crate::issue::{IssueRequest, over};
-use crate::possession::{BoundTo, PairRequest};
+use crate::issue::{IssueRequest, Keys, over};
+use crate::possession::{BoundTo, IssuingRequest, PairRequest};
 use crate::{Burn, Echo, Error, Evidence};
 
 /// Lifetime of the pair, in seconds.
@@ -45,13 +47,22 @@ pub struct Request {
     /// The challenge that its proofs are over, if it names one.
     pub challenge: Option<[u8; 32]>,
     scopes: Scopes,
+    /// On which delegation, if on one.
+    delegation: Option<ItemId>,
     /// The value of the cookie that its proofs are over, on the route where they are.
     cookie: Option<String>,
     /// Errors in the keys are told after those of the session.
-    pair: Result<PairRequest, Error>,
+    keys: Result<Certified, Error>,
 }
 
-/// What the signing object is asked for: a pair for this holder.
+/// The keys that are to be certified, with their proofs.
+#[derive(Clone, Debug, PartialEq)]
+enum Certified {
+    Pair(PairRequest),
+    Issuing(IssuingRequest),
+}
+
+/// What the signing object is asked for: a pair, or an issuing certificate, for this holder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mint {
     /// Whom it is for.
@@ -60,12 +71,10 @@ pub struct Mint {
     pub scopes: Scopes,
     /// The challenge to burn.
     pub challenge: Option<[u8; 32]>,
-    /// DER SubjectPublicKeyInfo of the mTLS key.
-    #[serde(with = "serde_bytes")]
-    pub mtls_spki: Vec<u8>,
-    /// DER SubjectPublicKeyInfo of the signing key.
-    #[serde(with = "serde_bytes")]
-    pub signing_spki: Vec<u8>,
+    /// On which delegation, if on one.
+    pub delegation: Option<ItemId>,
+    /// What is to be certified.
+    pub keys: Keys,
 }
 
 /// Whom a pair is for.
@@ -132,15 +141,15 @@ impl Holder {
 
 impl Request {
     /// Reads `{proof: {type: "session"} | {type: "bootstrap", code, displayName?} | {type: "oidc" |
-    /// "kubernetes", token} | {type: "x509", chain, signature}, credential?: "certificate", scopes?, challenge?, public_keys, proofs}`. A
-    /// token is what asks for one (`credential: "token"`), never what lacks keys.
+    /// "kubernetes", token} | {type: "x509", chain, signature}, credential?: "certificate" | "issuing", delegation?, scopes?,
+    /// challenge?, public_keys, proofs}`. A token is what asks for one (`credential: "token"`), never what lacks keys.
     ///
     /// `access` is the value of `Cf-Access-Jwt-Assertion`, which does for the token of an `access` proof.
     ///
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::MissingProofType`], [`Error::UnknownProofType`],
-    /// [`Error::NotImplemented`], [`Error::InvalidMember`], [`Error::BadBootstrapCode`]. Errors in keys
-    /// and proofs are kept for later.
+    /// [`Error::NotImplemented`], [`Error::InvalidMember`], [`Error::BadBootstrapCode`]; for an issuing certificate
+    /// [`DelegationProblem::Missing`] and [`Error::ChallengeRequired`]. Errors in keys and proofs are kept for later.
     pub fn parse(body: &[u8], access: Option<&str>) -> Result<Self, Error> {
         let json: Value = object(body)?;
         let proof = match json.pointer("/proof/type").and_then(Value::as_str) {
@@ -156,11 +165,15 @@ impl Request {
                 None => return Err(Error::UnknownProofType(Echo::new(other))),
             },
         };
-        match text(json.get("credential"), "credential")? {
-            None | Some("certificate") => {}
+        let is_issuing = match text(json.get("credential"), "credential")? {
+            None | Some("certificate") => false,
+            Some("issuing") => true,
             Some("token") => return Err(Error::NotImplemented),
             Some(_) => return Err(Error::InvalidMember("credential")),
-        }
+        };
+        let delegation = text(json.get("delegation"), "delegation")?
+            .map(|id| ItemId::parse(id).ok_or(Error::InvalidMember("delegation")))
+            .transpose()?;
         let challenge = match json.get("challenge") {
             None | Some(Value::Null) => None,
             Some(challenge) => Some(
@@ -171,14 +184,25 @@ impl Request {
                     .ok_or(Error::BadChallenge)?,
             ),
         };
+        if is_issuing && delegation.is_none() {
+            return Err(DelegationProblem::Missing.into());
+        }
+        if is_issuing && challenge.is_none() {
+            return Err(Error::ChallengeRequired);
+        }
         let (scopes, asked) = scopes(&json)?;
         Ok(Self {
             proof,
             asked,
             challenge,
             scopes,
+            delegation,
             cookie: None,
-            pair: PairRequest::parse(body),
+            keys: if is_issuing {
+                IssuingRequest::parse(&json).map(Certified::Issuing)
+            } else {
+                PairRequest::parse(body).map(Certified::Pair)
+            },
         })
     }
 
@@ -193,8 +217,9 @@ impl Request {
             asked,
             challenge: None,
             scopes,
+            delegation: None,
             cookie: Some(cookie.to_owned()),
-            pair: Ok(PairRequest::parse(body)?),
+            keys: Ok(Certified::Pair(PairRequest::parse(body)?)),
         })
     }
 
@@ -204,11 +229,13 @@ impl Request {
     /// [`Error::ChallengeRequired`], since a chain can be shown again, and those of the keys and proofs.
     pub fn message_of_certificate(&self, certificate: &[u8]) -> Result<Vec<u8>, Error> {
         let challenge = self.challenge.as_ref().ok_or(Error::ChallengeRequired)?;
-        let pair = self.pair.as_ref().map_err(Clone::clone)?;
-        Ok(pair.message_of_certificate(certificate, challenge))
+        Ok(match self.keys.as_ref().map_err(Clone::clone)? {
+            Certified::Pair(pair) => pair.message_of_certificate(certificate, challenge),
+            Certified::Issuing(one) => one.message_of_certificate(certificate, challenge),
+        })
     }
 
-    /// What must hold for the caller to hold both keys.
+    /// What must hold for the caller to hold the keys.
     #[must_use]
     pub fn checks(&self) -> Vec<SignatureCheck> {
         let bound_to = match (&self.challenge, &self.cookie, &self.proof) {
@@ -217,8 +244,11 @@ impl Request {
             (None, None, Proof::Token(_, token)) => BoundTo::Token(token),
             (None, None, _) => BoundTo::Nothing,
         };
-        let pair = self.pair.as_ref();
-        pair.map_or_else(|_| Vec::new(), |pair| pair.checks(bound_to).into())
+        match (&self.keys, &self.challenge) {
+            (Ok(Certified::Pair(pair)), _) => pair.checks(bound_to).into(),
+            (Ok(Certified::Issuing(one)), Some(challenge)) => vec![one.check(challenge)],
+            _ => Vec::new(),
+        }
     }
 
     /// Decides about possession.
@@ -226,17 +256,28 @@ impl Request {
     /// # Errors
     /// Those of the keys and proofs, then [`Error::PossessionFailed`].
     pub fn settle(self, holder: Holder, outcomes: &[Outcome]) -> Result<Mint, Error> {
-        let pair = self.pair?;
-        pair.settled(match outcomes {
-            [mtls, signing] => [*mtls, *signing],
-            _ => [Outcome::Failed; 2],
-        })?;
+        let keys = match self.keys? {
+            Certified::Pair(pair) => {
+                pair.settled(match outcomes {
+                    [mtls, signing] => [*mtls, *signing],
+                    _ => [Outcome::Failed; 2],
+                })?;
+                pair.keys()
+            }
+            Certified::Issuing(one) => {
+                one.settled(match outcomes {
+                    [outcome] => *outcome,
+                    _ => Outcome::Failed,
+                })?;
+                Keys::Issuing(one.key.to_spki().to_vec())
+            }
+        };
         Ok(Mint {
             holder,
             scopes: self.scopes,
             challenge: self.challenge,
-            mtls_spki: pair.mtls.to_spki().to_vec(),
-            signing_spki: pair.signing.to_spki().to_vec(),
+            delegation: self.delegation,
+            keys,
         })
     }
 }
@@ -291,6 +332,8 @@ pub struct Subject<'a> {
     pub scopes: &'a Scopes,
     /// How they were proven to be who they are.
     pub method: &'a str,
+    /// On whose behalf they ask, if on somebody's.
+    pub acting: Option<&'a Acting>,
 }
 
 impl<'a> From<&'a SessionFacts> for Subject<'a> {
@@ -299,6 +342,7 @@ impl<'a> From<&'a SessionFacts> for Subject<'a> {
             principal: &session.principal,
             scopes: &session.scopes,
             method: &session.method,
+            acting: None,
         }
     }
 }
@@ -307,7 +351,7 @@ impl Mint {
     /// What to issue to this principal, with the grants of this moment.
     ///
     /// # Errors
-    /// [`Error::ScopesNotGranted`] and [`Error::ScopesNotEligible`].
+    /// [`Error::ScopesNotGranted`] and [`Error::ScopesNotEligible`]; of an issuing certificate those of its delegation.
     pub fn decide(
         &self,
         subject: Subject<'_>,
@@ -318,6 +362,10 @@ impl Mint {
         // Else a pair could be renewed by the last moment of the one before, again and again.
         if let Some(until) = self.holder.until().filter(|until| *until < now) {
             return Err(over(until));
+        }
+        if let Keys::Issuing(_) = self.keys {
+            let acting = subject.acting.ok_or(DelegationProblem::Missing)?;
+            acting.permit_issuing()?;
         }
         let effective = subject.scopes.narrowed_to(&self.scopes);
         let requested = Vec::new(); // the worker knows how it was put
@@ -336,12 +384,15 @@ impl Mint {
                 identity: principal.uri(trust_domain),
                 auth_method: subject.method.to_owned(),
                 scopes: carried.names(),
+                behalf: subject.acting.map(|acting| acting.behalf.clone()),
                 burns: self.holder.burns().iter().copied().chain(burn).collect(),
             },
-            mtls_spki: self.mtls_spki.clone(),
-            signing_spki: self.signing_spki.clone(),
+            keys: self.keys.clone(),
             ttl_secs: TTL_SECS,
-            until: self.holder.until(),
+            until: [self.holder.until(), subject.acting.map(Acting::until)]
+                .into_iter()
+                .flatten()
+                .min(),
             claims: None,
             principal: Some(principal.clone()),
         })
@@ -351,14 +402,18 @@ impl Mint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delegation::{Behalf, Part, Terms};
 
     fn mint(scopes: &[Scope]) -> Mint {
         Mint {
             holder: Holder::Session([0; 32]),
             scopes: scopes.iter().copied().collect(),
             challenge: None,
-            mtls_spki: Vec::new(),
-            signing_spki: Vec::new(),
+            delegation: None,
+            keys: Keys::Pair {
+                mtls: Vec::new(),
+                signing: Vec::new(),
+            },
         }
     }
 
@@ -435,6 +490,47 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_for_on_somebody_s_behalf_is_over_with_it_and_handed_on_only_as_it_says() {
+        let holder = session(&[Scope::BridgeCert]);
+        let acting = |depth| Acting {
+            terms: Terms {
+                expires_at: 1000,
+                depth,
+                ..Terms::own(Scopes::of_anybody(), 0)
+            },
+            behalf: Behalf {
+                delegation: ItemId::parse(holder.principal.as_str()).unwrap(),
+                on_behalf_of: holder.principal.clone(),
+                audience: None,
+                purpose: None,
+            },
+        };
+        let decided = |keys: &Keys, acting: Option<&Acting>| {
+            let mint = Mint {
+                keys: keys.clone(),
+                ..mint(&[Scope::BridgeCert])
+            };
+            let subject = Subject {
+                acting,
+                ..(&holder).into()
+            };
+            mint.decide(subject, "id.example", None, 0)
+                .map(|issue| issue.until)
+        };
+        let pair = mint(&[]).keys;
+        assert_eq!(decided(&pair, None), Ok(None));
+        assert_eq!(decided(&pair, Some(&acting(0))), Ok(Some(999)));
+        let issuing = Keys::Issuing(Vec::new());
+        assert_eq!(decided(&issuing, Some(&acting(1))), Ok(Some(999)));
+        let refused = |problem: DelegationProblem| Err(Error::from(problem));
+        assert_eq!(
+            decided(&issuing, Some(&acting(0))),
+            refused(DelegationProblem::Exceeded(Part::Depth))
+        );
+        assert_eq!(decided(&issuing, None), refused(DelegationProblem::Missing));
+    }
+
+    #[test]
     fn the_pair_names_the_principal_and_not_the_way_in() {
         let holder = session(&[Scope::BridgeCert]);
         let issue = mint(&[Scope::BridgeCert]).decide((&holder).into(), "id.example", None, 0);
@@ -481,6 +577,22 @@ mod tests {
             (
                 r#"{"proof":{"type":"session"},"credential":"jwt"}"#,
                 Error::InvalidMember("credential"),
+            ),
+            (
+                r#"{"proof":{"type":"session"},"delegation":"x"}"#,
+                Error::InvalidMember("delegation"),
+            ),
+            (
+                r#"{"proof":{"type":"session"},"delegation":7}"#,
+                Error::InvalidMember("delegation"),
+            ),
+            (
+                r#"{"proof":{"type":"session"},"credential":"issuing"}"#,
+                DelegationProblem::Missing.into(),
+            ),
+            (
+                r#"{"proof":{"type":"session"},"credential":"issuing","delegation":"01010101-0101-4101-8101-010101010101"}"#,
+                Error::ChallengeRequired,
             ),
             (
                 r#"{"proof":{"type":"session"},"scopes":"x"}"#,

@@ -1,6 +1,7 @@
 //! Who is known by a proof of an issuer that is trusted: found, or made.
 
 use notme_authority::Error;
+use notme_authority::people::admin::ItemId;
 use notme_authority::people::mint::Newcomer;
 use notme_authority::people::session::SEEN_GRAIN_SECS;
 use notme_authority::people::{PrincipalId, Scope, Scopes};
@@ -15,43 +16,51 @@ use crate::host::random;
 use crate::sql::Argument::{Bytes, Number, Text};
 use crate::sql::{Database, Row, internal};
 
+/// Whom an identity leads to.
+pub(super) struct Known {
+    /// Who it is, or will be.
+    pub(super) principal: PrincipalId,
+    /// What they may do at this moment.
+    pub(super) granted: Scopes,
+    /// The most that can come of it: what the row allows, and of a pair of ours what that may be used for.
+    pub(super) ceiling: Scopes,
+    /// What the pair that is shown hangs on, if it is one on somebody's behalf.
+    pub(super) on: Option<ItemId>,
+}
+
 /// The principal that an identity leads to, and what it may do at this moment; for one that nobody has seen yet,
 /// who it will be, and what its row grants it.
 ///
 /// # Errors
 /// [`Error::TurnedAway`] if it may not come in.
-pub(super) fn known(
-    db: &Database,
-    newcomer: &Newcomer,
-    now: u64,
-) -> Result<(PrincipalId, Scopes), Error> {
+pub(super) fn known(db: &Database, newcomer: &Newcomer, now: u64) -> Result<Known, Error> {
+    let row = &newcomer.identified.ceiling;
     let ours = ours(db, newcomer)?;
-    let most = |scopes: Scopes| match &ours {
-        Some(ours) => scopes.narrowed_to(&ours.scopes),
-        None => scopes,
+    let (owner, ceiling, on) = match ours {
+        Some(ours) => (ours.owner, row.narrowed_to(&ours.scopes), ours.on),
+        None => (None, row.clone(), None),
     };
-    if let Some(Ours {
-        owner: Some((owner, is_turned_away)),
-        ..
-    }) = &ours
-    {
-        if *is_turned_away {
-            return Err(Error::TurnedAway);
+    let owner = match owner {
+        Some(owner) => Some(owner),
+        None => match find(db, newcomer)? {
+            None => None,
+            Some(mut row) => Some((principal(&mut row)?, row.optional_integer()?.is_some())),
+        },
+    };
+    let (principal, granted) = match owner {
+        Some((_, true)) => return Err(Error::TurnedAway),
+        Some((owner, false)) => {
+            let granted = scopes_of(&grants(db, &owner, now)?);
+            (owner, granted)
         }
-        return Ok((owner.clone(), most(scopes_of(&grants(db, owner, now)?))));
-    }
-    let Some(mut row) = find(db, newcomer)? else {
-        return Ok((
-            newcomer.principal.clone(),
-            most(newcomer.identified.ceiling.clone()),
-        ));
+        None => (newcomer.principal.clone(), row.clone()),
     };
-    let owner = principal(&mut row)?;
-    if row.optional_integer()?.is_some() {
-        return Err(Error::TurnedAway);
-    }
-    let granted = scopes_of(&grants(db, &owner, now)?);
-    Ok((owner, most(granted)))
+    Ok(Known {
+        principal,
+        granted,
+        ceiling,
+        on,
+    })
 }
 
 /// What is known of a credential of ours that is shown.
@@ -60,6 +69,8 @@ struct Ours {
     owner: Option<(PrincipalId, bool)>,
     /// What it may be used for, which is the most that comes of it.
     scopes: Scopes,
+    /// What it hangs on, if on anything.
+    on: Option<ItemId>,
 }
 
 /// The credential that is shown, if this authority issued it.
@@ -83,7 +94,7 @@ fn ours(db: &Database, newcomer: &Newcomer) -> Result<Option<Ours>, Error> {
         .checked_sub(shown.serial.len())
         .ok_or_else(revoked)?;
     let serial = [&vec![0; zeros], &shown.serial[..]].concat();
-    let query = "SELECT c.scopes, c.principal, p.disabled_at FROM credentials c LEFT JOIN principals p ON p.id = c.principal \
+    let query = "SELECT c.scopes, c.principal, p.disabled_at, c.delegation FROM credentials c LEFT JOIN principals p ON p.id = c.principal \
                  WHERE (c.serial = ?1 OR c.signing_serial = ?1) AND c.revoked_at IS NULL";
     let is_of_this_epoch = row.integer()? == 1;
     let mut found = db.ask(query, &[Bytes(&serial)])?.into_iter();
@@ -101,6 +112,8 @@ fn ours(db: &Database, newcomer: &Newcomer) -> Result<Option<Ours>, Error> {
         .collect();
     let principal = row.optional_text()?;
     let is_turned_away = row.optional_integer()?.is_some();
+    let on = row.optional_text()?;
+    let on = on.map(|id| ItemId::parse(&id).ok_or_else(|| internal("a delegation's id")));
     let owner = match principal {
         None => None,
         Some(id) => Some((
@@ -108,7 +121,11 @@ fn ours(db: &Database, newcomer: &Newcomer) -> Result<Option<Ours>, Error> {
             is_turned_away,
         )),
     };
-    Ok(Some(Ours { owner, scopes }))
+    Ok(Some(Ours {
+        owner,
+        scopes,
+        on: on.transpose()?,
+    }))
 }
 
 /// Makes a principal of an identity that nobody has seen yet, or notes that it was used. In the transaction that
