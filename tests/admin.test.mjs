@@ -360,7 +360,7 @@ describe("what is taken back", () => {
     done(await admin.post(`/admin/principals/${ben.id}/disable`));
     const [line, ...rest] = await trail(admin, { target: ben.id, action: "principal.disabled" });
     assert.deepEqual(rest, [], "one line");
-    assert.deepEqual(line.details, { sessions: 2, credentials: 1 });
+    assert.deepEqual(line.details, { sessions: 2, credentials: 1, delegated: 0 });
     assert.ok(line.requestId.match(/^[0-9a-f]{32}$/) && Math.abs(line.at - Date.now() / 1000) < 10 && line.source);
 
     done(await admin.post(`/admin/principals/${ben.id}/enable`));

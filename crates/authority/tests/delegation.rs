@@ -1,6 +1,10 @@
 //! Delegations, along random trees of them.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use notme_authority::Error;
 use notme_authority::delegation::{
@@ -110,9 +114,10 @@ fn link(tree: &Tree, parent: Option<usize>, terms: Terms) -> Link {
     Link {
         id: item(made),
         parent: parent.map(item),
-        delegator: parent.map_or(principal(255), |parent| {
-            tree.links[parent].1.delegate.clone()
-        }),
+        delegator: parent.map_or_else(
+            || principal(255),
+            |parent| tree.links[parent].1.delegate.clone(),
+        ),
         on_behalf_of: principal(255),
         delegate: principal(made),
         terms,
@@ -282,7 +287,7 @@ proptest! {
                 prop_assert_eq!(made.depth, wish.depth.unwrap_or(0));
             }
             Err(Error::Delegation(DelegationProblem::Exceeded(Part::Scopes))) => {
-                let asked = wish.scopes.unwrap_or(above.scopes.clone());
+                let asked = wish.scopes.unwrap_or_else(|| above.scopes.clone());
                 prop_assert!(asked.is_empty() || asked.beyond(&above.scopes).is_some());
             }
             Err(Error::Delegation(DelegationProblem::Exceeded(part))) => {
