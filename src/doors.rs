@@ -1,12 +1,15 @@
 //! A pair for whoever a token of a trusted issuer, or a certificate under a pinned root, is about.
 
+use notme_authority::delegation::{Delegate, Signed};
 use notme_authority::doors::explain;
 use notme_authority::doors::issuer::{Keys, Kind};
 use notme_authority::doors::oidc::Exchange;
 use notme_authority::doors::{Identified, x509};
-use notme_authority::http::{Reply, Session};
+use notme_authority::http::{Reply, Route, Session};
 use notme_authority::people::PrincipalId;
+use notme_authority::people::challenge::Ceremony;
 use notme_authority::people::mint::{self, Holder, Mint, Newcomer};
+use notme_authority::protocol;
 use notme_authority::{Error, Fault, TokenError};
 use notme_durable::{now_millis, random, settle_all};
 use notme_jose::{Algorithm, CompactJws};
@@ -14,9 +17,10 @@ use notme_keys::{Outcome, VerifyingKey};
 use serde_json::Value;
 
 use crate::Call;
-use crate::handlers::json;
-use crate::objects::issuer_key;
-use crate::people::{origin, session_of};
+use crate::admin;
+use crate::handlers::{archive, json, unexpected};
+use crate::objects::{issuer_key, signing_authority};
+use crate::people::{origin, session_of, spend};
 
 /// From a request that shows a token to what the object is asked for:
 ///
@@ -72,6 +76,52 @@ fn newcomer(
         origin: origin(call),
     };
     request.settle(Holder::Identified(Box::new(newcomer)), of_keys)
+}
+
+/// Makes a delegation: for whoever has a session, or for whoever has signed the wish with a live pair.
+pub(crate) async fn delegate(
+    call: &Call,
+    route: &'static Route,
+    path: &str,
+    body: &[u8],
+) -> Result<Reply, Error> {
+    let Some(signed) = Signed::parse(body)? else {
+        return admin::answer(call, route, path, body).await;
+    };
+    let newcomer = match signer(call, &signed).await {
+        Ok(newcomer) => newcomer,
+        Err(error) => {
+            if !matches!(error, Error::Fault(_)) {
+                spend(call, Ceremony::Possession, Vec::new(), signed.challenge).await?;
+            }
+            return Err(error);
+        }
+    };
+    let command = protocol::Command::Delegate(Box::new(Delegate {
+        newcomer,
+        challenge: signed.challenge,
+        wish: signed.wish,
+    }));
+    match signing_authority(&call.env, &command).await? {
+        protocol::Reply::Admin(reply) => Ok(Reply::json(reply.body)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Whose pair it is that a wish is signed with.
+async fn signer(call: &Call, signed: &Signed) -> Result<Newcomer, Error> {
+    let now = now_millis() / 1000;
+    let archive = archive(call).await?;
+    let roots = archive.trusted(now).map(|key| key.root.clone());
+    let rows = [x509::TrustedRoots::own(roots.collect())?];
+    let exchange = x509::Exchange::parse(&rows, &signed.shown)?;
+    let obliged = exchange.oblige(signed.message(), now)?;
+    let outcomes = settle_all(obliged.checks()).await?;
+    Ok(Newcomer {
+        identified: obliged.settle(&outcomes)?,
+        principal: PrincipalId::from_random(random()?),
+        origin: origin(call),
+    })
 }
 
 /// The key of an issuer that a token names.

@@ -47,6 +47,7 @@ pub(crate) fn run<'a>(
         Operation::EndOwnSession => Box::pin(people::own(call, OwnAct::EndSession(parameter()))),
         Operation::Invitation => Box::pin(people::invitation(call, body)),
         Operation::Join => Box::pin(people::join(call, body)),
+        Operation::MakeDelegation => Box::pin(crate::doors::delegate(call, route, path, body)),
         Operation::MakeInvite => Box::pin(people::make_invite(call, body)),
         Operation::OwnPasskeys => Box::pin(people::own(call, OwnAct::Passkeys)),
         Operation::OwnSessions => Box::pin(people::own(call, OwnAct::Sessions)),
@@ -104,7 +105,6 @@ pub(crate) fn run<'a>(
         | Operation::ListAudit
         | Operation::ListInvites
         | Operation::RevokeInvite
-        | Operation::MakeDelegation
         | Operation::OwnDelegations
         | Operation::ListDelegations
         | Operation::RevokeDelegation => Box::pin(admin::answer(call, route, path, body)),
@@ -198,7 +198,7 @@ async fn revocations(call: &Call, form: Form) -> Result<Reply, Error> {
     }
 }
 
-async fn archive(call: &Call) -> Result<Archive, Error> {
+pub(crate) async fn archive(call: &Call) -> Result<Archive, Error> {
     match signing_authority(&call.env, &Command::Archive).await? {
         protocol::Reply::Archive(archive) => Ok(archive),
         other => Err(unexpected(&other)),

@@ -222,7 +222,7 @@ fn shown(call: &Call, body: &[u8]) -> Result<(Shown, SessionToken), Error> {
 }
 
 /// A ceremony went wrong: its challenge is used up all the same.
-async fn spend(
+pub(crate) async fn spend(
     call: &Call,
     ceremony: Ceremony,
     context: Vec<u8>,

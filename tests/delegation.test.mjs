@@ -394,6 +394,111 @@ describe("what is taken back", () => {
   });
 });
 
+describe("whoever has a live pair", () => {
+  let authority;
+  let ana;
+  let ben;
+  let boss;
+  let worker;
+  before(async () => {
+    ({ authority, ana, ben } = await open());
+    boss = await agent(authority, "boss");
+    worker = await agent(authority, "worker");
+  });
+  after(() => authority?.stop());
+
+  /** A pair and its keys. */
+  async function pairOf(sub, more = {}) {
+    const keys = new Keys();
+    const token = await issuer.token({ sub });
+    const answer = await post(authority, "/cert", { proof: { type: "oidc", token }, public_keys: keys.publicKeys, proofs: keys.proofs(token), ...more });
+    return { keys, ...good(answer).certificates };
+  }
+
+  /** Signs a wish with one of them. */
+  async function signed(pair, wish, { challenge, which = "signing", over, send = JSON.stringify(wish), ...more } = {}) {
+    const fresh = challenge ?? (await challengeOf(authority));
+    const digest = (bytes) => createHash("sha256").update(bytes).digest();
+    const message = over ?? Buffer.concat([Buffer.from("notme-delegation-v1\0"), fresh, digest(new X509Certificate(pair[which]).raw), digest(JSON.stringify(wish))]);
+    const key = pair.keys[which].privateKey;
+    const signature = which === "mtls" ? sign("sha256", message, { key, dsaEncoding: "ieee-p1363" }) : sign(null, message, key);
+    return post(authority, "/delegations", { proof: { type: "x509", chain: pair[which], signature: signature.toString("base64url") }, challenge: fresh.toString("base64url"), delegation: send, ...more });
+  }
+
+  test("hands on what it was given, on the same behalf, with either key", async () => {
+    const top = await given(ben, boss, { depth: 2 });
+    const pair = await pairOf("boss", { delegation: top.id });
+    for (const which of ["signing", "mtls"]) {
+      const made = good(await signed(pair, { delegate: worker, parent: top.id }, { which }));
+      assert.deepEqual([made.delegator, made.onBehalfOf, made.delegate, made.depth], [boss, ben.id, worker, 0]);
+      assert.equal(good(await byToken(authority, "worker", { delegation: made.id })).on_behalf_of, ben.id);
+    }
+    refused(await signed(pair, { delegate: worker, parent: top.id, depth: 2 }), 403, "delegation_exceeded", "depth");
+    // Its own rights aren't that pair's, nor is another delegation.
+    refused(await signed(pair, { delegate: worker }), 403, "delegation_bound");
+    const other = await given(ben, boss, { depth: 2 });
+    refused(await signed(pair, { delegate: worker, parent: other.id }), 403, "delegation_bound");
+    const own = await pairOf("boss");
+    const made = good(await signed(own, { delegate: worker }));
+    assert.deepEqual([made.onBehalfOf, made.parent], [boss, undefined]);
+    good(await signed(own, { delegate: worker, parent: other.id }));
+    // What is above goes, and all of it.
+    await takeBack(ben, top);
+    refused(await signed(pair, { delegate: worker, parent: top.id }), 401, "certificate_revoked");
+    refused(await signed(own, { delegate: worker, parent: top.id }), 403, "delegation_revoked");
+    const [line] = good(await ana.browser.call("GET", `/admin/audit?target=${made.id}`)).items;
+    assert.deepEqual([line.action, line.actor], ["delegation.made", boss]);
+  });
+
+  test("signs this wish, with its key, for once", async () => {
+    const pair = await pairOf("boss");
+    const wish = { delegate: worker };
+    const challenge = await challengeOf(authority);
+    good(await signed(pair, wish, { challenge }));
+    refused(await signed(pair, wish, { challenge }), 400, "bad_challenge");
+    refused(await signed(pair, wish, { challenge: Buffer.alloc(32) }), 400, "bad_challenge");
+    const wider = JSON.stringify({ ...wish, depth: 4 });
+    const spent = await challengeOf(authority);
+    refused(await signed(pair, wish, { send: wider, challenge: spent }), 401, "certificate_possession_failed");
+    refused(await signed(pair, wish, { challenge: spent }), 400, "bad_challenge");
+    const stranger = { ...pair, keys: new Keys() };
+    refused(await signed(stranger, wish), 401, "certificate_possession_failed");
+    refused(await signed(pair, wish, { over: pair.keys.message(await challengeOf(authority)) }), 401, "certificate_possession_failed");
+    const crowd = await challengeOf(authority);
+    const answers = await Promise.all(Array.from({ length: 10 }, () => signed(pair, wish, { challenge: crowd })));
+    assert.equal(answers.filter(({ status }) => status === 200).length, 1);
+    for (const [more, status, code] of [
+      [{ send: "{" }, 400, "invalid_json"],
+      [{ send: 7 }, 400, "invalid_member"],
+      [{ send: JSON.stringify({ ...wish, x: 1 }) }, 400, "invalid_member"],
+      [{ proof: {} }, 400, "missing_proof_type"],
+      [{ proof: { type: "session" } }, 400, "unknown_proof_type"],
+      [{ proof: { type: "x509" } }, 400, "invalid_member"],
+    ]) {
+      refused(await signed(pair, wish, more), status, code);
+    }
+  });
+
+  test("has it from this authority, and is there still", async () => {
+    const elsewhere = await open();
+    try {
+      const keys = new Keys();
+      const token = await issuer.token({ sub: "boss" });
+      const theirs = good(await post(elsewhere.authority, "/cert", { proof: { type: "oidc", token }, public_keys: keys.publicKeys, proofs: keys.proofs(token) }));
+      refused(await signed({ keys, ...theirs.certificates }, { delegate: worker }), 401, "unknown_root");
+    } finally {
+      await elsewhere.authority.stop();
+    }
+    const pair = await pairOf("leaver");
+    const leaver = await agent(authority, "leaver");
+    good(await ana.browser.post(`/admin/principals/${leaver}/disable`));
+    refused(await signed(pair, { delegate: worker }), 401, "certificate_revoked");
+    const old = await pairOf("boss");
+    good(await ana.browser.post("/admin/epoch", {}));
+    refused(await signed(old, { delegate: worker }), 401, "unknown_root");
+  });
+});
+
 describe("an issuing certificate", () => {
   let authority;
   let ana;

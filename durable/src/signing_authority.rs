@@ -203,6 +203,10 @@ impl SigningAuthority {
                 let reply = self.db.transact(|db| people.consent(db, &consent, now))?;
                 Ok(Reply::Tokens(reply))
             }
+            Command::Delegate(wish) => {
+                let reply = admin::delegate(&loaded.people, &self.db, &wish, loaded.epoch)?;
+                Ok(Reply::Admin(reply))
+            }
             Command::Admin(command) => {
                 let reply = admin::answer(&loaded.people, &self.db, &command, loaded.epoch);
                 if command.is_change() {

@@ -4,6 +4,7 @@
 //! **Invariant:** nothing here makes anything wider. A wish for more than there is above is refused, and a chain is
 //! worth the strictest of its links, whatever they say.
 
+mod signed;
 mod wish;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::people::admin::ItemId;
 use crate::people::{PrincipalId, Scopes};
+pub use signed::{Delegate, Signed};
 pub use wish::Wish;
 
 /// How often what somebody delegates of their own rights may be handed on.

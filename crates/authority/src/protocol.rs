@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::delegation::DelegationProblem;
+use crate::delegation::{Delegate, DelegationProblem};
 use crate::issue::IssueRequest;
 use crate::issuer_keys::KeySetAnswer;
 use crate::people::bootstrap::FirstBoot;
@@ -44,6 +44,8 @@ pub enum Command {
     Admin(Box<admin::Command>),
     /// About access tokens.
     Tokens(tokens::Command),
+    /// Make a delegation, by whoever a pair is about.
+    Delegate(Box<Delegate>),
 }
 
 /// What the signing object answers.

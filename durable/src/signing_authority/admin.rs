@@ -6,6 +6,7 @@
 mod delegations;
 mod lists;
 
+use notme_authority::delegation::{Delegate, DelegationProblem, Wish};
 use notme_authority::people::admin::list::MAX_NUMBER;
 use notme_authority::people::admin::table::Moment;
 use notme_authority::people::admin::{
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 
 use super::delegations::From;
 use super::first_id_at;
+use super::people::identities::known;
 use super::people::{People, distrust_sessions, trail};
 use super::revocation::revoke_principal;
 use crate::host::now_millis;
@@ -46,8 +48,51 @@ pub(super) fn answer(
             Act::List(list) => desk.page(list),
             Act::Show(principal) => desk.show(principal),
             Act::Change(change) => desk.change(change).map(|()| admin::done()),
-            Act::Delegate(wish) => desk.delegate(wish),
+            Act::Delegate(wish) => desk.delegate(wish, &Scopes::eligible()),
         }
+    })
+}
+
+/// Makes a delegation by whoever shows a live pair, and has signed this very wish with it.
+pub(super) fn delegate(
+    people: &People,
+    db: &Database,
+    wanted: &Delegate,
+    epoch: u64,
+) -> Result<Reply, Error> {
+    let now = now_millis() / 1000;
+    let newcomer = &wanted.newcomer;
+    people.answering(db, &wanted.challenge, now, |db| {
+        let known = known(db, newcomer, now)?;
+        let wish = Wish::parse(wanted.wish.as_bytes())?;
+        // Else what was revoked would go on under its holder's own name.
+        if known.on.is_some() && known.on != wish.parent {
+            return Err(DelegationProblem::Bound.into());
+        }
+        // A key that just signed a challenge is as good as a passkey that was just shown.
+        let session = SessionFacts {
+            principal: known.principal,
+            display_name: String::new(),
+            scopes: known.granted,
+            pending: Scopes::default(),
+            method: newcomer.identified.method.clone(),
+            expires_at: now,
+            id: String::new(),
+            authenticator: String::new(),
+            fresh_until: u64::MAX,
+        };
+        let desk = Desk {
+            db,
+            session: &session,
+            party: people.party_name(),
+            origin: &newcomer.origin,
+            moment: Moment { now, epoch },
+        };
+        // A job's pair is nobody's.
+        if !desk.is_active(&session.principal)? {
+            return Err(Error::TurnedAway);
+        }
+        desk.delegate(&wish, &known.ceiling)
     })
 }
 

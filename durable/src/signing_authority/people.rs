@@ -3,7 +3,7 @@
 //! Each effect is committed with the challenge that it burns and the line in the trail. A ceremony that
 //! fails burns its challenge too, by itself.
 
-mod identities;
+pub(super) mod identities;
 mod invites;
 mod own;
 mod registration;
@@ -327,6 +327,18 @@ impl People {
             backed_up: assertion.backed_up,
             went_back: assertion.counter == Counter::WentBack,
         })
+    }
+
+    /// Does what a challenge for anybody was answered for; the challenge is used up, whatever comes of it.
+    pub(super) fn answering<T>(
+        &self,
+        db: &Database,
+        challenge: &[u8; 32],
+        now: u64,
+        work: impl FnOnce(&Database) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let burn = self.recognize(Ceremony::Possession, b"", challenge, now)?;
+        burning(db, burn, work)
     }
 
     /// What to issue to this holder, as of now.

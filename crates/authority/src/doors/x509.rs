@@ -16,7 +16,7 @@ use super::issuer::{permit, rules, scopes};
 use super::{Identified, ShownCertificate};
 use crate::error::PolicyRule;
 use crate::people::Scopes;
-use crate::{Error, TokenError};
+use crate::{Error, Fault, TokenError};
 
 /// The name on the wire.
 pub const KIND: &str = "x509";
@@ -120,6 +120,23 @@ impl TrustedRoots {
             subject: Template::read(subject).map_err(|why| format!("subject {why}"))?,
             scopes: scopes(row.get("scopes"))?,
             rules: rules(row.get("rules"))?,
+        })
+    }
+}
+
+impl TrustedRoots {
+    /// The roots of the authority itself, for who shows a pair of ours to it.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] if the default subject can't be read.
+    pub fn own(roots: Vec<Vec<u8>>) -> Result<Self, Fault> {
+        let subject = Template::read(DEFAULT_SUBJECT).map_err(|why| Fault::Internal(why.into()))?;
+        Ok(Self {
+            name: "authority".to_owned(),
+            roots,
+            subject,
+            scopes: Scopes::eligible(),
+            rules: vec![Rule::default()],
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use notme_authority::delegation::{DelegationProblem, Link, MAX_GIVEN, Terms, Wish};
 use notme_authority::people::admin::{ItemId, Reply, actions};
-use notme_authority::people::{Scope, uuid};
+use notme_authority::people::{Scope, Scopes, uuid};
 use notme_authority::{Error, Fault};
 
 use super::{Desk, LATE_CLOCK_SECS, hex};
@@ -12,12 +12,12 @@ use crate::sql::Argument;
 use crate::sql::Argument::{Null, Number, Text};
 
 impl Desk<'_> {
-    /// Makes a delegation. It outlives the session, so a passkey was shown a short while ago.
-    pub(super) fn delegate(&self, wish: &Wish) -> Result<Reply, Error> {
+    /// Makes a delegation, of no more than `most`. It outlives the session, so a passkey was shown a short while ago.
+    pub(super) fn delegate(&self, wish: &Wish, most: &Scopes) -> Result<Reply, Error> {
         let now = self.moment.now;
         self.session.require_fresh(now)?;
         let own = &self.session.principal;
-        let (above, on_behalf_of) = match &wish.parent {
+        let (mut above, on_behalf_of) = match &wish.parent {
             None => {
                 let scopes = self.session.scopes.for_certificates();
                 (Terms::own(scopes, now), own.clone())
@@ -27,6 +27,7 @@ impl Desk<'_> {
                 (acting.terms, acting.behalf.on_behalf_of)
             }
         };
+        above.scopes = above.scopes.narrowed_to(most);
         let terms = above.narrow(wish, now)?;
         if !self.is_active(&wish.delegate)? {
             return Err(Error::NoSuchItem);

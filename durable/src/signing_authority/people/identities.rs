@@ -17,15 +17,15 @@ use crate::sql::Argument::{Bytes, Number, Text};
 use crate::sql::{Database, Row, internal};
 
 /// Whom an identity leads to.
-pub(super) struct Known {
+pub(in crate::signing_authority) struct Known {
     /// Who it is, or will be.
-    pub(super) principal: PrincipalId,
+    pub(in crate::signing_authority) principal: PrincipalId,
     /// What they may do at this moment.
-    pub(super) granted: Scopes,
+    pub(in crate::signing_authority) granted: Scopes,
     /// The most that can come of it: what the row allows, and of a pair of ours what that may be used for.
-    pub(super) ceiling: Scopes,
+    pub(in crate::signing_authority) ceiling: Scopes,
     /// What the pair that is shown hangs on, if it is one on somebody's behalf.
-    pub(super) on: Option<ItemId>,
+    pub(in crate::signing_authority) on: Option<ItemId>,
 }
 
 /// The principal that an identity leads to, and what it may do at this moment; for one that nobody has seen yet,
@@ -33,7 +33,11 @@ pub(super) struct Known {
 ///
 /// # Errors
 /// [`Error::TurnedAway`] if it may not come in.
-pub(super) fn known(db: &Database, newcomer: &Newcomer, now: u64) -> Result<Known, Error> {
+pub(in crate::signing_authority) fn known(
+    db: &Database,
+    newcomer: &Newcomer,
+    now: u64,
+) -> Result<Known, Error> {
     let row = &newcomer.identified.ceiling;
     let ours = ours(db, newcomer)?;
     let (owner, ceiling, on) = match ours {

@@ -715,9 +715,9 @@ fn own_delegations() -> Description {
 
 fn make_delegation() -> Description {
     of(Tag::Delegations)
-        .by(Caller::Session)
-        .details("Nobody passes on more than they have: a wish for other scopes, another audience or purpose, a later end or a greater depth than there is above is refused, and says with `member` which it is.")
-        .takes("MakeDelegation")
+        .by(Caller::AnybodyOrSession)
+        .details("Nobody passes on more than they have: a wish for other scopes, another audience or purpose, a later end or a greater depth than there is above is refused, and says with `member` which it is.\n\nWho has no session signs the wish with a live pair: its key's signature is over `\"notme-delegation-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ SHA-256(delegation)`, where `delegation` is the wish as a text of JSON.")
+        .takes("DelegationRequest")
         .json("Delegation", "It is in force.")
         .errors([
             Error::NoSession,
@@ -731,7 +731,16 @@ fn make_delegation() -> Description {
             },
             Error::Delegation(DelegationProblem::Exceeded(Part::Scopes)),
             Error::Delegation(DelegationProblem::TooMany),
+            Error::Delegation(DelegationProblem::Bound),
+            Error::MissingProofType,
+            Error::UnknownProofType(Echo::new("…")),
+            Error::ChallengeRequired,
+            Error::BadChallenge,
+            Error::WrongSigner,
+            Error::TurnedAway,
+            Error::InvalidToken(TokenError::InvalidClaim("…")),
         ])
+        .errors(certificates().map(Error::InvalidCertificate))
         .errors(chain_errors())
 }
 
