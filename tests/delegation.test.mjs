@@ -605,6 +605,20 @@ describe("an issuing certificate", () => {
     const flat = await given(ben, bot);
     refused(await issuing(authority, "orchestrator", flat.id), 403, "delegation_exceeded", "depth");
     refused(await issuing(authority, "stranger", delegation.id), 403, "unknown_delegation");
+    // A person gets one too, on what they gave themselves.
+    const own = await given(ben, ben.id, { depth: 1 });
+    const challenge = Buffer.from(good(await ben.browser.post("/cert/challenge")).challenge, "base64url");
+    const key = generateKeyPairSync("ed25519");
+    const asked = {
+      proof: { type: "session" },
+      credential: "issuing",
+      delegation: own.id,
+      challenge: challenge.toString("base64url"),
+      public_keys: { issuing: key.publicKey.export({ type: "spki", format: "pem" }) },
+      proofs: { issuing: sign(null, Buffer.concat([Buffer.from("notme-issuing-key-v1\0"), challenge, spki(key.publicKey)]), key.privateKey).toString("base64url") },
+    };
+    assert.equal(good(await ben.browser.post("/cert", asked)).principal_id, ben.id);
+    refused(await ben.browser.post("/cert", asked), 400, "bad_challenge");
     refused(await issuing(authority, "orchestrator", delegation.id, { scopes: ["authorityManage"] }), 403, "scopes_not_granted");
   });
 
