@@ -476,12 +476,71 @@ struct Credential {
   # Whether it is good.
   revokedAt @11 :UInt64;
   # When it was taken back; 0 if it wasn't.
+  delegation @12 :Text $Notme.optional;
+  # The delegation that it hangs on, where it is on somebody's behalf.
+  issuing @13 :Bool;
+  # Whether it is one issuing certificate, whose serial number both are.
 }
 
 struct Credentials {
   # A page of credentials.
 
   items @0 :List(Credential);
+  # The newest first.
+  next @1 :Text $Notme.optional;
+  # The cursor of the next page; absent on the last.
+}
+
+enum DelegationState {
+  # What a delegation is worth.
+
+  active @0;
+  # What it says, as far as that is allowed above it.
+  expired @1;
+  # It ended by itself.
+  revoked @2;
+  # It was taken back.
+  void @3;
+  # One above it was taken back, or somebody in the chain was turned away.
+}
+
+struct Delegation {
+  # What one principal lets another do on somebody's behalf.
+
+  id @0 :Text;
+  # Its id.
+  parent @1 :Text $Notme.optional;
+  # The delegation that it hangs on; absent if it passes on its giver's own rights.
+  delegator @2 :Text;
+  # The principal that gave it.
+  onBehalfOf @3 :Text;
+  # The principal at whose behest all of the chain is.
+  delegate @4 :Text;
+  # The principal that it is to.
+  scopes @5 :List(Text);
+  # With which scopes.
+  audience @6 :Text $Notme.optional;
+  # Where alone it may be used.
+  purposeHash @7 :Text $Notme.optional;
+  # The SHA-256 of what alone it may be used for, in lower-case hex.
+  depth @8 :UInt64;
+  # How often it may be handed on.
+  delegable @9 :Bool;
+  # Whether it may be at all.
+  createdAt @10 :UInt64;
+  # When it was made.
+  expiresAt @11 :UInt64;
+  # When it is over.
+  state @12 :DelegationState;
+  # What it is worth.
+  revokedAt @13 :UInt64;
+  # When it was taken back; 0 if it wasn't.
+}
+
+struct Delegations {
+  # A page of delegations.
+
+  items @0 :List(Delegation);
   # The newest first.
   next @1 :Text $Notme.optional;
   # The cursor of the next page; absent on the last.

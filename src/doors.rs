@@ -5,12 +5,16 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use notme_authority::asking::{Asking, digest};
+use notme_authority::delegation::{Delegate, Signed};
 use notme_authority::doors::issuer::{Keys, TrustedIssuer};
 use notme_authority::doors::made;
+use notme_authority::doors::x509::TrustedRoots;
 use notme_authority::doors::{Answer, Ask, Edge, Gathered, Identified, Need, Opened, explain};
-use notme_authority::http::{Reply, Session};
+use notme_authority::http::{Reply, Route, Session};
 use notme_authority::people::PrincipalId;
+use notme_authority::people::challenge::Ceremony;
 use notme_authority::people::mint::{Holder, Mint, Newcomer, Request};
+use notme_authority::protocol;
 use notme_authority::{Error, Fault, TokenError};
 use notme_durable::{ask, now_millis, random, settle_all};
 use notme_jose::{Algorithm, CompactJws};
@@ -18,10 +22,10 @@ use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 use serde_json::Value;
 use wasm_bindgen::JsValue;
 
-use crate::handlers::json;
-use crate::objects::issuer_key;
-use crate::people::{origin, session_of};
-use crate::{Call, rows};
+use crate::handlers::{archive, json, unexpected};
+use crate::objects::{issuer_key, signing_authority};
+use crate::people::{origin, session_of, spend};
+use crate::{Call, admin, rows};
 
 impl Edge for Call {
     fn header(&self, name: &str) -> Option<String> {
@@ -73,6 +77,51 @@ pub(crate) fn settled<'a>(
         let mut of_proof = settle_all(&checks).await?; // (3)
         let of_further = of_proof.split_off(obliged.checks().len().min(of_proof.len()));
         Ok((obliged.settle(&of_proof)?, of_further)) // (4)
+    })
+}
+
+/// Makes a delegation: for whoever has a session, or for whoever has signed the wish with a live pair.
+pub(crate) async fn delegate(
+    call: &Call,
+    route: &'static Route,
+    path: &str,
+    body: &[u8],
+) -> Result<Reply, Error> {
+    let Some(signed) = Signed::parse(body)? else {
+        return admin::answer(call, route, path, body).await;
+    };
+    let newcomer = match signer(call, &signed).await {
+        Ok(newcomer) => newcomer,
+        Err(error) => {
+            if !matches!(error, Error::Fault(_)) {
+                spend(call, Ceremony::Possession, Vec::new(), signed.challenge).await?;
+            }
+            return Err(error);
+        }
+    };
+    let command = protocol::Command::Delegate(Box::new(Delegate {
+        newcomer,
+        challenge: signed.challenge,
+        wish: signed.wish,
+    }));
+    match signing_authority(&call.env, &command).await? {
+        protocol::Reply::Admin(reply) => Ok(Reply::json(reply.body)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Whose pair it is that a wish is signed with.
+async fn signer(call: &Call, signed: &Signed) -> Result<Newcomer, Error> {
+    let now = now_millis() / 1000;
+    let archive = archive(call).await?;
+    let roots = archive.trusted(now).map(|key| key.root.clone());
+    let own = TrustedRoots::own(roots.collect())?;
+    let opened = signed.shown.open_in(&own, signed.message(), now)?;
+    let (identified, _) = settled(call, &*opened, Vec::new()).await?;
+    Ok(Newcomer {
+        identified,
+        principal: PrincipalId::from_random(random()?),
+        origin: origin(call),
     })
 }
 

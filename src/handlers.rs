@@ -53,6 +53,7 @@ pub(crate) fn run<'a>(
         Operation::EndOwnSession => Box::pin(people::own(call, OwnAct::EndSession(parameter()))),
         Operation::Invitation => Box::pin(people::invitation(call, body)),
         Operation::Join => Box::pin(people::join(call, body)),
+        Operation::MakeDelegation => Box::pin(crate::doors::delegate(call, route, path, body)),
         Operation::MakeInvite => Box::pin(people::make_invite(call, body)),
         Operation::OwnPasskeys => Box::pin(people::own(call, OwnAct::Passkeys)),
         Operation::OwnSessions => Box::pin(people::own(call, OwnAct::Sessions)),
@@ -113,7 +114,10 @@ pub(crate) fn run<'a>(
         | Operation::RevokeCredential
         | Operation::ListAudit
         | Operation::ListInvites
-        | Operation::RevokeInvite => Box::pin(admin::answer(call, route, path, body)),
+        | Operation::RevokeInvite
+        | Operation::OwnDelegations
+        | Operation::ListDelegations
+        | Operation::RevokeDelegation => Box::pin(admin::answer(call, route, path, body)),
         Operation::Token => Box::pin(tokens::token(call, body)),
         Operation::Version => done(Ok(json(&documents::version(config)))),
     }
@@ -165,8 +169,7 @@ async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let verified = obliged.settle(&call.config, &outcomes, now)?; // (4)
     let request = IssueRequest {
         evidence: verified.evidence,
-        mtls_spki: verified.pair.mtls.to_spki().to_vec(),
-        signing_spki: verified.pair.signing.to_spki().to_vec(),
+        keys: verified.pair.keys(),
         ttl_secs: gha.ttl_secs,
         until: None,
         claims: Some(verified.claims),
@@ -205,7 +208,7 @@ async fn revocations(call: &Call, form: Form) -> Result<Reply, Error> {
     }
 }
 
-async fn archive(call: &Call) -> Result<Archive, Error> {
+pub(crate) async fn archive(call: &Call) -> Result<Archive, Error> {
     match signing_authority(&call.env, &Command::Archive).await? {
         protocol::Reply::Archive(archive) => Ok(archive),
         other => Err(unexpected(&other)),

@@ -10,6 +10,7 @@
 
 mod admin;
 mod ca_key;
+mod delegations;
 mod people;
 mod revocation;
 mod rotation;
@@ -22,7 +23,7 @@ use std::rc::Rc;
 use futures_util::lock::Mutex;
 use js_sys::Uint8Array;
 use notme_authority::bundle;
-use notme_authority::issue::{Authority, IssueRequest, Issued, Prepared};
+use notme_authority::issue::{Authority, IssueRequest, Issued, Messages, Prepared};
 use notme_authority::limits::Class;
 use notme_authority::people::command;
 use notme_authority::people::mint::{Holder, Mint};
@@ -45,12 +46,13 @@ use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
 use people::{KeyFacts, People};
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/signing_authority/0001_initial.sql"),
     include_str!("../migrations/signing_authority/0002_people.sql"),
     include_str!("../migrations/signing_authority/0003_credentials.sql"),
     include_str!("../migrations/signing_authority/0004_endorsements.sql"),
     include_str!("../migrations/signing_authority/0005_revocation.sql"),
+    include_str!("../migrations/signing_authority/0006_delegations.sql"),
     include_str!("../migrations/signing_authority/0007_issuers.sql"),
 ];
 /// How often used proofs that have expired are deleted, in seconds.
@@ -203,6 +205,10 @@ impl SigningAuthority {
                 let reply = self.db.transact(|db| people.consent(db, &consent, now))?;
                 Ok(Reply::Tokens(reply))
             }
+            Command::Delegate(wish) => {
+                let reply = admin::delegate(&loaded.people, &self.db, &wish, loaded.epoch)?;
+                Ok(Reply::Admin(reply))
+            }
             Command::Rows(known) => Ok(Reply::Rows(admin::rows(&self.db, known)?)),
             Command::Admin(command) => {
                 let people = &loaded.people;
@@ -282,7 +288,7 @@ impl SigningAuthority {
         }
     }
 
-    /// Makes both certificates, and the answer that holds them.
+    /// Makes the certificates, and the answer that holds them.
     async fn sign(
         &self,
         loaded: &Loaded,
@@ -295,7 +301,10 @@ impl SigningAuthority {
             key_id: &loaded.key_id,
         };
         let prepared = Prepared::new(authority, request, now, random()?)?;
-        let signatures = loaded.key.sign_both(prepared.messages()).await?;
+        let signatures = match prepared.messages() {
+            Messages::Pair(pair) => loaded.key.sign_both(pair).await?,
+            Messages::Issuing(one) => [loaded.key.sign(one).await?; 2],
+        };
         let issued = prepared.issued();
         Ok((prepared.into_answer(request, signatures)?, issued))
     }
@@ -308,6 +317,7 @@ impl SigningAuthority {
         if now >= swept_at.saturating_add(SWEEP_SECS) || now < swept_at {
             let is_done = self.db.transact(|db| {
                 people::forget(db, now)?;
+                delegations::forget(db, now)?;
                 revocation::forget(db, now)?;
                 forget(db, now)
             })?;
@@ -467,7 +477,7 @@ fn record(db: &Database, request: &IssueRequest, issued: &Issued) -> Result<(), 
     // Each value crosses to the platform once.
     let statement = format!(
         "INSERT INTO credentials SELECT MAX(?1 * {IDS_PER_SEC}, IFNULL((SELECT MAX(id) FROM credentials), 0) + 1), \
-         ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?1, ?10, NULL, NULL"
+         ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?1, ?10, NULL, NULL, ?11"
     );
     db.run(
         &statement,
@@ -482,6 +492,10 @@ fn record(db: &Database, request: &IssueRequest, issued: &Issued) -> Result<(), 
             Text(&scopes),
             Number(issued.epoch),
             Number(issued.expires_at),
+            evidence
+                .behalf
+                .as_ref()
+                .map_or(Null, |behalf| Text(behalf.delegation.as_str())),
         ],
     )
 }

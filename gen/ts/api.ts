@@ -675,6 +675,10 @@ export interface Credential {
   state: CredentialState;
   /** When it was taken back; 0 if it wasn't. */
   revokedAt: number;
+  /** The delegation that it hangs on, where it is on somebody's behalf. */
+  delegation?: string | undefined;
+  /** Whether it is one issuing certificate, whose serial number both are. */
+  issuing: boolean;
 }
 
 /** Validates {@link Credential}. */
@@ -691,6 +695,8 @@ export const CredentialSchema: z.ZodMiniType<Credential> = /* @__PURE__ */ z.obj
   expiresAt: plain.uint64,
   state: CredentialStateSchema,
   revokedAt: plain.uint64,
+  delegation: /* @__PURE__ */ z.optional(plain.text),
+  issuing: /* @__PURE__ */ z.boolean(),
 });
 
 /** A page of credentials. */
@@ -704,6 +710,84 @@ export interface Credentials {
 /** Validates {@link Credentials}. */
 export const CredentialsSchema: z.ZodMiniType<Credentials> = /* @__PURE__ */ z.object({
   items: /* @__PURE__ */ z.array(CredentialSchema),
+  next: /* @__PURE__ */ z.optional(plain.text),
+});
+
+/** What a delegation is worth. */
+export type DelegationState =
+/** What it says, as far as that is allowed above it. */
+| "active"
+/** It ended by itself. */
+| "expired"
+/** It was taken back. */
+| "revoked"
+/** One above it was taken back, or somebody in the chain was turned away. */
+| "void";
+
+/** Validates {@link DelegationState}. */
+export const DelegationStateSchema: z.ZodMiniType<DelegationState> = /* @__PURE__ */ z.enum(["active", "expired", "revoked", "void"]);
+
+/** What one principal lets another do on somebody's behalf. */
+export interface Delegation {
+  /** Its id. */
+  id: string;
+  /** The delegation that it hangs on; absent if it passes on its giver's own rights. */
+  parent?: string | undefined;
+  /** The principal that gave it. */
+  delegator: string;
+  /** The principal at whose behest all of the chain is. */
+  onBehalfOf: string;
+  /** The principal that it is to. */
+  delegate: string;
+  /** With which scopes. */
+  scopes: string[];
+  /** Where alone it may be used. */
+  audience?: string | undefined;
+  /** The SHA-256 of what alone it may be used for, in lower-case hex. */
+  purposeHash?: string | undefined;
+  /** How often it may be handed on. */
+  depth: number;
+  /** Whether it may be at all. */
+  delegable: boolean;
+  /** When it was made. */
+  createdAt: number;
+  /** When it is over. */
+  expiresAt: number;
+  /** What it is worth. */
+  state: DelegationState;
+  /** When it was taken back; 0 if it wasn't. */
+  revokedAt: number;
+}
+
+/** Validates {@link Delegation}. */
+export const DelegationSchema: z.ZodMiniType<Delegation> = /* @__PURE__ */ z.object({
+  id: plain.text,
+  parent: /* @__PURE__ */ z.optional(plain.text),
+  delegator: plain.text,
+  onBehalfOf: plain.text,
+  delegate: plain.text,
+  scopes: /* @__PURE__ */ z.array(plain.text),
+  audience: /* @__PURE__ */ z.optional(plain.text),
+  purposeHash: /* @__PURE__ */ z.optional(plain.text),
+  depth: plain.uint64,
+  delegable: /* @__PURE__ */ z.boolean(),
+  createdAt: plain.uint64,
+  expiresAt: plain.uint64,
+  state: DelegationStateSchema,
+  revokedAt: plain.uint64,
+});
+
+/** A page of delegations. */
+export interface Delegations {
+  /** The newest first. */
+  items: Delegation[];
+  /** The cursor of the next page; absent on the last. */
+  next?: string | undefined;
+}
+
+/** Validates {@link Delegations}. */
+export const DelegationsSchema: z.ZodMiniType<Delegations> = /* @__PURE__ */ z.object({
+  items: /* @__PURE__ */ z.array(DelegationSchema),
   next: /* @__PURE__ */ z.optional(plain.text),
 });
 

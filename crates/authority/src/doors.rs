@@ -34,7 +34,7 @@ use self::made::RowRef;
 use self::rows::Rows;
 use crate::config::Config;
 use crate::people::{PrincipalId, Scopes, connection};
-use crate::possession::{BoundTo, PairRequest};
+use crate::possession::{BoundTo, Certified};
 use crate::{Burn, Error};
 
 /// All doors. A kind of proof is its file, and its line here.
@@ -147,8 +147,8 @@ pub struct Facts<'a> {
 /// What a proof is shown for.
 #[derive(Clone, Copy)]
 pub(crate) enum Aim<'a> {
-    /// A pair, with these keys.
-    Pair(&'a Result<PairRequest, Error>),
+    /// Certificates for these keys.
+    Keys(&'a Result<Certified, Error>),
     /// To be linked to somebody; nobody, where it is to say who is there.
     Person(Option<&'a PrincipalId>),
 }
@@ -168,13 +168,13 @@ impl<'a> Facts<'a> {
         self.challenge.ok_or(Error::ChallengeRequired)
     }
 
-    /// The keys that a pair is asked for.
+    /// The keys that are to be certified.
     ///
     /// # Errors
-    /// Those of the keys and proofs, and [`Error::WrongSigner`] where the proof isn't for a pair.
-    pub fn pair(&self) -> Result<&'a PairRequest, Error> {
+    /// Those of the keys and proofs, and [`Error::WrongSigner`] where the proof isn't for a certificate.
+    pub fn keys(&self) -> Result<&'a Certified, Error> {
         match self.aim {
-            Aim::Pair(pair) => pair.as_ref().map_err(Clone::clone),
+            Aim::Keys(keys) => keys.as_ref().map_err(Clone::clone),
             Aim::Person(_) => Err(Error::WrongSigner),
         }
     }
@@ -187,8 +187,8 @@ impl<'a> Facts<'a> {
     pub fn message_of_certificate(&self, certificate: &[u8]) -> Result<Vec<u8>, Error> {
         let challenge = self.challenge()?;
         match self.aim {
-            Aim::Pair(Ok(pair)) => Ok(pair.message_of_certificate(certificate, challenge)),
-            Aim::Pair(Err(error)) => Err(error.clone()),
+            Aim::Keys(Ok(keys)) => Ok(keys.message_of_certificate(certificate, challenge)),
+            Aim::Keys(Err(error)) => Err(error.clone()),
             Aim::Person(Some(owner)) => Ok(connection::message_of_certificate(
                 certificate,
                 challenge,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::delegation::DelegationProblem;
 use crate::people::bootstrap::FirstBoot;
 use crate::people::{Scope, Scopes};
 use crate::tokens::authorize::ChallengeProblem;
@@ -106,6 +107,8 @@ pub enum Error {
     CredentialKnown,
     /// The request was made by another site's page.
     CrossSite,
+    /// A delegation.
+    Delegation(DelegationProblem),
     /// First boot, and no code; what it waits for.
     FirstBoot(FirstBoot),
     /// Nobody grants something for longer than they have it.

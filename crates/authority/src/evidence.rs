@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::delegation::Behalf;
+
 /// Who was proven to be asking, and what must be stored so that the proof works once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -14,6 +16,8 @@ pub struct Evidence {
     pub auth_method: String,
     /// What the pair may be used for.
     pub scopes: Vec<String>,
+    /// On whose behalf it is, if on somebody's.
+    pub behalf: Option<Behalf>,
     /// The single-use values of the proof. Never empty.
     pub burns: Vec<Burn>,
 }

@@ -168,6 +168,7 @@ impl Obliged<'_> {
                 identity: claims.identity(&config.trust_domain()),
                 auth_method: AUTH_METHOD.into(),
                 scopes: vec![SCOPE.into()],
+                behalf: None,
                 burns: vec![burn],
             },
             pair,

@@ -1,7 +1,10 @@
-//! Issuing a pair: evidence in, certificates to be signed and the answer out.
+//! Issuing a pair, or an issuing certificate: evidence in, certificates to be signed and the answer out.
 
 use notme_keys::{Ed25519PublicKey, P256PublicKey, encode_pem};
-use notme_x509::{Issuer, PairProfile, SerialNumber, ToBeSigned, Validity, pair_binding};
+use notme_x509::{
+    Delegation, Issuer, IssuingProfile, PairProfile, SerialNumber, ToBeSigned, Validity,
+    namespace_of, pair_binding,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -13,13 +16,9 @@ use crate::{Error, Evidence, Fault};
 pub struct IssueRequest {
     /// Who was proven to be asking.
     pub evidence: Evidence,
-    /// DER SubjectPublicKeyInfo of the mTLS key.
-    #[serde(with = "serde_bytes")]
-    pub mtls_spki: Vec<u8>,
-    /// DER SubjectPublicKeyInfo of the signing key.
-    #[serde(with = "serde_bytes")]
-    pub signing_spki: Vec<u8>,
-    /// Lifetime of the pair, in seconds.
+    /// What is to be certified.
+    pub keys: Keys,
+    /// Lifetime of what is issued, in seconds.
     pub ttl_secs: u64,
     /// When it is over in any case, in Unix seconds.
     pub until: Option<u64>,
@@ -27,6 +26,22 @@ pub struct IssueRequest {
     pub claims: Option<String>,
     /// Whose pair it is, where there is a principal.
     pub principal: Option<PrincipalId>,
+}
+
+/// What is certified: keys by their DER SubjectPublicKeyInfo.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keys {
+    /// Those of a pair.
+    Pair {
+        /// The mTLS key.
+        #[serde(with = "serde_bytes")]
+        mtls: Vec<u8>,
+        /// The signing key.
+        #[serde(with = "serde_bytes")]
+        signing: Vec<u8>,
+    },
+    /// That of an issuing certificate.
+    Issuing(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 /// The authority at this moment.
@@ -40,10 +55,10 @@ pub struct Authority<'a> {
     pub key_id: &'a str,
 }
 
-/// What is recorded of a pair, beside what it was issued for.
+/// What is recorded of what is issued, beside what it was issued for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Issued {
-    /// The serial numbers: of the mTLS leaf, then of the signing leaf.
+    /// The serial numbers: of the mTLS leaf, then of the signing leaf. An issuing certificate's is both.
     pub serials: [[u8; 16]; 2],
     /// The epoch.
     pub epoch: u64,
@@ -53,16 +68,31 @@ pub struct Issued {
     pub expires_at: u64,
 }
 
-/// A pair that only lacks its signatures.
+/// What only lacks its signatures.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    to_be_signed: [ToBeSigned; 2],
+    to_be_signed: Unsigned,
     serials: [[u8; 16]; 2],
     issued_at: u64,
-    binding: [u8; 32],
     not_after: u64,
     epoch: u64,
     key_id: String,
+}
+
+#[derive(Clone, Debug)]
+enum Unsigned {
+    /// The mTLS leaf, the signing leaf, and what binds them to each other.
+    Pair([ToBeSigned; 2], [u8; 32]),
+    Issuing(ToBeSigned),
+}
+
+/// What the CA key must sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Messages<'a> {
+    /// The mTLS leaf, then the signing leaf.
+    Pair([&'a [u8]; 2]),
+    /// The issuing certificate.
+    Issuing(&'a [u8]),
 }
 
 /// The answer (notme protocol §7.4).
@@ -74,7 +104,8 @@ struct Answer<'a> {
     expires_at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
-    binding: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binding: Option<String>,
     authority: AuthorityFacts<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     claims: Option<&'a RawValue>,
@@ -82,12 +113,19 @@ struct Answer<'a> {
     principal_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delegation: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Certificates {
-    mtls: String,
-    signing: String,
+#[serde(untagged)]
+enum Certificates {
+    Pair { mtls: String, signing: String },
+    Issuing { issuing: String },
 }
 
 #[derive(Serialize)]
@@ -103,54 +141,88 @@ pub(crate) fn over(until: u64) -> Error {
 }
 
 impl Prepared {
-    /// Makes the two certificates; `now_millis` in Unix milliseconds, `random` fresh.
+    /// Makes the certificates; `now_millis` in Unix milliseconds, `random` fresh.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] if a key isn't in its canonical encoding.
+    /// [`Error::InvalidKey`] if a key isn't in its canonical encoding; a refusal of what is over.
     pub fn new(
         authority: Authority<'_>,
         request: &IssueRequest,
         now_millis: u64,
         random: [u8; 32],
     ) -> Result<Self, Error> {
-        let mtls = P256PublicKey::from_spki(&request.mtls_spki).map_err(Error::InvalidKey)?;
-        let signing =
-            Ed25519PublicKey::from_spki(&request.signing_spki).map_err(Error::InvalidKey)?;
+        let ed25519 = |spki| Ed25519PublicKey::from_spki(spki).map_err(Error::InvalidKey);
         let now = now_millis / 1000;
         let left = match request.until {
             None => u64::MAX,
             Some(until) => until.checked_sub(now).ok_or_else(|| over(until))?,
         };
         let validity = Validity::starting(now, request.ttl_secs.min(left));
-        let profile = PairProfile {
-            issuer: authority.issuer,
-            subject: &request.evidence.subject,
-            identity: &request.evidence.identity,
-            scopes: &request.evidence.scopes,
-            auth_method: &request.evidence.auth_method,
-            epoch: authority.epoch,
-            issued_at_millis: now_millis,
-            validity,
-            mtls: &mtls,
-            signing: &signing,
-        };
+        let evidence = &request.evidence;
+        let delegation = evidence.behalf.as_ref().map(|behalf| Delegation {
+            id: behalf.delegation.as_str().to_owned(),
+            on_behalf_of: behalf.on_behalf_of.to_string(),
+            audience: behalf.audience.clone(),
+            purpose: behalf.purpose,
+        });
         let mut serials = [[0; 16]; 2];
         serials.as_flattened_mut().copy_from_slice(&random);
+        let to_be_signed = match &request.keys {
+            Keys::Pair { mtls, signing } => {
+                let mtls = P256PublicKey::from_spki(mtls).map_err(Error::InvalidKey)?;
+                let signing = ed25519(signing)?;
+                let profile = PairProfile {
+                    issuer: authority.issuer,
+                    subject: &evidence.subject,
+                    identity: &evidence.identity,
+                    scopes: &evidence.scopes,
+                    auth_method: &evidence.auth_method,
+                    epoch: authority.epoch,
+                    issued_at_millis: now_millis,
+                    validity,
+                    delegation: delegation.as_ref(),
+                    mtls: &mtls,
+                    signing: &signing,
+                };
+                let serials = serials.map(SerialNumber::from_random);
+                Unsigned::Pair(profile.to_be_signed(serials), pair_binding(&mtls, &signing))
+            }
+            Keys::Issuing(spki) => {
+                let [serial, _] = serials;
+                serials = [serial; 2];
+                let missing = || Fault::Internal("an issuing certificate on no delegation".into());
+                let profile = IssuingProfile {
+                    issuer: authority.issuer,
+                    subject: &evidence.subject,
+                    identity: &evidence.identity,
+                    scopes: &evidence.scopes,
+                    auth_method: &evidence.auth_method,
+                    epoch: authority.epoch,
+                    issued_at_millis: now_millis,
+                    validity,
+                    delegation: delegation.as_ref().ok_or_else(missing)?,
+                    key: &ed25519(spki)?,
+                };
+                Unsigned::Issuing(profile.to_be_signed(SerialNumber::from_random(serial)))
+            }
+        };
         Ok(Self {
-            to_be_signed: profile.to_be_signed(serials.map(SerialNumber::from_random)),
+            to_be_signed,
             serials,
             issued_at: now_millis / 1000,
-            binding: pair_binding(&mtls, &signing),
             not_after: validity.not_after,
             epoch: authority.epoch,
             key_id: authority.key_id.to_owned(),
         })
     }
 
-    /// What the CA key must sign: the mTLS leaf, then the signing leaf.
+    /// What the CA key must sign.
     #[must_use]
-    pub fn messages(&self) -> [&[u8]; 2] {
-        self.to_be_signed.each_ref().map(ToBeSigned::as_bytes)
+    pub fn messages(&self) -> Messages<'_> {
+        match &self.to_be_signed {
+            Unsigned::Pair(pair, _) => Messages::Pair(pair.each_ref().map(ToBeSigned::as_bytes)),
+            Unsigned::Issuing(one) => Messages::Issuing(one.as_bytes()),
+        }
     }
 
     /// What is to be recorded when it is issued.
@@ -164,7 +236,8 @@ impl Prepared {
         }
     }
 
-    /// The body of the answer, given the signatures over [`Self::messages`].
+    /// The body of the answer, given the signatures over [`Self::messages`]; of an issuing certificate's the first
+    /// counts.
     ///
     /// # Errors
     /// [`Fault::Internal`] if the claims to repeat aren't JSON.
@@ -173,10 +246,24 @@ impl Prepared {
         request: &IssueRequest,
         signatures: [[u8; 64]; 2],
     ) -> Result<Vec<u8>, Error> {
-        let [mtls, signing] = self.to_be_signed;
-        let [mtls_signature, signing_signature] = signatures;
-        let pem = |leaf: ToBeSigned, signature| {
-            encode_pem("CERTIFICATE", &leaf.into_certificate(signature))
+        let [first, second] = signatures;
+        let pem = |certificate: ToBeSigned, signature| {
+            encode_pem("CERTIFICATE", &certificate.into_certificate(signature))
+        };
+        let evidence = &request.evidence;
+        let (certificates, binding, namespace) = match self.to_be_signed {
+            Unsigned::Pair([mtls, signing], binding) => {
+                let pair = Certificates::Pair {
+                    mtls: pem(mtls, &first),
+                    signing: pem(signing, &second),
+                };
+                (pair, Some(hex::encode(binding)), None)
+            }
+            Unsigned::Issuing(one) => {
+                let issuing = pem(one, &first);
+                let namespace = namespace_of(&evidence.identity);
+                (Certificates::Issuing { issuing }, None, Some(namespace))
+            }
         };
         let claims = request
             .claims
@@ -184,15 +271,13 @@ impl Prepared {
             .map(serde_json::from_str::<&RawValue>)
             .transpose();
         let internal = |error: serde_json::Error| Fault::Internal(error.to_string());
+        let behalf = evidence.behalf.as_ref();
         let answer = Answer {
-            certificates: Certificates {
-                mtls: pem(mtls, &mtls_signature),
-                signing: pem(signing, &signing_signature),
-            },
-            identity: &request.evidence.identity,
-            scopes: &request.evidence.scopes,
+            certificates,
+            identity: &evidence.identity,
+            scopes: &evidence.scopes,
             expires_at: self.not_after,
-            binding: hex::encode(self.binding),
+            binding,
             authority: AuthorityFacts {
                 epoch: self.epoch,
                 key_id: &self.key_id,
@@ -207,6 +292,9 @@ impl Prepared {
                 .principal
                 .as_ref()
                 .map(|_| request.evidence.auth_method.as_str()),
+            delegation: behalf.map(|behalf| behalf.delegation.as_str()),
+            on_behalf_of: behalf.map(|behalf| behalf.on_behalf_of.as_str()),
+            namespace,
         };
         Ok(serde_json::to_vec(&answer).map_err(internal)?)
     }

@@ -12,6 +12,7 @@
 pub mod asking;
 pub mod bundle;
 pub mod config;
+pub mod delegation;
 pub mod documents;
 pub mod doors;
 mod error;

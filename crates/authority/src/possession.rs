@@ -1,4 +1,4 @@
-//! Proof of possession of the two keys of a pair (notme protocol §6).
+//! Proof of possession of the two keys of a pair (notme protocol §6), or of the key of an issuing certificate.
 
 use notme_keys::{
     Ed25519PublicKey, Outcome, P256PublicKey, SignatureCheck, VerifyingKey, decode_base64_any,
@@ -6,6 +6,7 @@ use notme_keys::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::issue::Keys;
 use crate::{Error, Possession};
 
 /// The two keys to be certified, and the proofs that the caller holds them.
@@ -39,6 +40,9 @@ pub enum BoundTo<'a> {
 
 /// What the pre-image with a challenge begins with, so that no other protocol signs the same.
 const LABEL: &[u8] = b"notme-proof-of-possession-v1\0";
+
+/// The same, for the key of an issuing certificate.
+const ISSUING_LABEL: &[u8] = b"notme-issuing-key-v1\0";
 
 /// The same, where the connection is the proof.
 const CONNECTION_LABEL: &[u8] = b"notme-mtls-proof-v1\0";
@@ -120,6 +124,15 @@ impl PairRequest {
         [CERTIFICATE_LABEL, challenge, &digest, &mtls, &signing].concat()
     }
 
+    /// Both keys, as they are to be certified.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        Keys::Pair {
+            mtls: self.mtls.to_spki().to_vec(),
+            signing: self.signing.to_spki().to_vec(),
+        }
+    }
+
     /// Whether the checks were settled well.
     ///
     /// # Errors
@@ -136,5 +149,128 @@ impl PairRequest {
             return Err(Error::PossessionFailed(Possession::Ed25519));
         }
         Ok(())
+    }
+}
+
+/// The key of an issuing certificate to be, and the proof that the caller holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuingRequest {
+    /// The key that task leaves will be signed with.
+    pub key: Ed25519PublicKey,
+    proof: Vec<u8>,
+}
+
+impl IssuingRequest {
+    /// Reads the body `{"public_keys":{"issuing"},"proofs":{"issuing"}}`.
+    ///
+    /// # Errors
+    /// In this order: [`Error::MissingKeys`], [`Error::MissingProofs`], [`Error::InvalidKey`].
+    pub fn parse(body: &Value) -> Result<Self, Error> {
+        let member = |outer: &str| body.get(outer)?.get("issuing")?.as_str();
+        let key = member("public_keys").filter(|pem| !pem.is_empty());
+        let key = key.ok_or(Error::MissingKeys)?;
+        let proof = member("proofs").ok_or(Error::MissingProofs)?;
+        Ok(Self {
+            key: Ed25519PublicKey::from_pem(key).map_err(Error::InvalidKey)?,
+            proof: decode_base64_any(proof).unwrap_or_default(),
+        })
+    }
+
+    /// What must hold for the caller to hold the key. Every form has a challenge in it: without one nothing holds.
+    #[must_use]
+    pub fn check(&self, bound_to: BoundTo<'_>) -> SignatureCheck {
+        let spki = self.key.to_spki();
+        let messages = match bound_to {
+            BoundTo::Challenge(challenge) => vec![[ISSUING_LABEL, challenge, &spki].concat()],
+            BoundTo::Connection(challenge, certificate) => {
+                vec![[CONNECTION_LABEL, challenge, certificate, &spki].concat()]
+            }
+            BoundTo::Token(_) | BoundTo::Cookie(_) | BoundTo::Nothing => Vec::new(),
+        };
+        SignatureCheck {
+            key: VerifyingKey::Ed25519(self.key),
+            messages,
+            signature: self.proof.clone(),
+        }
+    }
+
+    /// As [`PairRequest::message_of_certificate`].
+    #[must_use]
+    pub fn message_of_certificate(&self, certificate: &[u8], challenge: &[u8; 32]) -> Vec<u8> {
+        let digest = Sha256::digest(certificate);
+        [CERTIFICATE_LABEL, challenge, &digest, &self.key.to_spki()].concat()
+    }
+
+    /// As [`PairRequest::settled`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] and [`Error::PossessionFailed`].
+    pub fn settled(&self, outcome: Outcome) -> Result<(), Error> {
+        match outcome {
+            Outcome::InvalidKey => Err(Error::InvalidKey(notme_keys::Error::BadSpki)),
+            outcome if outcome.is_verified() => Ok(()),
+            _ => Err(Error::PossessionFailed(Possession::Ed25519)),
+        }
+    }
+}
+
+/// The keys that are to be certified, with their proofs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Certified {
+    /// Those of a pair.
+    Pair(PairRequest),
+    /// That of an issuing certificate.
+    Issuing(IssuingRequest),
+}
+
+impl Certified {
+    /// What must hold for the caller to hold them.
+    #[must_use]
+    pub fn checks(&self, bound_to: BoundTo<'_>) -> Vec<SignatureCheck> {
+        match self {
+            Self::Pair(pair) => pair.checks(bound_to).into(),
+            Self::Issuing(one) => vec![one.check(bound_to)],
+        }
+    }
+
+    /// Which of the proofs is told to have failed, if the first did.
+    #[must_use]
+    pub const fn first(&self) -> Possession {
+        match self {
+            Self::Pair(_) => Possession::P256,
+            Self::Issuing(_) => Possession::Ed25519,
+        }
+    }
+
+    /// What the key of a certificate has to have signed that is shown for them.
+    #[must_use]
+    pub fn message_of_certificate(&self, certificate: &[u8], challenge: &[u8; 32]) -> Vec<u8> {
+        match self {
+            Self::Pair(pair) => pair.message_of_certificate(certificate, challenge),
+            Self::Issuing(one) => one.message_of_certificate(certificate, challenge),
+        }
+    }
+
+    /// The keys, if the checks were settled well.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] and [`Error::PossessionFailed`].
+    pub fn settled(self, outcomes: &[Outcome]) -> Result<Keys, Error> {
+        match self {
+            Self::Pair(pair) => {
+                pair.settled(match outcomes {
+                    [mtls, signing] => [*mtls, *signing],
+                    _ => [Outcome::Failed; 2],
+                })?;
+                Ok(pair.keys())
+            }
+            Self::Issuing(one) => {
+                one.settled(match outcomes {
+                    [outcome] => *outcome,
+                    _ => Outcome::Failed,
+                })?;
+                Ok(Keys::Issuing(one.key.to_spki().to_vec()))
+            }
+        }
     }
 }

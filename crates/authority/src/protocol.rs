@@ -6,6 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::delegation::{Delegate, DelegationProblem};
 use crate::doors::made::RowSet;
 use crate::issue::IssueRequest;
 use crate::issuer_keys::KeySetAnswer;
@@ -21,7 +22,7 @@ use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 9;
+const VERSION: u8 = 10;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub enum Command {
     Admin(Box<admin::Command>),
     /// About access tokens.
     Tokens(tokens::Command),
+    /// Make a delegation, by whoever a pair is about.
+    Delegate(Box<Delegate>),
     /// The rows that administrators made, unless there was no change since this revision.
     Rows(Option<u64>),
 }
@@ -178,6 +181,8 @@ pub enum Refusal {
     ProofReused,
     /// [`DpopProblem::NonceRequired`].
     NonceRequired(String),
+    /// [`Error::Delegation`].
+    Delegation(DelegationProblem),
     /// [`Error::InvalidRow`].
     InvalidRow(String),
     /// [`Error::TooManyRows`].
@@ -235,6 +240,7 @@ impl From<Error> for Refusal {
             Error::Dpop(DpopProblem::Missing, _) => Self::ProofMissing,
             Error::Dpop(DpopProblem::Reused, _) => Self::ProofReused,
             Error::Dpop(DpopProblem::NonceRequired(nonce), _) => Self::NonceRequired(nonce),
+            Error::Delegation(problem) => Self::Delegation(problem),
             Error::InvalidRow(why) => Self::InvalidRow(why),
             Error::TooManyRows => Self::TooManyRows,
             Error::RowEdited => Self::RowEdited,
@@ -291,6 +297,7 @@ impl From<Refusal> for Error {
             Refusal::ProofMissing => DpopProblem::Missing.into(),
             Refusal::ProofReused => DpopProblem::Reused.into(),
             Refusal::NonceRequired(nonce) => DpopProblem::NonceRequired(nonce).into(),
+            Refusal::Delegation(problem) => Self::Delegation(problem),
             Refusal::InvalidRow(why) => Self::InvalidRow(why),
             Refusal::TooManyRows => Self::TooManyRows,
             Refusal::RowEdited => Self::RowEdited,
@@ -334,10 +341,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [9, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [10, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [9, 4, 0]
+            [10, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -346,15 +353,15 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x09\x01i\x01k\x00"
+            b"\x0a\x01i\x01k\x00"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[8, 1], &[9], &[9, 99], &[9, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[9, 1], &[10], &[10, 99], &[10, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[9, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[10, 1]), Ok(Command::Archive));
     }
 }

@@ -69,11 +69,11 @@ impl Document {
     }
 }
 
-/// A pair that was revoked, by the serial numbers of both leaves.
+/// A pair, or an issuing certificate, that was revoked, by its serial numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevokedPair {
-    /// Of the mTLS leaf, then of the signing leaf.
-    pub serials: [[u8; 16]; 2],
+    /// Of each of its certificates.
+    pub serials: Vec<[u8; 16]>,
     /// Whose it is, if it is a principal's.
     pub principal: Option<PrincipalId>,
     /// When it was issued, in Unix seconds.
@@ -119,7 +119,7 @@ impl Revoked {
             before.is_none_or(|before| pair.issued_at > *before)
         };
         let mut credentials: Vec<String> = (self.pairs.iter().filter(is_told))
-            .flat_map(|pair| pair.serials.map(hex::encode))
+            .flat_map(|pair| pair.serials.iter().map(hex::encode))
             .collect();
         credentials.sort_unstable();
         let principals: BTreeMap<_, _> = (self.principals.iter())
@@ -150,7 +150,7 @@ impl Revoked {
         until: u64,
     ) -> notme_x509::ToBeSigned {
         let revoked: Vec<_> = (self.pairs.iter())
-            .flat_map(|pair| pair.serials.map(|serial| (serial, pair.revoked_at)))
+            .flat_map(|pair| pair.serials.iter().map(|serial| (*serial, pair.revoked_at)))
             .collect();
         RevocationListProfile {
             issuer,
@@ -185,7 +185,7 @@ mod tests {
 
     fn pair(byte: u8, principal: Option<u8>, issued_at: u64) -> RevokedPair {
         RevokedPair {
-            serials: [[byte; 16], [byte + 1; 16]],
+            serials: vec![[byte; 16], [byte + 1; 16]],
             principal: principal.map(|byte| PrincipalId::from_random([byte; 16])),
             issued_at,
             revoked_at: 1000,

@@ -30,6 +30,48 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Says which row of TRUSTED_ISSUERS would let a token in, and why not
     Doctor(Doctor),
+    /// Certificates for tasks, by whoever has an issuing certificate
+    #[command(subcommand)]
+    Task(Task),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Signs a certificate for a task with the key of an issuing certificate
+    Mint(Mint),
+}
+
+/// Nobody is asked. What the certificate says is within the issuing certificate, or it isn't signed.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Mint {
+    /// The issuing certificate, PEM or DER
+    #[arg(long, value_name = "FILE")]
+    pub(crate) issuing: PathBuf,
+    /// Its key, PKCS#8 PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) issuing_key: PathBuf,
+    /// What the task is called: up to 64 letters, digits, `-`, `_` and `.`
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: String,
+    /// What it may do, with commas between [default: what the issuing certificate allows]
+    #[arg(long, value_name = "SCOPES", value_delimiter = ',')]
+    pub(crate) scopes: Option<Vec<String>>,
+    /// How long it is good, in seconds [default: as long as the issuing certificate is]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) ttl: Option<u64>,
+    /// The task's public key, SPKI PEM, Ed25519 or P-256 [default: a new Ed25519 key]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
+    /// Where task.pem goes, with the issuing certificate in it, and the new key as task.key; made if need be
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+    /// Replaces what is in the folder
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Without --token-file and --token-env the token is asked of GitHub, as
@@ -67,13 +109,20 @@ pub(crate) struct Enroll {
 }
 
 /// The certificate must chain to the CA, be valid now, be of the epoch of a revocation bundle that is at most
-/// 300 seconds old, and not be in a list of what is revoked that still counts.
+/// 300 seconds old, and not be in a list of what is revoked that still counts. Of a task's certificate all that holds for
+/// its issuing certificate, and it is within that one.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Verify {
-    /// The certificate, PEM or DER
+    /// The certificate, PEM or DER; of a task's the issuing certificate after it, in PEM
     #[arg(value_name = "CERT")]
     pub(crate) certificate: PathBuf,
+    /// Who it is shown to, where it is limited to an audience
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) audience: Option<String>,
+    /// The SHA-256 of what it is shown for, in hex, where it is limited to a purpose
+    #[arg(long, value_name = "HEX")]
+    pub(crate) purpose_hash: Option<String>,
     /// The roots to trust (PEM), the current one first [default: fetched from --authority]
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
@@ -149,6 +198,9 @@ mod tests {
             "notme enroll --out x",
             "notme verify",
             "notme doctor",
+            "notme task",
+            "notme task mint --issuing i --issuing-key k --out o",
+            "notme task mint --issuing i --issuing-key k --id t --out o --ttl 0",
             "notme doctor --rows r",
             "notme doctor --rows r --token-file f --token-env V",
             "notme verify x --offline",

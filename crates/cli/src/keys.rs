@@ -79,22 +79,27 @@ impl Keys {
             .map_err(|_| not_encoded())
     }
 
-    /// The signing key as PKCS#8 PEM: version 1, without the public key, for OpenSSL reads no other.
+    /// The signing key as PKCS#8 PEM.
     pub(crate) fn signing_pem(&self) -> Result<Zeroizing<String>, Failure> {
-        let secret_key = Zeroizing::new(self.signing.to_bytes());
-        let mut bytes = KeypairBytes {
-            secret_key: *secret_key,
-            public_key: None,
-        };
-        let pem = bytes
-            .to_pkcs8_pem(LineEnding::LF)
-            .map_err(|_| not_encoded());
-        zeroize::Zeroize::zeroize(&mut bytes.secret_key);
-        pem
+        pkcs8_pem(&self.signing)
     }
 }
 
-fn random() -> Result<Zeroizing<[u8; 32]>, Failure> {
+/// An Ed25519 key as PKCS#8 PEM: version 1, without the public key, for OpenSSL reads no other.
+pub(crate) fn pkcs8_pem(key: &SigningKey) -> Result<Zeroizing<String>, Failure> {
+    let secret_key = Zeroizing::new(key.to_bytes());
+    let mut bytes = KeypairBytes {
+        secret_key: *secret_key,
+        public_key: None,
+    };
+    let pem = bytes
+        .to_pkcs8_pem(LineEnding::LF)
+        .map_err(|_| not_encoded());
+    zeroize::Zeroize::zeroize(&mut bytes.secret_key);
+    pem
+}
+
+pub(crate) fn random() -> Result<Zeroizing<[u8; 32]>, Failure> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *bytes)
         .map_err(|error| Failure::local("random", format!("no randomness: {error}")))?;

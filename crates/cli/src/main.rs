@@ -21,6 +21,7 @@ mod revocation;
 mod rollover;
 mod roots;
 mod state;
+mod task;
 mod text;
 mod time;
 mod token;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::json;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, Task};
 use crate::failure::Failure;
 
 /// What a command found: for people, and for programs.
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Enroll(options) => (options.json, enroll::run(&options)),
         Command::Verify(options) => (options.json, verify::run(&options)),
         Command::Doctor(options) => (options.json, doctor::run(&options)),
+        Command::Task(Task::Mint(options)) => (options.json, task::mint(&options)),
     };
     finish(wants_json, result)
 }

@@ -7,7 +7,7 @@ use notme_keys::native::settle;
 use notme_keys::{SignatureCheck, VerifyingKey};
 use notme_wire::bundle::BundleDocument;
 use notme_wire::identity::{CABundle, KeyEntry};
-use notme_x509::{Leaf, Root};
+use notme_x509::{Issuing, Leaf, Root, TaskLeaf};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -165,8 +165,42 @@ pub(crate) fn authentic_list(
     })
 }
 
-/// Whether a list has nothing against a leaf.
-pub(crate) fn not_listed(leaf: &Leaf, list: &List) -> Result<(), Failure> {
+/// What of a certificate can be revoked.
+pub(crate) struct Revocable<'a> {
+    pub(crate) epoch: u64,
+    serials: Vec<&'a [u8]>,
+    /// Whom it was issued to, and on whose behalf.
+    principals: Vec<&'a str>,
+    issued_at: &'a str,
+}
+
+impl<'a> Revocable<'a> {
+    pub(crate) fn leaf(leaf: &'a Leaf) -> Self {
+        let behalf = leaf.delegation.as_ref();
+        let behalf = behalf.map(|delegation| delegation.on_behalf_of.as_str());
+        Self {
+            epoch: leaf.epoch,
+            serials: vec![&leaf.serial],
+            principals: std::iter::once(leaf.subject.as_str())
+                .chain(behalf)
+                .collect(),
+            issued_at: &leaf.issued_at,
+        }
+    }
+
+    /// The authority never saw the leaf: it is revoked with what it is below, and is as old as that.
+    pub(crate) fn task(leaf: &'a TaskLeaf, issuing: &'a Issuing) -> Self {
+        Self {
+            epoch: issuing.epoch,
+            serials: vec![&issuing.serial, &leaf.serial],
+            principals: vec![&issuing.subject, &issuing.delegation.on_behalf_of],
+            issued_at: &issuing.issued_at,
+        }
+    }
+}
+
+/// Whether a list has nothing against a certificate.
+pub(crate) fn not_listed(leaf: &Revocable<'_>, list: &List) -> Result<(), Failure> {
     let revoked = |why: &str| {
         Err(Failure::refused(
             "revoked",
@@ -180,24 +214,27 @@ pub(crate) fn not_listed(leaf: &Leaf, list: &List) -> Result<(), Failure> {
         ));
     }
     // As DER has it: without leading zeros, or with one before a high bit.
-    let serial = hex::encode(&leaf.serial);
-    let serial = format!("{:0>32}", serial.trim_start_matches('0'));
-    if list.credentials.contains(&serial) {
-        return revoked("its serial number is in the list of what is revoked");
+    for serial in &leaf.serials {
+        let serial = hex::encode(serial);
+        let serial = format!("{:0>32}", serial.trim_start_matches('0'));
+        if list.credentials.contains(&serial) {
+            return revoked("its serial number is in the list of what is revoked");
+        }
     }
     // Both are written alike, to the second: as texts they are in the order of time.
     let second = |time: &str| time.get(..SECONDS).unwrap_or_default().to_owned();
-    match list.principals.get(&leaf.subject) {
-        Some(before) if second(&leaf.issued_at) <= second(&show(*before)) => {
-            revoked("whom it was issued to is revoked")
+    for principal in &leaf.principals {
+        let before = list.principals.get(*principal);
+        if before.is_some_and(|before| second(leaf.issued_at) <= second(&show(*before))) {
+            return revoked("whom it was issued to, or on whose behalf, is revoked");
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Whether a leaf of `root` is of the epoch that the bundle says it is, and of a key that it names.
-pub(crate) fn of_epoch(leaf: &Leaf, root: &Root, bundle: &CABundle) -> Result<(), Failure> {
-    let (ours, current) = (leaf.epoch, bundle.epoch);
+pub(crate) fn of_epoch(ours: u64, root: &Root, bundle: &CABundle) -> Result<(), Failure> {
+    let current = bundle.epoch;
     if ours < current {
         return Err(Failure::refused(
             "revoked",
@@ -280,6 +317,7 @@ mod tests {
                 epoch,
                 issued_at_millis: NOW * 1000,
                 validity: Validity::starting(NOW, 300),
+                delegation: None,
                 mtls: &P256PublicKey::from_coordinates([7; 64]),
                 signing: &self.public,
             };
@@ -322,7 +360,7 @@ mod tests {
         let roots = Roots::parse(roots.as_bytes()).unwrap();
         let judged = roots.issuer_of(leaf, NOW).and_then(|root| {
             let bundle = authentic(bundle, roots.current(), NOW)?;
-            of_epoch(leaf, root, &bundle)
+            of_epoch(leaf.epoch, root, &bundle)
         });
         judged.err().map(|failure| failure.code)
     }
@@ -366,7 +404,7 @@ mod tests {
         change(&mut claims);
         let whose = Some("https://id.example.com");
         let list = authentic_list(&ca.list(&claims), &root_of(&ca), whose, at);
-        let judged = list.and_then(|list| not_listed(&ca.leaf(3), &list));
+        let judged = list.and_then(|list| not_listed(&Revocable::leaf(&ca.leaf(3)), &list));
         judged.err().map(|failure| failure.code)
     }
 
@@ -402,10 +440,13 @@ mod tests {
             claims["credentials"] = json!([hex::encode(serial)]);
             let list = authentic_list(&ca.list(&claims), &root_of(&ca), None, NOW).unwrap();
             let mut leaf = ca.leaf(3);
-            assert!(not_listed(&leaf, &list).is_ok());
+            assert!(not_listed(&Revocable::leaf(&leaf), &list).is_ok());
             let zeros = serial.iter().take_while(|byte| **byte == 0).count();
             leaf.serial = [&[0], &serial[zeros..]].concat();
-            assert!(not_listed(&leaf, &list).is_err(), "{serial:?}");
+            assert!(
+                not_listed(&Revocable::leaf(&leaf), &list).is_err(),
+                "{serial:?}"
+            );
         }
         assert_eq!(credentials(&"03".repeat(16)), None);
         let subject = |subject: &str, before: u64| {
@@ -472,7 +513,7 @@ mod tests {
                 kid: id.public.key_id().to_string(),
                 public_key: key.public.as_bytes().to_vec(),
             }];
-            of_epoch(&former.leaf(3), &root_of(&former), &bundle)
+            of_epoch(3, &root_of(&former), &bundle)
         };
         assert!(bundle(&former, &former).is_ok());
         assert!(bundle(&current, &former).is_err());

@@ -2,7 +2,7 @@
 
 use notme_keys::native::settle;
 use notme_keys::{decode_pem, encode_pem};
-use notme_x509::{Leaf, Root, VerifyError};
+use notme_x509::{Issuing, Leaf, Root, Signed, TaskLeaf, VerifyError};
 
 use crate::failure::Failure;
 use crate::text::harmless;
@@ -58,9 +58,14 @@ impl Roots {
 
     /// The root that issued `leaf`, if it is valid under it at `now`.
     pub(crate) fn issuer_of(&self, leaf: &Leaf, now: u64) -> Result<&Root, Failure> {
+        self.signer_of(leaf.signed(), now)
+    }
+
+    /// The same of a certificate of any kind.
+    pub(crate) fn signer_of(&self, certificate: &Signed, now: u64) -> Result<&Root, Failure> {
         for root in std::iter::once(&self.current).chain(&self.others) {
-            let signed = settle(&leaf.signature_check(root)).is_verified();
-            return match leaf.verify(root, signed, now) {
+            let signed = settle(&certificate.signature_check(root)).is_verified();
+            return match certificate.verify(root, signed, now) {
                 Ok(()) => Ok(root),
                 Err(VerifyError::UnknownIssuer) => continue,
                 Err(error) => Err(invalid(error)),
@@ -93,7 +98,8 @@ fn malformed(why: &str) -> Failure {
     Failure::refused("ca_malformed", why)
 }
 
-fn invalid(error: VerifyError) -> Failure {
+/// What a certificate that isn't valid is refused with.
+pub(crate) fn invalid(error: VerifyError) -> Failure {
     match error {
         VerifyError::Expired(at) => Failure::refused(
             "expired",
@@ -122,20 +128,56 @@ pub(crate) fn certificate_pem(der: &[u8]) -> String {
     encode_pem("CERTIFICATE", der) + "\n"
 }
 
+/// A certificate that is shown.
+pub(crate) enum Shown {
+    /// Of a pair.
+    Leaf(Box<Leaf>),
+    /// A task's, and the issuing certificate that it is below.
+    Task(Box<TaskLeaf>, Box<Issuing>),
+}
+
+fn bad(why: &str) -> Failure {
+    Failure::refused(
+        "malformed",
+        format!("the certificate is none of an authority: {}", harmless(why)),
+    )
+}
+
+/// One PEM certificate, or DER, as DER.
+fn to_der(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.trim_start().starts_with("-----") => {
+            decode_pem("CERTIFICATE", text).map_err(|_| bad("not one PEM certificate"))
+        }
+        _ => Ok(bytes.to_vec()),
+    }
+}
+
 /// Reads a leaf of the profile from one PEM certificate, or from DER; and gives its DER.
 pub(crate) fn read_leaf(bytes: &[u8]) -> Result<(Leaf, Vec<u8>), Failure> {
-    let bad = |why: &str| {
-        Failure::refused(
-            "malformed",
-            format!("the certificate is none of an authority: {}", harmless(why)),
-        )
-    };
-    let der = match std::str::from_utf8(bytes) {
-        Ok(text) if text.trim_start().starts_with("-----") => {
-            decode_pem("CERTIFICATE", text).map_err(|_| bad("not one PEM certificate"))?
-        }
-        _ => bytes.to_vec(),
-    };
+    let der = to_der(bytes)?;
     let leaf = Leaf::from_der(&der).map_err(|why| bad(&why.to_string()))?;
     Ok((leaf, der))
+}
+
+/// Reads an issuing certificate in the same way.
+pub(crate) fn read_issuing(bytes: &[u8]) -> Result<(Issuing, Vec<u8>), Failure> {
+    let der = to_der(bytes)?;
+    let issuing = Issuing::from_der(&der).map_err(|why| bad(&why.to_string()))?;
+    Ok((issuing, der))
+}
+
+/// Reads a leaf of a pair, or a task's leaf and after it its issuing certificate.
+pub(crate) fn read_shown(bytes: &[u8]) -> Result<Shown, Failure> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    match text.split_once(END) {
+        Some((_, rest)) if rest.contains(END) => {
+            let leaf = text.strip_suffix(rest).unwrap_or_default();
+            let der = to_der(leaf.as_bytes())?;
+            let leaf = TaskLeaf::from_der(&der).map_err(|why| bad(&why.to_string()))?;
+            let (issuing, _) = read_issuing(rest.trim_start().as_bytes())?;
+            Ok(Shown::Task(Box::new(leaf), Box::new(issuing)))
+        }
+        _ => Ok(Shown::Leaf(Box::new(read_leaf(bytes)?.0))),
+    }
 }

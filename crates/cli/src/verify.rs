@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use notme_keys::native::settle;
 use notme_wire::identity::CABundle;
-use notme_x509::{Leaf, LeafKey};
+use notme_x509::{Delegation, LeafKey, TaskError};
 use serde_json::{Value, json};
 
 use crate::Report;
@@ -12,9 +13,9 @@ use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::files::read;
 use crate::http::Client;
-use crate::revocation::{List, authentic, authentic_list, not_listed, of_epoch};
+use crate::revocation::{List, Revocable, authentic, authentic_list, not_listed, of_epoch};
 use crate::rollover::follow;
-use crate::roots::{Roots, read_leaf};
+use crate::roots::{Roots, Shown, invalid, read_shown};
 use crate::state::{Numbered, advance};
 use crate::text::harmless;
 use crate::time::{now, show};
@@ -87,8 +88,19 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
     };
 
     let at = options.at.map_or_else(now, Ok)?;
-    let (leaf, _) = read_leaf(&certificate)?;
-    let root = roots.issuer_of(&leaf, at)?;
+    let shown = read_shown(&certificate)?;
+    let (root, revocable) = match &shown {
+        Shown::Leaf(leaf) => (roots.issuer_of(leaf, at)?, Revocable::leaf(leaf)),
+        Shown::Task(leaf, issuing) => {
+            let root = roots.signer_of(issuing.signed(), at)?;
+            let signed = settle(&leaf.signature_check(issuing)).is_verified();
+            leaf.within(issuing, signed, at).map_err(beyond)?;
+            (root, Revocable::task(leaf, issuing))
+        }
+    };
+    if let Some(delegation) = shown.delegation() {
+        within_limits(delegation, options)?;
+    }
     let bundle = bundle
         .map(|json| authentic(&json, roots.current(), at))
         .transpose()?;
@@ -99,7 +111,7 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
                 advance(path, key, Numbered::Bundle, bundle.seqno)?;
             }
         }
-        of_epoch(&leaf, root, bundle)?;
+        of_epoch(revocable.epoch, root, bundle)?;
     }
     let whose = authority.as_ref().map(Authority::name);
     let list = list
@@ -111,38 +123,106 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
                 advance(path, key, Numbered::List, list.number)?;
             }
         }
-        not_listed(&leaf, list)?;
+        not_listed(&revocable, list)?;
     }
-    Ok(report(&leaf, bundle.as_ref(), list.as_ref(), at))
+    Ok(report(&shown, bundle.as_ref(), list.as_ref(), at))
 }
 
-fn report(leaf: &Leaf, bundle: Option<&CABundle>, list: Option<&List>, at: u64) -> Report {
-    let kind = match leaf.key {
-        LeafKey::Mtls(_) => "mtls",
-        LeafKey::Signing(_) => "signing",
+/// What a task's leaf is refused with.
+pub(crate) fn beyond(error: TaskError) -> Failure {
+    match error {
+        TaskError::Issuing(error) | TaskError::Leaf(error) => invalid(error),
+        TaskError::Beyond(what) => Failure::refused(
+            "beyond_issuing",
+            format!("the certificate goes beyond its issuing certificate: {what}"),
+        ),
+    }
+}
+
+/// Whether a certificate may be used by whoever it is shown to, for what it is shown for.
+fn within_limits(delegation: &Delegation, options: &Verify) -> Result<(), Failure> {
+    let refused = |code, limit: &str, option| {
+        let limit = harmless(limit);
+        let text =
+            format!("the certificate is for {limit} alone: {option} says what it is shown for");
+        Err(Failure::refused(code, text))
     };
+    match &delegation.audience {
+        Some(audience) if options.audience.as_ref() != Some(audience) => {
+            return refused("other_audience", audience, "--audience");
+        }
+        _ => {}
+    }
+    match delegation.purpose.map(hex::encode) {
+        Some(hash) if options.purpose_hash.as_ref() != Some(&hash) => {
+            refused("other_purpose", &hash, "--purpose-hash")
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Shown {
+    const fn delegation(&self) -> Option<&Delegation> {
+        match self {
+            Self::Leaf(leaf) => leaf.delegation.as_ref(),
+            Self::Task(leaf, _) => Some(&leaf.delegation),
+        }
+    }
+}
+
+fn report(shown: &Shown, bundle: Option<&CABundle>, list: Option<&List>, at: u64) -> Report {
     let revocation = bundle.map_or_else(
         || json!({ "checked": false }),
         |bundle| json!({ "checked": true, "epoch": bundle.epoch, "seqno": bundle.seqno, "issued_at": bundle.issued_at, "list": list.map(|list| list.number) }),
     );
-    let json: Value = json!({
-        "ok": true,
-        "kind": kind,
-        "identity": leaf.identity,
-        "subject": leaf.subject,
-        "scopes": leaf.scopes,
-        "auth_method": leaf.auth_method,
-        "epoch": leaf.epoch,
-        "serial": hex::encode(&leaf.serial),
-        "issued_at": leaf.issued_at,
-        "not_before": leaf.validity.not_before,
-        "not_after": leaf.validity.not_after,
-        "binding": hex::encode(leaf.binding),
-        "verified_at": at,
-        "revocation": revocation,
-    });
+    let mut json: Value = match shown {
+        Shown::Leaf(leaf) => json!({
+            "kind": match leaf.key {
+                LeafKey::Mtls(_) => "mtls",
+                LeafKey::Signing(_) => "signing",
+            },
+            "identity": leaf.identity,
+            "subject": leaf.subject,
+            "scopes": leaf.scopes,
+            "auth_method": leaf.auth_method,
+            "epoch": leaf.epoch,
+            "serial": hex::encode(&leaf.serial),
+            "issued_at": leaf.issued_at,
+            "not_before": leaf.validity.not_before,
+            "not_after": leaf.validity.not_after,
+            "binding": hex::encode(leaf.binding),
+        }),
+        Shown::Task(leaf, issuing) => json!({
+            "kind": "task",
+            "identity": leaf.identity,
+            "subject": leaf.subject,
+            "principal": issuing.subject,
+            "task": leaf.task(),
+            "scopes": leaf.scopes,
+            "auth_method": leaf.auth_method,
+            "epoch": leaf.epoch,
+            "serial": hex::encode(&leaf.serial),
+            "issuing_serial": hex::encode(&issuing.serial),
+            "issued_at": issuing.issued_at,
+            "not_before": leaf.validity.not_before,
+            "not_after": leaf.validity.not_after,
+        }),
+    };
+    if let Some(members) = json.as_object_mut() {
+        members.insert("ok".into(), true.into());
+        members.insert("verified_at".into(), at.into());
+        members.insert("revocation".into(), revocation);
+        if let Some(delegation) = shown.delegation() {
+            let told = json!({
+                "id": delegation.id,
+                "on_behalf_of": delegation.on_behalf_of,
+                "audience": delegation.audience,
+                "purpose": delegation.purpose.map(hex::encode),
+            });
+            members.insert("delegation".into(), told);
+        }
+    }
     let mut text = String::new();
-    let scopes = leaf.scopes.join(" ");
     let revocation = bundle.map_or_else(
         || "not checked".to_owned(),
         |bundle| match list {
@@ -156,15 +236,27 @@ fn report(leaf: &Leaf, bundle: Option<&CABundle>, list: Option<&List>, at: u64) 
             ),
         },
     );
+    let member = |name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default();
+    let scopes = match shown {
+        Shown::Leaf(leaf) => leaf.scopes.join(" "),
+        Shown::Task(leaf, _) => leaf.scopes.join(" "),
+    };
+    let expires = json.get("not_after").and_then(Value::as_u64);
+    let behalf = shown
+        .delegation()
+        .map(|delegation| &delegation.on_behalf_of);
     for (name, value) in [
-        ("good", kind),
-        ("identity", &leaf.identity),
-        ("subject", &leaf.subject),
-        ("scopes", &scopes),
-        ("expires", &show(leaf.validity.not_after)),
-        ("revocation", &revocation),
+        ("good", Some(member("kind"))),
+        ("identity", Some(member("identity"))),
+        ("subject", Some(member("subject"))),
+        ("on behalf", behalf.map(String::as_str)),
+        ("scopes", Some(&scopes)),
+        ("expires", Some(&show(expires.unwrap_or_default()))),
+        ("revocation", Some(&revocation)),
     ] {
-        let _ = writeln!(text, "{name:<10}  {}", harmless(value));
+        if let Some(value) = value {
+            let _ = writeln!(text, "{name:<10}  {}", harmless(value));
+        }
     }
     Report { text, json }
 }

@@ -2,8 +2,10 @@
 
 use der::asn1::ObjectIdentifier;
 
+use crate::delegation::Delegation;
 use crate::name::Name;
 use crate::oid;
+use crate::root::{Issuer, key_identifier};
 use crate::time::write_time;
 use crate::writer::{Writer, tag};
 
@@ -130,4 +132,64 @@ pub(crate) fn subject_key_identifier(w: &mut Writer, id: &[u8; 20]) {
 /// A non-critical extension with one UTF8String.
 pub(crate) fn text_extension(w: &mut Writer, oid: &ObjectIdentifier, text: &str) {
     w.extension(oid, false, |w| w.utf8(text));
+}
+
+/// ExtKeyUsage (RFC 5280 §4.2.1.12): clients of TLS, and of a CA nothing else below it.
+pub(crate) fn client_auth(w: &mut Writer) {
+    w.extension(&oid::EXT_KEY_USAGE, false, |w| {
+        w.sequence(|w| w.oid(&oid::CLIENT_AUTH));
+    });
+}
+
+/// The issuer's key identifier, and that of the key that is certified, of which these are the bits.
+pub(crate) fn key_identifiers(w: &mut Writer, issuer: &Issuer, public_key_bits: &[u8]) {
+    w.extension(&oid::AUTHORITY_KEY_IDENTIFIER, false, |w| {
+        w.sequence(|w| w.primitive(tag::KEY_IDENTIFIER, &issuer.key_identifier));
+    });
+    subject_key_identifier(w, &key_identifier(public_key_bits));
+}
+
+/// What a certificate says of whom it is for, whatever kind it is of.
+pub(crate) struct Claims<'a> {
+    pub(crate) subject: &'a str,
+    pub(crate) issued_at: &'a str,
+    pub(crate) scopes: &'a [String],
+    pub(crate) epoch: u64,
+    pub(crate) auth_method: &'a str,
+    pub(crate) binding: Option<&'a [u8; 32]>,
+    pub(crate) delegation: Option<&'a Delegation>,
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) identity: &'a str,
+}
+
+impl Claims<'_> {
+    /// As extensions, in the order that verifiers know.
+    pub(crate) fn written(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(512);
+        text_extension(&mut w, &oid::SUBJECT_IDENTITY, self.subject);
+        text_extension(&mut w, &oid::ISSUANCE_TIME, self.issued_at);
+        w.extension(&oid::SCOPES, false, |w| {
+            w.sequence(|w| self.scopes.iter().for_each(|scope| w.utf8(scope)));
+        });
+        w.extension(&oid::EPOCH, false, |w| {
+            w.unsigned(&self.epoch.to_be_bytes())
+        });
+        text_extension(&mut w, &oid::AUTH_METHOD, self.auth_method);
+        if let Some(binding) = self.binding {
+            // Verifiers print the extnValue as hex: an inner header would change what they compare.
+            w.extension(&oid::PAIR_BINDING, false, |w| w.raw(binding));
+        }
+        if let Some(delegation) = self.delegation {
+            w.extension(&oid::DELEGATION, delegation.is_limit(), |w| {
+                delegation.write(w)
+            });
+        }
+        if let Some(namespace) = self.namespace {
+            w.extension(&oid::NAMESPACE, true, |w| w.utf8(namespace));
+        }
+        w.extension(&oid::SUBJECT_ALT_NAME, true, |w| {
+            w.sequence(|w| w.primitive(tag::URI, self.identity.as_bytes()));
+        });
+        w.into_bytes()
+    }
 }

@@ -4,18 +4,19 @@ use notme_keys::{Ed25519PublicKey, P256PublicKey};
 use sha2::{Digest, Sha256};
 
 use crate::certificate::{
-    Fields, SerialNumber, ToBeSigned, Validity, key_usage, subject_key_identifier, text_extension,
+    Claims, Fields, SerialNumber, ToBeSigned, Validity, client_auth, key_identifiers, key_usage,
 };
+use crate::delegation::Delegation;
 use crate::name::Name;
 use crate::oid;
-use crate::root::{Issuer, key_identifier};
+use crate::root::Issuer;
 use crate::time::rfc3339_millis;
-use crate::writer::{Writer, tag};
+use crate::writer::Writer;
 
 /// digitalSignature and keyAgreement.
-const MTLS_KEY_USAGE: [u8; 2] = [3, 0x88];
+pub(crate) const MTLS_KEY_USAGE: [u8; 2] = [3, 0x88];
 /// digitalSignature.
-const SIGNING_KEY_USAGE: [u8; 2] = [7, 0x80];
+pub(crate) const SIGNING_KEY_USAGE: [u8; 2] = [7, 0x80];
 
 /// What the two leaves of an enrolment pair say.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct PairProfile<'a> {
     pub issued_at_millis: u64,
     /// When the pair is valid.
     pub validity: Validity,
+    /// On whose behalf it is, if on somebody's.
+    pub delegation: Option<&'a Delegation>,
     /// The key of the mTLS leaf.
     pub mtls: &'a P256PublicKey,
     /// The key of the signing leaf.
@@ -49,7 +52,18 @@ impl PairProfile<'_> {
         let [mtls_serial, signing_serial] = serials;
         let (mtls_spki, signing_spki) = (self.mtls.to_spki(), self.signing.to_spki());
         let subject = Name::new(self.subject);
-        let shared = self.shared_extensions(&pair_binding(self.mtls, self.signing));
+        let shared = Claims {
+            subject: self.subject,
+            issued_at: &rfc3339_millis(self.issued_at_millis),
+            scopes: self.scopes,
+            epoch: self.epoch,
+            auth_method: self.auth_method,
+            binding: Some(&pair_binding(self.mtls, self.signing)),
+            delegation: self.delegation,
+            namespace: None,
+            identity: self.identity,
+        }
+        .written();
         let fields = |serial, spki| Fields {
             serial,
             issuer: &self.issuer.name,
@@ -60,51 +74,18 @@ impl PairProfile<'_> {
         let mtls = fields(mtls_serial, &mtls_spki).to_be_signed(|w| {
             basic_constraints(w);
             key_usage(w, MTLS_KEY_USAGE);
-            w.extension(&oid::EXT_KEY_USAGE, false, |w| {
-                w.sequence(|w| w.oid(&oid::CLIENT_AUTH))
-            });
+            client_auth(w);
             w.raw(&shared);
             let point = [&[4], &self.mtls.as_coordinates()[..]].concat();
-            self.key_identifiers(w, &point);
+            key_identifiers(w, self.issuer, &point);
         });
         let signing = fields(signing_serial, &signing_spki).to_be_signed(|w| {
             basic_constraints(w);
             key_usage(w, SIGNING_KEY_USAGE);
             w.raw(&shared);
-            self.key_identifiers(w, self.signing.as_bytes());
+            key_identifiers(w, self.issuer, self.signing.as_bytes());
         });
         [mtls, signing]
-    }
-
-    /// The extensions that are the same in both leaves, in the order that verifiers know.
-    fn shared_extensions(&self, binding: &[u8; 32]) -> Vec<u8> {
-        let mut w = Writer::with_capacity(512);
-        text_extension(&mut w, &oid::SUBJECT_IDENTITY, self.subject);
-        text_extension(
-            &mut w,
-            &oid::ISSUANCE_TIME,
-            &rfc3339_millis(self.issued_at_millis),
-        );
-        w.extension(&oid::SCOPES, false, |w| {
-            w.sequence(|w| self.scopes.iter().for_each(|scope| w.utf8(scope)));
-        });
-        w.extension(&oid::EPOCH, false, |w| {
-            w.unsigned(&self.epoch.to_be_bytes())
-        });
-        text_extension(&mut w, &oid::AUTH_METHOD, self.auth_method);
-        // Verifiers print the extnValue as hex: an inner header would change what they compare.
-        w.extension(&oid::PAIR_BINDING, false, |w| w.raw(binding));
-        w.extension(&oid::SUBJECT_ALT_NAME, true, |w| {
-            w.sequence(|w| w.primitive(tag::URI, self.identity.as_bytes()));
-        });
-        w.into_bytes()
-    }
-
-    fn key_identifiers(&self, w: &mut Writer, public_key_bits: &[u8]) {
-        w.extension(&oid::AUTHORITY_KEY_IDENTIFIER, false, |w| {
-            w.sequence(|w| w.primitive(tag::KEY_IDENTIFIER, &self.issuer.key_identifier));
-        });
-        subject_key_identifier(w, &key_identifier(public_key_bits));
     }
 }
 
@@ -118,6 +99,6 @@ pub fn pair_binding(mtls: &P256PublicKey, signing: &Ed25519PublicKey) -> [u8; 32
 }
 
 /// An empty sequence: CA:FALSE is the default, and DER leaves defaults out.
-fn basic_constraints(w: &mut Writer) {
+pub(crate) fn basic_constraints(w: &mut Writer) {
     w.extension(&oid::BASIC_CONSTRAINTS, true, |w| w.sequence(|_| {}));
 }

@@ -31,6 +31,10 @@ pub const EPOCH: ObjectIdentifier = extension(4);
 pub const AUTH_METHOD: ObjectIdentifier = extension(5);
 /// Pair binding: 32 bytes directly as extnValue, in no inner encoding.
 pub const PAIR_BINDING: ObjectIdentifier = extension(6);
+/// On whose behalf, by which delegation, and what that limits: a SEQUENCE. Critical if it limits anything.
+pub const DELEGATION: ObjectIdentifier = extension(7);
+/// How the URI of each certificate below this one begins: a UTF8String, critical.
+pub const NAMESPACE: ObjectIdentifier = extension(8);
 
 /// id-ce-basicConstraints (RFC 5280 §4.2.1.9).
 pub const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");

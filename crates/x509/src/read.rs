@@ -15,7 +15,11 @@ use x509_cert::ext::pkix::{
 };
 
 use crate::certificate::Validity;
+use crate::delegation::Delegation;
+use crate::issuing::namespace_of;
+use crate::name::Name;
 use crate::oid;
+use crate::root::{Issuer, key_identifier};
 
 /// Why some bytes aren't a certificate of the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,11 +105,11 @@ impl Root {
         let key =
             Ed25519PublicKey::from_spki(&certificate.spki).map_err(|_| ReadError::BadField)?;
         Ok(Self {
-            check: certificate.signature_check(&key),
             key,
             key_identifier: key_identifier.0.as_bytes().to_vec(),
-            subject_der: certificate.subject_der,
+            subject_der: certificate.subject_der.clone(),
             validity: certificate.validity,
+            check: certificate.signed(Vec::new()).check(&key),
         })
     }
 
@@ -143,6 +147,72 @@ pub enum LeafKey {
     Signing(Ed25519PublicKey),
 }
 
+/// What a certificate below a root, or below an issuing certificate, is checked by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    pub(crate) issuer_der: Vec<u8>,
+    pub(crate) authority_key_identifier: Vec<u8>,
+    pub(crate) validity: Validity,
+    to_be_signed: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl Signed {
+    /// What must hold for the certificate to be the root's.
+    #[must_use]
+    pub fn signature_check(&self, root: &Root) -> SignatureCheck {
+        self.check(&root.key)
+    }
+
+    pub(crate) fn check(&self, key: &Ed25519PublicKey) -> SignatureCheck {
+        SignatureCheck {
+            key: VerifyingKey::Ed25519(*key),
+            messages: vec![self.to_be_signed.clone()],
+            signature: self.signature.clone(),
+        }
+    }
+
+    /// Whether the certificate is valid under `root` at `now` (Unix seconds), given whether
+    /// [`Self::signature_check`] was settled well.
+    ///
+    /// # Errors
+    /// The first [`VerifyError`] that applies: issuer, signature, validity.
+    pub fn verify(&self, root: &Root, signed: bool, now: u64) -> Result<(), VerifyError> {
+        self.is_of(&root.subject_der, &root.key_identifier, signed)?;
+        root.validity.covers(now)?;
+        self.validity.covers(now)
+    }
+
+    /// Whether it is of this issuer.
+    pub(crate) fn is_of(
+        &self,
+        issuer: &[u8],
+        key_identifier: &[u8],
+        signed: bool,
+    ) -> Result<(), VerifyError> {
+        if self.issuer_der != issuer || self.authority_key_identifier != key_identifier {
+            return Err(VerifyError::UnknownIssuer);
+        }
+        if signed {
+            Ok(())
+        } else {
+            Err(VerifyError::BadSignature)
+        }
+    }
+}
+
+impl Validity {
+    pub(crate) const fn covers(self, now: u64) -> Result<(), VerifyError> {
+        if now < self.not_before {
+            return Err(VerifyError::NotYetValid(self.not_before));
+        }
+        if now > self.not_after {
+            return Err(VerifyError::Expired(self.not_after));
+        }
+        Ok(())
+    }
+}
+
 /// A leaf of an enrolment pair that was read, not yet verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
@@ -162,14 +232,13 @@ pub struct Leaf {
     pub epoch: u64,
     /// When the pair was issued, RFC 3339.
     pub issued_at: String,
+    /// On whose behalf it is, if on somebody's.
+    pub delegation: Option<Delegation>,
     /// What binds the pair's leaves to each other.
     pub binding: [u8; 32],
     /// When it is valid.
     pub validity: Validity,
-    issuer_der: Vec<u8>,
-    authority_key_identifier: Vec<u8>,
-    to_be_signed: Vec<u8>,
-    signature: Vec<u8>,
+    signed: Signed,
 }
 
 impl Leaf {
@@ -180,104 +249,210 @@ impl Leaf {
     pub fn from_der(der: &[u8]) -> Result<Self, ReadError> {
         let certificate = Parsed::from_der(der)?;
         let mut extensions = Extensions::new(&certificate.extensions);
-        let constraints: BasicConstraints = extensions.decode(oid::BASIC_CONSTRAINTS, true)?;
-        let usage: KeyUsage = extensions.decode(oid::KEY_USAGE, true)?;
-        let key = match (
-            P256PublicKey::from_spki(&certificate.spki),
-            Ed25519PublicKey::from_spki(&certificate.spki),
-        ) {
-            (Ok(key), _) => LeafKey::Mtls(key),
-            (_, Ok(key)) => LeafKey::Signing(key),
-            _ => return Err(ReadError::BadField),
-        };
-        let expected_usage = match key {
-            LeafKey::Mtls(_) => KeyUsages::DigitalSignature | KeyUsages::KeyAgreement,
-            LeafKey::Signing(_) => KeyUsages::DigitalSignature.into(),
-        };
-        if constraints.ca || usage.0 != expected_usage {
-            return Err(ReadError::BadField);
-        }
-        if matches!(key, LeafKey::Mtls(_)) {
-            let purposes: Vec<ObjectIdentifier> = extensions.decode(oid::EXT_KEY_USAGE, false)?;
-            if purposes != [oid::CLIENT_AUTH] {
-                return Err(ReadError::BadExtension(oid::EXT_KEY_USAGE));
-            }
-        }
-        let subject = extensions.text(oid::SUBJECT_IDENTITY)?;
-        let issued_at = extensions.text(oid::ISSUANCE_TIME)?;
-        let scopes = extensions.decode::<Vec<String>>(oid::SCOPES, false)?;
-        let epoch = extensions.decode::<u64>(oid::EPOCH, false)?;
-        let auth_method = extensions.text(oid::AUTH_METHOD)?;
+        let key = extensions.end_entity(&certificate.spki)?;
+        let claims = extensions.claims()?;
+        let delegation = extensions.delegation()?;
         let binding = extensions
             .value(oid::PAIR_BINDING, false)?
             .try_into()
             .map_err(|_| ReadError::BadExtension(oid::PAIR_BINDING))?;
-        let names: SubjectAltName = extensions.decode(oid::SUBJECT_ALT_NAME, true)?;
-        let [GeneralName::UniformResourceIdentifier(identity)] = &names.0[..] else {
-            return Err(ReadError::BadExtension(oid::SUBJECT_ALT_NAME));
-        };
-        let authority: AuthorityKeyIdentifier =
-            extensions.decode(oid::AUTHORITY_KEY_IDENTIFIER, false)?;
-        let authority = authority
-            .key_identifier
-            .ok_or(ReadError::BadExtension(oid::AUTHORITY_KEY_IDENTIFIER))?;
+        let authority = extensions.issuer_key_identifier()?;
         let _: SubjectKeyIdentifier = extensions.decode(oid::SUBJECT_KEY_IDENTIFIER, false)?;
         extensions.finish()?;
         Ok(Self {
-            serial: certificate.serial,
+            serial: certificate.serial.clone(),
             key,
-            subject,
-            identity: identity.to_string(),
-            scopes,
-            auth_method,
-            epoch,
-            issued_at,
+            subject: claims.subject,
+            identity: claims.identity,
+            scopes: claims.scopes,
+            auth_method: claims.auth_method,
+            epoch: claims.epoch,
+            issued_at: claims.issued_at,
+            delegation,
             binding,
             validity: certificate.validity,
-            issuer_der: certificate.issuer_der,
-            authority_key_identifier: authority.as_bytes().to_vec(),
-            to_be_signed: certificate.to_be_signed,
-            signature: certificate.signature,
+            signed: certificate.signed(authority),
         })
     }
 
-    /// What must hold for the leaf to be the root's.
+    /// What it is checked by.
     #[must_use]
-    pub fn signature_check(&self, root: &Root) -> SignatureCheck {
-        SignatureCheck {
-            key: VerifyingKey::Ed25519(root.key),
-            messages: vec![self.to_be_signed.clone()],
-            signature: self.signature.clone(),
-        }
+    pub const fn signed(&self) -> &Signed {
+        &self.signed
     }
 
-    /// Whether the leaf is valid under `root` at `now` (Unix seconds), given whether
-    /// [`Self::signature_check`] was settled well.
+    /// [`Signed::signature_check`].
+    #[must_use]
+    pub fn signature_check(&self, root: &Root) -> SignatureCheck {
+        self.signed.signature_check(root)
+    }
+
+    /// [`Signed::verify`].
     ///
     /// # Errors
     /// The first [`VerifyError`] that applies: issuer, signature, validity.
     pub fn verify(&self, root: &Root, signed: bool, now: u64) -> Result<(), VerifyError> {
-        if self.issuer_der != root.subject_der
-            || self.authority_key_identifier != root.key_identifier
-        {
-            return Err(VerifyError::UnknownIssuer);
-        }
-        if !signed {
-            return Err(VerifyError::BadSignature);
-        }
-        for validity in [root.validity, self.validity] {
-            if now < validity.not_before {
-                return Err(VerifyError::NotYetValid(validity.not_before));
-            }
-            if now > validity.not_after {
-                return Err(VerifyError::Expired(validity.not_after));
-            }
-        }
-        Ok(())
+        self.signed.verify(root, signed, now)
     }
 }
 
-/// The parts of a certificate that both kinds have.
+/// An issuing certificate that was read, not yet verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuing {
+    /// The serial number, big endian, as it stands in the certificate.
+    pub serial: Vec<u8>,
+    /// The key that leaves are signed with.
+    pub key: Ed25519PublicKey,
+    /// The principal that it is for.
+    pub subject: String,
+    /// The principal's URI.
+    pub identity: String,
+    /// The most that leaves may be used for.
+    pub scopes: Vec<String>,
+    /// How the principal was authenticated.
+    pub auth_method: String,
+    /// The authority's epoch at issuance.
+    pub epoch: u64,
+    /// When it was issued, RFC 3339.
+    pub issued_at: String,
+    /// On whose behalf it is.
+    pub delegation: Delegation,
+    /// How the URIs of leaves begin.
+    pub namespace: String,
+    /// When it is valid.
+    pub validity: Validity,
+    pub(crate) subject_der: Vec<u8>,
+    signed: Signed,
+}
+
+impl Issuing {
+    /// Reads a DER issuing certificate.
+    ///
+    /// # Errors
+    /// [`ReadError`] for anything that isn't one of the profile.
+    pub fn from_der(der: &[u8]) -> Result<Self, ReadError> {
+        let certificate = Parsed::from_der(der)?;
+        let mut extensions = Extensions::new(&certificate.extensions);
+        let constraints: BasicConstraints = extensions.decode(oid::BASIC_CONSTRAINTS, true)?;
+        let usage: KeyUsage = extensions.decode(oid::KEY_USAGE, true)?;
+        let key =
+            Ed25519PublicKey::from_spki(&certificate.spki).map_err(|_| ReadError::BadField)?;
+        let is_ca = constraints.ca && constraints.path_len_constraint == Some(0);
+        if !is_ca || usage.0 != KeyUsages::KeyCertSign {
+            return Err(ReadError::BadField);
+        }
+        extensions.client_auth()?;
+        let claims = extensions.claims()?;
+        let delegation = extensions.delegation()?.ok_or(ReadError::BadExtensions)?;
+        let namespace = extensions.text(oid::NAMESPACE, true)?;
+        let authority = extensions.issuer_key_identifier()?;
+        let own: SubjectKeyIdentifier = extensions.decode(oid::SUBJECT_KEY_IDENTIFIER, false)?;
+        extensions.finish()?;
+        // Leaves name it by both.
+        if own.0.as_bytes() != key_identifier(key.as_bytes())
+            || certificate.subject_der != Name::new(&claims.subject).as_der()
+        {
+            return Err(ReadError::BadField);
+        }
+        if namespace != namespace_of(&claims.identity) {
+            return Err(ReadError::BadExtension(oid::NAMESPACE));
+        }
+        Ok(Self {
+            serial: certificate.serial.clone(),
+            key,
+            subject: claims.subject,
+            identity: claims.identity,
+            scopes: claims.scopes,
+            auth_method: claims.auth_method,
+            epoch: claims.epoch,
+            issued_at: claims.issued_at,
+            delegation,
+            namespace,
+            validity: certificate.validity,
+            subject_der: certificate.subject_der.clone(),
+            signed: certificate.signed(authority),
+        })
+    }
+
+    /// What it is checked by.
+    #[must_use]
+    pub const fn signed(&self) -> &Signed {
+        &self.signed
+    }
+
+    /// Who signs the leaves below it.
+    #[must_use]
+    pub fn as_issuer(&self) -> Issuer {
+        Issuer {
+            name: Name::new(&self.subject),
+            key_identifier: key_identifier(self.key.as_bytes()),
+        }
+    }
+}
+
+/// A task leaf that was read, not yet verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskLeaf {
+    /// The serial number, big endian, as it stands in the certificate.
+    pub serial: Vec<u8>,
+    /// The task's key.
+    pub key: LeafKey,
+    /// Principal and task.
+    pub subject: String,
+    /// The task's URI.
+    pub identity: String,
+    /// What it may be used for.
+    pub scopes: Vec<String>,
+    /// How the principal was authenticated.
+    pub auth_method: String,
+    /// The authority's epoch.
+    pub epoch: u64,
+    /// When it was signed, RFC 3339, as its signer says.
+    pub issued_at: String,
+    /// On whose behalf it is.
+    pub delegation: Delegation,
+    /// When it is valid.
+    pub validity: Validity,
+    signed: Signed,
+}
+
+impl TaskLeaf {
+    /// Reads a DER task leaf.
+    ///
+    /// # Errors
+    /// [`ReadError`] for anything that isn't one of the profile.
+    pub fn from_der(der: &[u8]) -> Result<Self, ReadError> {
+        let certificate = Parsed::from_der(der)?;
+        let mut extensions = Extensions::new(&certificate.extensions);
+        let key = extensions.end_entity(&certificate.spki)?;
+        let claims = extensions.claims()?;
+        let delegation = extensions.delegation()?.ok_or(ReadError::BadExtensions)?;
+        let authority = extensions.issuer_key_identifier()?;
+        let _: SubjectKeyIdentifier = extensions.decode(oid::SUBJECT_KEY_IDENTIFIER, false)?;
+        extensions.finish()?;
+        Ok(Self {
+            serial: certificate.serial.clone(),
+            key,
+            subject: claims.subject,
+            identity: claims.identity,
+            scopes: claims.scopes,
+            auth_method: claims.auth_method,
+            epoch: claims.epoch,
+            issued_at: claims.issued_at,
+            delegation,
+            validity: certificate.validity,
+            signed: certificate.signed(authority),
+        })
+    }
+
+    /// What it is checked by.
+    #[must_use]
+    pub const fn signed(&self) -> &Signed {
+        &self.signed
+    }
+}
+
+/// The parts of a certificate that all kinds have.
 struct Parsed {
     serial: Vec<u8>,
     issuer_der: Vec<u8>,
@@ -323,13 +498,25 @@ impl Parsed {
         })
     }
 
-    fn signature_check(&self, key: &Ed25519PublicKey) -> SignatureCheck {
-        SignatureCheck {
-            key: VerifyingKey::Ed25519(*key),
-            messages: vec![self.to_be_signed.clone()],
-            signature: self.signature.clone(),
+    fn signed(self, authority_key_identifier: Vec<u8>) -> Signed {
+        Signed {
+            issuer_der: self.issuer_der,
+            authority_key_identifier,
+            validity: self.validity,
+            to_be_signed: self.to_be_signed,
+            signature: self.signature,
         }
     }
+}
+
+/// What a certificate says of whom it is for.
+struct Said {
+    subject: String,
+    identity: String,
+    scopes: Vec<String>,
+    auth_method: String,
+    epoch: u64,
+    issued_at: String,
 }
 
 /// Extensions taken out one by one, so that what is left over is known.
@@ -366,10 +553,81 @@ impl<'a> Extensions<'a> {
         }
     }
 
-    fn text(&mut self, oid: ObjectIdentifier) -> Result<String, ReadError> {
-        let der = self.value(oid, false)?;
+    fn text(&mut self, oid: ObjectIdentifier, critical: bool) -> Result<String, ReadError> {
+        let der = self.value(oid, critical)?;
         let text = Utf8StringRef::from_der(der).map_err(|_| ReadError::BadExtension(oid))?;
         Ok(text.as_str().to_owned())
+    }
+
+    /// What every leaf has: no CA, and the usage of its kind of key.
+    fn end_entity(&mut self, spki: &[u8]) -> Result<LeafKey, ReadError> {
+        let constraints: BasicConstraints = self.decode(oid::BASIC_CONSTRAINTS, true)?;
+        let usage: KeyUsage = self.decode(oid::KEY_USAGE, true)?;
+        let key = match (
+            P256PublicKey::from_spki(spki),
+            Ed25519PublicKey::from_spki(spki),
+        ) {
+            (Ok(key), _) => LeafKey::Mtls(key),
+            (_, Ok(key)) => LeafKey::Signing(key),
+            _ => return Err(ReadError::BadField),
+        };
+        let expected_usage = match key {
+            LeafKey::Mtls(_) => KeyUsages::DigitalSignature | KeyUsages::KeyAgreement,
+            LeafKey::Signing(_) => KeyUsages::DigitalSignature.into(),
+        };
+        if constraints.ca || usage.0 != expected_usage {
+            return Err(ReadError::BadField);
+        }
+        if matches!(key, LeafKey::Mtls(_)) {
+            self.client_auth()?;
+        }
+        Ok(key)
+    }
+
+    fn client_auth(&mut self) -> Result<(), ReadError> {
+        let purposes: Vec<ObjectIdentifier> = self.decode(oid::EXT_KEY_USAGE, false)?;
+        if purposes != [oid::CLIENT_AUTH] {
+            return Err(ReadError::BadExtension(oid::EXT_KEY_USAGE));
+        }
+        Ok(())
+    }
+
+    fn claims(&mut self) -> Result<Said, ReadError> {
+        let names: SubjectAltName = self.decode(oid::SUBJECT_ALT_NAME, true)?;
+        let [GeneralName::UniformResourceIdentifier(identity)] = &names.0[..] else {
+            return Err(ReadError::BadExtension(oid::SUBJECT_ALT_NAME));
+        };
+        Ok(Said {
+            subject: self.text(oid::SUBJECT_IDENTITY, false)?,
+            identity: identity.to_string(),
+            scopes: self.decode::<Vec<String>>(oid::SCOPES, false)?,
+            auth_method: self.text(oid::AUTH_METHOD, false)?,
+            epoch: self.decode::<u64>(oid::EPOCH, false)?,
+            issued_at: self.text(oid::ISSUANCE_TIME, false)?,
+        })
+    }
+
+    /// On whose behalf, if on somebody's: critical if that limits anything, and only then.
+    fn delegation(&mut self) -> Result<Option<Delegation>, ReadError> {
+        let is_it = |extension: &&&Extension| extension.extn_id == oid::DELEGATION;
+        let Some(critical) = self.rest.iter().find(is_it).map(|found| found.critical) else {
+            return Ok(None);
+        };
+        let der = self.value(oid::DELEGATION, critical)?;
+        let delegation = Delegation::read(der).ok_or(ReadError::BadExtension(oid::DELEGATION))?;
+        if delegation.is_limit() != critical {
+            return Err(ReadError::BadExtensions);
+        }
+        Ok(Some(delegation))
+    }
+
+    fn issuer_key_identifier(&mut self) -> Result<Vec<u8>, ReadError> {
+        let authority: AuthorityKeyIdentifier =
+            self.decode(oid::AUTHORITY_KEY_IDENTIFIER, false)?;
+        let id = authority
+            .key_identifier
+            .ok_or(ReadError::BadExtension(oid::AUTHORITY_KEY_IDENTIFIER))?;
+        Ok(id.as_bytes().to_vec())
     }
 
     fn finish(self) -> Result<(), ReadError> {

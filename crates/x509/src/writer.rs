@@ -20,6 +20,10 @@ pub(crate) mod tag {
     pub(crate) const SET: u8 = 0x31;
     /// `[0]` primitive: keyIdentifier in an AuthorityKeyIdentifier.
     pub(crate) const KEY_IDENTIFIER: u8 = 0x80;
+    /// `[0]` primitive: audience in a Delegation.
+    pub(crate) const AUDIENCE: u8 = 0x80;
+    /// `[1]` primitive: purpose in a Delegation.
+    pub(crate) const PURPOSE: u8 = 0x81;
     /// `[6]` primitive: uniformResourceIdentifier in a GeneralName.
     pub(crate) const URI: u8 = 0x86;
     /// `[0]` constructed: version in a TBSCertificate.

@@ -55,6 +55,7 @@ impl Ca {
             epoch: 300,
             issued_at_millis: NOW * 1000 + 1,
             validity: Validity::starting(NOW, 300),
+            delegation: None,
             mtls: &mtls_key(),
             signing: &signing,
         }

@@ -3,11 +3,13 @@
 //! Each request is one transaction: the session is read again in it, and the line of the trail is
 //! written in it.
 
+mod delegations;
 mod lists;
 mod rows;
 
 pub(super) use rows::{all as rows, permit as permit_row};
 
+use notme_authority::delegation::{Delegate, DelegationProblem, Wish};
 use notme_authority::people::admin::list::MAX_NUMBER;
 use notme_authority::people::admin::table::Moment;
 use notme_authority::people::admin::{
@@ -19,7 +21,9 @@ use notme_authority::{Error, MAX_LEAF_SECS};
 use serde_json::{Map, Value};
 use worker::Env;
 
+use super::delegations::From;
 use super::first_id_at;
+use super::people::identities::known;
 use super::people::{People, distrust_sessions, trail};
 use super::revocation::revoke_principal;
 use crate::host::now_millis;
@@ -49,9 +53,53 @@ pub(super) fn answer(
             Act::List(list) => desk.page(list),
             Act::Show(principal) => desk.show(principal),
             Act::Change(change) => desk.change(change).map(|()| admin::done()),
+            Act::Delegate(wish) => desk.delegate(wish, &Scopes::eligible()),
             Act::ShowRows => desk.show_rows(env),
             Act::Row(change) => desk.change_row(change, env),
         }
+    })
+}
+
+/// Makes a delegation by whoever shows a live pair, and has signed this very wish with it.
+pub(super) fn delegate(
+    people: &People,
+    db: &Database,
+    wanted: &Delegate,
+    epoch: u64,
+) -> Result<Reply, Error> {
+    let now = now_millis() / 1000;
+    let newcomer = &wanted.newcomer;
+    people.answering(db, &wanted.challenge, now, |db| {
+        let known = known(db, newcomer, now)?;
+        let wish = Wish::parse(wanted.wish.as_bytes())?;
+        // Else what was revoked would go on under its holder's own name.
+        if known.on.is_some() && known.on != wish.parent {
+            return Err(DelegationProblem::Bound.into());
+        }
+        // A key that just signed a challenge is as good as a passkey that was just shown.
+        let session = SessionFacts {
+            principal: known.principal,
+            display_name: String::new(),
+            scopes: known.granted,
+            pending: Scopes::default(),
+            method: newcomer.identified.method.clone(),
+            expires_at: now,
+            id: String::new(),
+            authenticator: String::new(),
+            fresh_until: u64::MAX,
+        };
+        let desk = Desk {
+            db,
+            session: &session,
+            party: people.party_name(),
+            origin: &newcomer.origin,
+            moment: Moment { now, epoch },
+        };
+        // A job's pair is nobody's.
+        if !desk.is_active(&session.principal)? {
+            return Err(Error::TurnedAway);
+        }
+        desk.delegate(&wish, &known.ceiling)
     })
 }
 
@@ -84,6 +132,7 @@ impl Desk<'_> {
             Change::EndSession(id) => self.end_session(id),
             Change::RevokeCredential(serial) => self.revoke_credential(serial),
             Change::RevokeInvite(id) => self.revoke_invite(id),
+            Change::RevokeDelegation(id) => self.revoke_delegation(id),
         }
     }
 
@@ -122,7 +171,12 @@ impl Desk<'_> {
                 Number(now.saturating_sub(LATE_CLOCK_SECS)),
             ],
         )?;
-        let details = [("sessions", sessions), ("credentials", credentials)];
+        let details = [
+            ("sessions", sessions),
+            ("credentials", credentials),
+            // And what others were issued on its behalf, or on what it handed on.
+            ("delegated", self.revoke_issued(From::All(principal))?),
+        ];
         self.tell(actions::PRINCIPAL_DISABLED, principal.as_str(), &details)
     }
 

@@ -4,15 +4,18 @@
 //! fails burns its challenge too, by itself.
 
 mod connections;
-mod identities;
+pub(super) mod identities;
 mod invites;
 mod own;
 mod registration;
 mod tokens;
 
+pub(super) use invites::scopes_of;
+
 use std::cell::RefCell;
 
 use notme_authority::config::Config;
+use notme_authority::delegation::DelegationProblem;
 use notme_authority::http::Session;
 use notme_authority::issue::IssueRequest;
 use notme_authority::limits::{Class, Limiter};
@@ -35,6 +38,7 @@ use serde_json::{Value, json};
 use worker::SqlStorageValue;
 
 use super::admin::permit_row;
+use super::delegations;
 use crate::host::{now_millis, random};
 use crate::settling::settle_all;
 use crate::sql::{Argument, Database, Row, integer, internal, platform};
@@ -379,17 +383,45 @@ impl People {
         })
     }
 
+    /// Does what a challenge for anybody was answered for; the challenge is used up, whatever comes of it.
+    pub(super) fn answering<T>(
+        &self,
+        db: &Database,
+        challenge: &[u8; 32],
+        now: u64,
+        work: impl FnOnce(&Database) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let burn = self.recognize(Ceremony::Possession, b"", challenge, now)?;
+        burning(db, burn, work)
+    }
+
     /// What to issue to this holder, as of now.
     pub(super) fn mint(&self, db: &Database, mint: &Mint, now: u64) -> Result<IssueRequest, Error> {
         let context = mint.holder.context();
         let recognize =
             |challenge: &[u8; 32]| self.recognize(Ceremony::Possession, context, challenge, now);
         let burn = mint.challenge.as_ref().map(recognize).transpose()?;
+        // On a delegation what counts is what that is worth, and not what they may do themselves.
+        let acting = |who: &PrincipalId| {
+            let id = mint.delegation.as_ref();
+            id.map(|id| delegations::acting(db, id, who, now))
+                .transpose()
+        };
         match &mint.holder {
             Holder::Session(hash) => {
                 let session = self.session(db, *hash, now)?;
-                let asks_for_pending = !session.pending.narrowed_to(&mint.scopes).is_empty();
-                let decided = mint.decide(Subject::from(&session), &self.trust_domain, burn, now);
+                let acting = acting(&session.principal)?;
+                let asks_for_pending =
+                    acting.is_none() && !session.pending.narrowed_to(&mint.scopes).is_empty();
+                let own = Subject::from(&session);
+                let subject = Subject {
+                    scopes: acting
+                        .as_ref()
+                        .map_or(own.scopes, |acting| &acting.terms.scopes),
+                    acting: acting.as_ref(),
+                    ..own
+                };
+                let decided = mint.decide(subject, &self.trust_domain, burn, now);
                 match decided {
                     Err(Error::ScopesNotGranted { .. }) if asks_for_pending => {
                         Err(Error::StepUpRequired)
@@ -401,20 +433,33 @@ impl People {
                 code, principal, ..
             } => {
                 self.permit_first(db, code)?;
+                if mint.delegation.is_some() {
+                    return Err(DelegationProblem::Unknown.into());
+                }
                 let subject = Subject {
                     principal,
                     scopes: &Scopes::of_administrator(),
                     method: BY_CODE,
+                    acting: None,
                 };
                 mint.decide(subject, &self.trust_domain, burn, now)
             }
             Holder::Identified(newcomer) => {
                 permit_row(db, newcomer.identified.row.as_ref())?;
-                let (principal, granted) = identities::known(db, newcomer, now)?;
+                let known = identities::known(db, newcomer, now)?;
+                // Else what was revoked would go on under its holder's own name.
+                if known.on.is_some() && known.on != mint.delegation {
+                    return Err(DelegationProblem::Bound.into());
+                }
+                let acting = acting(&known.principal)?;
+                let scopes = acting
+                    .as_ref()
+                    .map_or(&known.granted, |acting| &acting.terms.scopes);
                 let subject = Subject {
-                    principal: &principal,
-                    scopes: &granted.narrowed_to(&newcomer.identified.ceiling),
+                    principal: &known.principal,
+                    scopes: &scopes.narrowed_to(&known.ceiling),
                     method: &newcomer.identified.method,
+                    acting: acting.as_ref(),
                 };
                 mint.decide(subject, &self.trust_domain, burn, now)
             }
@@ -579,7 +624,11 @@ fn granted(
 }
 
 /// What a principal is granted at this moment, and until when.
-fn grants(db: &Database, principal: &PrincipalId, now: u64) -> Result<Vec<Grant>, Error> {
+pub(super) fn grants(
+    db: &Database,
+    principal: &PrincipalId,
+    now: u64,
+) -> Result<Vec<Grant>, Error> {
     let query = "SELECT scope, expires_at FROM grants \
                  WHERE principal = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY scope";
     let rows = db.rows(query, vec![principal.as_str().into(), integer(now)?])?;

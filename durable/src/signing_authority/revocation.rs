@@ -153,6 +153,13 @@ fn read(db: &Database, now: u64) -> Result<Revoked, Error> {
     let pair = |row: &mut crate::sql::Row| -> Result<RevokedPair, Error> {
         let mut serial = || row.blob()?.try_into().map_err(internal);
         let serials = [serial()?, serial()?];
+        let [first, second] = serials;
+        // An issuing certificate is one, and is told once.
+        let serials = if first == second {
+            vec![first]
+        } else {
+            serials.to_vec()
+        };
         let principal = row.optional_text()?.and_then(|id| PrincipalId::parse(&id));
         Ok(RevokedPair {
             serials,

@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::x509::{Exchange, First, MAX_CHAIN, certificates};
 use super::{Door, Edge, Facts, Given, Opened, Proof, RowsOf, Shown};
+use crate::Error;
 use crate::config::MtlsProxy;
 use crate::possession::BoundTo;
-use crate::{Error, Possession};
 
 /// The door.
 pub const DOOR: Door = Door {
@@ -124,9 +124,11 @@ impl Shown for Connection {
     fn open<'a>(&'a self, facts: &Facts<'a>) -> Result<Box<dyn Opened + 'a>, Error> {
         let challenge = facts.challenge()?;
         let bound_to = BoundTo::Connection(challenge, &self.digest);
-        let [of_mtls, _] = facts.pair()?.checks(bound_to);
-        let first = First::Other(of_mtls, Error::PossessionFailed(Possession::P256));
-        Exchange::open(facts, DOOR.name, &self.chain, first)
+        let keys = facts.keys()?;
+        let of_key = keys.checks(bound_to).into_iter().next();
+        let of_key = of_key.ok_or(Error::MissingProofs)?;
+        let first = First::Other(of_key, Error::PossessionFailed(keys.first()));
+        Exchange::open(facts.rows, facts.now, DOOR.name, &self.chain, first)
     }
 }
 

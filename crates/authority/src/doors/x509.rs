@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::claims::{Claims, Rule, Template};
 use super::issuer::{is_for_people, permit, rules, scopes};
 use super::made::RowRef;
+use super::rows::Rows as AllRows;
 use super::{
     Door, Facts, Gathered, Given, Identified, Obliged, Opened, Proof, RowsOf, Shown,
     ShownCertificate,
@@ -21,7 +22,7 @@ use super::{
 use crate::error::PolicyRule;
 use crate::people::Scopes;
 use crate::rows::Row;
-use crate::{Error, TokenError};
+use crate::{Error, Fault, TokenError};
 
 /// The door.
 pub const DOOR: Door = Door {
@@ -68,7 +69,7 @@ impl TrustedRoots {
     /// # Errors
     /// Sentences for the operator, each about one row. They don't repeat values.
     pub fn read_all(json: &str) -> Result<Vec<Self>, Vec<String>> {
-        super::rows::Rows::read_all(json).map(|rows| rows.roots)
+        AllRows::read_all(json).map(|rows| rows.roots)
     }
 
     /// Reads a row of this door that stands beside others.
@@ -89,6 +90,28 @@ impl TrustedRoots {
             }
         }
         Ok(row)
+    }
+
+    /// The roots of the authority itself, for who shows a pair of ours to it.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] if the default subject can't be read.
+    pub fn own(roots: Vec<Vec<u8>>) -> Result<AllRows, Fault> {
+        let subject = Template::read(DEFAULT_SUBJECT).map_err(|why| Fault::Internal(why.into()))?;
+        let own = Self {
+            kind: DOOR.name,
+            name: "authority".to_owned(),
+            roots,
+            is_for_people: false,
+            subject,
+            scopes: Scopes::eligible(),
+            rules: vec![Rule::default()],
+            made: None,
+        };
+        Ok(AllRows {
+            roots: vec![own],
+            ..AllRows::default()
+        })
     }
 
     fn read_alone(row: Row<'_>, kind: &'static str) -> Result<Self, String> {
@@ -151,29 +174,59 @@ pub(super) fn certificates(value: &Value, most: usize) -> Option<Vec<Vec<u8>>> {
 
 /// Reads `{chain: PEM | [PEM or base64 of DER, …], signature: base64url}`, the certificate that is shown first.
 fn read(given: &Given<'_>) -> Result<Proof, Error> {
-    let chain = given.member("chain");
-    let chain = chain.and_then(|chain| certificates(chain, MAX_CHAIN));
-    let signature = given.member("signature").and_then(Value::as_str);
-    Ok(Proof::Shown(Box::new(Chain {
-        certificates: chain.ok_or(Error::InvalidMember("proof.chain"))?,
-        signature: signature
-            .and_then(decode_base64_any)
-            .ok_or(Error::InvalidMember("proof.signature"))?,
-    })))
+    Ok(Proof::Shown(Box::new(Chain::read(given.proof)?)))
 }
 
 /// A chain as it was sent, and the signature by the key of its first certificate.
-struct Chain {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
     certificates: Vec<Vec<u8>>,
     signature: Vec<u8>,
 }
 
+impl Chain {
+    /// Reads the `chain` and `signature` of a proof.
+    ///
+    /// # Errors
+    /// [`Error::InvalidMember`].
+    pub fn read(proof: &Value) -> Result<Self, Error> {
+        let chain = proof.get("chain");
+        let chain = chain.and_then(|chain| certificates(chain, MAX_CHAIN));
+        let signature = proof.get("signature").and_then(Value::as_str);
+        Ok(Self {
+            certificates: chain.ok_or(Error::InvalidMember("proof.chain"))?,
+            signature: signature
+                .and_then(decode_base64_any)
+                .ok_or(Error::InvalidMember("proof.signature"))?,
+        })
+    }
+
+    /// The certificate that is shown, in DER.
+    #[must_use]
+    pub fn leaf(&self) -> &[u8] {
+        self.certificates.first().map_or(&[][..], |leaf| leaf)
+    }
+
+    /// Opens it under the roots of these rows; `message` is what the certificate's key has to have signed, and `now` in
+    /// Unix seconds.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCertificate`].
+    pub fn open_in<'a>(
+        &'a self,
+        rows: &'a AllRows,
+        message: Vec<u8>,
+        now: u64,
+    ) -> Result<Box<dyn Opened + 'a>, Error> {
+        let first = First::OfCertificate(message, &self.signature);
+        Exchange::open(rows, now, DOOR.name, &self.certificates, first)
+    }
+}
+
 impl Shown for Chain {
     fn open<'a>(&'a self, facts: &Facts<'a>) -> Result<Box<dyn Opened + 'a>, Error> {
-        let leaf = self.certificates.first().map_or(&[][..], |leaf| leaf);
-        let message = facts.message_of_certificate(leaf)?;
-        let first = First::OfCertificate(message, &self.signature);
-        Exchange::open(facts, DOOR.name, &self.certificates, first)
+        let message = facts.message_of_certificate(self.leaf())?;
+        self.open_in(facts.rows, message, facts.now)
     }
 }
 
@@ -201,13 +254,14 @@ impl<'a> Exchange<'a> {
     /// # Errors
     /// [`Error::InvalidCertificate`].
     pub(super) fn open(
-        facts: &Facts<'a>,
+        rows: &'a AllRows,
+        now: u64,
         kind: &str,
         chain: &'a [Vec<u8>],
         first: First<'a>,
     ) -> Result<Box<dyn Opened + 'a>, Error> {
         let unfit = Error::InvalidCertificate;
-        let rows = facts.rows.roots.iter().filter(|row| row.kind == kind);
+        let rows = rows.roots.iter().filter(|row| row.kind == kind);
         let rows: Vec<&TrustedRoots> = rows.collect();
         // Nothing of a stranger's is taken apart for nothing.
         if rows.is_empty() {
@@ -228,7 +282,7 @@ impl<'a> Exchange<'a> {
             rows,
             chain: chain.iter().map(read).collect::<Result<_, _>>()?,
             roots,
-            now: facts.now,
+            now,
             first,
         }))
     }

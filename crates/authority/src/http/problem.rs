@@ -4,6 +4,7 @@ use notme_chain::Refusal;
 use serde_json::{Value, json};
 
 use super::{Reply, RequestHead};
+use crate::delegation::{DelegationProblem, Part};
 use crate::documents::escape;
 use crate::error::{PolicyRule, TokenError};
 use crate::people::bootstrap::FirstBoot;
@@ -130,6 +131,7 @@ pub fn problem(error: &Error) -> Problem {
             "cross_site",
             "this request came from another site's page",
         ),
+        Error::Delegation(problem) => delegation_problem(*problem),
         Error::FirstBoot(state) => first_boot_problem(*state),
         Error::InvalidMember(name) => {
             text(400, "invalid_member", &format!("{name} has the wrong form"))
@@ -424,6 +426,49 @@ fn certificate_problem(why: Refusal) -> Problem {
     plain(401, code, &format!("invalid certificate: {why}"))
 }
 
+fn delegation_problem(problem: DelegationProblem) -> Problem {
+    match problem {
+        DelegationProblem::Unknown => plain(
+            403,
+            "unknown_delegation",
+            "there is no such delegation to whoever this is about",
+        ),
+        DelegationProblem::Expired => plain(
+            403,
+            "delegation_expired",
+            "the delegation is over, or one that it hangs on is",
+        ),
+        DelegationProblem::Revoked => plain(
+            403,
+            "delegation_revoked",
+            "the delegation was taken back, or one that it hangs on was, or somebody in between was turned away",
+        ),
+        DelegationProblem::Exceeded(part) => Problem {
+            members: vec![("member", part.member().into())],
+            ..plain(
+                403,
+                "delegation_exceeded",
+                "nobody passes on what they don't have, for longer, or further than they may",
+            )
+        },
+        DelegationProblem::Missing => plain(
+            400,
+            "delegation_required",
+            "an issuing certificate hangs on a delegation: name one",
+        ),
+        DelegationProblem::Bound => plain(
+            403,
+            "delegation_bound",
+            "a pair on somebody's behalf gives another on the same delegation, and nothing else",
+        ),
+        DelegationProblem::TooMany => plain(
+            409,
+            "too_many_delegations",
+            "too many delegations of yours are in force: take some back first",
+        ),
+    }
+}
+
 fn first_boot_problem(state: FirstBoot) -> Problem {
     let code = match state {
         FirstBoot::Armed => "bootstrap_code_required",
@@ -705,6 +750,13 @@ pub(super) fn examples() -> Vec<Error> {
         Error::BadChallenge,
         Error::CredentialKnown,
         Error::CrossSite,
+        Error::Delegation(DelegationProblem::Unknown),
+        Error::Delegation(DelegationProblem::Expired),
+        Error::Delegation(DelegationProblem::Revoked),
+        Error::Delegation(DelegationProblem::Exceeded(Part::Scopes)),
+        Error::Delegation(DelegationProblem::TooMany),
+        Error::Delegation(DelegationProblem::Missing),
+        Error::Delegation(DelegationProblem::Bound),
         Error::InvalidMember("…"),
         Error::MissingProofType,
         Error::UnknownProofType(Echo::new("…")),

@@ -235,6 +235,14 @@ pub enum Operation {
     ListInvites,
     /// Takes an invite back.
     RevokeInvite,
+    /// Makes a delegation.
+    MakeDelegation,
+    /// Lists the delegations that one gave, or was given.
+    OwnDelegations,
+    /// Lists delegations.
+    ListDelegations,
+    /// Takes a delegation back.
+    RevokeDelegation,
 }
 
 /// Whether a route has to do with sessions.
@@ -639,6 +647,24 @@ pub const ROUTES: &[Route] = &[
         "Begins signing in, or joining, by a linked identity: the nonce that its token has to name.",
     ),
     session(
+        Method::Get,
+        "/delegations",
+        Operation::OwnDelegations,
+        "Lists the delegations that one gave, or was given.",
+    ),
+    session(
+        Method::Post,
+        "/delegations",
+        Operation::MakeDelegation,
+        "Lets another principal act on one's behalf, or on that of whom one acts for; needs a passkey that was shown a short while ago.",
+    ),
+    session(
+        Method::Delete,
+        "/delegations/{id}",
+        Operation::RevokeDelegation,
+        "Takes a delegation back, with all below it: one's own, one that hangs on one's own, or any for administrators.",
+    ),
+    session(
         Method::Post,
         "/auth/oidc/login",
         Operation::Identify,
@@ -775,6 +801,12 @@ pub const ROUTES: &[Route] = &[
         "/admin/credentials/{serial}",
         Operation::RevokeCredential,
         "Revokes a credential.",
+    ),
+    manage(
+        Method::Get,
+        "/admin/delegations",
+        Operation::ListDelegations,
+        "Lists and searches delegations.",
     ),
     manage(
         Method::Get,

@@ -17,6 +17,7 @@ use self::list::{Kind, List, MAX_NUMBER};
 use self::query::decode;
 use super::command::Origin;
 use super::{PrincipalId, Scope, Scopes, is_uuid};
+use crate::delegation::Wish;
 use crate::doors::made::{self, Draft};
 use crate::http::{Dispatch, Method, Operation, Session, dispatch};
 use crate::{Error, Fault};
@@ -78,6 +79,8 @@ pub enum Act {
     ShowRows,
     /// Changes one of those that administrators made.
     Row(RowChange),
+    /// Makes a delegation.
+    Delegate(Box<Wish>),
 }
 
 /// A change of the rows.
@@ -122,6 +125,8 @@ pub enum Change {
     RevokeCredential(Serial),
     /// Takes an invite back.
     RevokeInvite(ItemId),
+    /// Takes a delegation back.
+    RevokeDelegation(ItemId),
 }
 
 /// What the signing object answers: a body, as it is to be sent.
@@ -144,7 +149,7 @@ pub enum Format {
 }
 
 /// The id of a row, as [`uuid`](super::uuid) makes them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemId(String);
 
 impl ItemId {
@@ -222,12 +227,17 @@ pub fn parse<'a>(
             let serial = parameter().and_then(|serial| Serial::parse(&serial));
             Act::Change(Change::RevokeCredential(serial.ok_or(Error::NoSuchItem)?))
         }
-        Operation::RemoveAuthenticator | Operation::EndSession | Operation::RevokeInvite => {
+        Operation::MakeDelegation => Act::Delegate(Box::new(Wish::parse(body)?)),
+        Operation::RemoveAuthenticator
+        | Operation::EndSession
+        | Operation::RevokeInvite
+        | Operation::RevokeDelegation => {
             let id = parameter().and_then(|id| ItemId::parse(&id));
             let id = id.ok_or(Error::NoSuchItem)?;
             Act::Change(match operation {
                 Operation::RemoveAuthenticator => Change::RemoveAuthenticator(id),
                 Operation::EndSession => Change::EndSession(id),
+                Operation::RevokeDelegation => Change::RevokeDelegation(id),
                 _ => Change::RevokeInvite(id),
             })
         }
@@ -431,6 +441,10 @@ pub mod actions {
     pub const ROW_CHANGED: &str = "issuer.changed";
     /// A row was removed.
     pub const ROW_REMOVED: &str = "issuer.removed";
+    /// A delegation was made.
+    pub const DELEGATION_MADE: &str = "delegation.made";
+    /// A delegation was taken back.
+    pub const DELEGATION_REVOKED: &str = "delegation.revoked";
 }
 
 #[cfg(test)]

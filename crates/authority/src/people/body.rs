@@ -30,7 +30,7 @@ pub(crate) fn text<'a>(
 }
 
 /// A challenge that a request names; `None` if it names none.
-pub(super) fn challenge(member: Option<&Value>) -> Result<Option<[u8; 32]>, Error> {
+pub(crate) fn challenge(member: Option<&Value>) -> Result<Option<[u8; 32]>, Error> {
     match member {
         None | Some(Value::Null) => Ok(None),
         Some(challenge) => {

@@ -4,14 +4,16 @@ use notme_keys::{Outcome, SignatureCheck};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::admin::ItemId;
 use super::body::{challenge, object, text};
 use super::command::{Origin, SessionFacts};
 use super::{PrincipalId, Scope, Scopes};
 use crate::config::Config;
+use crate::delegation::{Acting, DelegationProblem};
 use crate::doors::rows::Rows;
 use crate::doors::{Aim, Door, Edge, Facts, Given, Identified, Opened, Proof};
-use crate::issue::{IssueRequest, over};
-use crate::possession::{BoundTo, PairRequest};
+use crate::issue::{IssueRequest, Keys, over};
+use crate::possession::{BoundTo, Certified, IssuingRequest, PairRequest};
 use crate::{Burn, Echo, Error, Evidence};
 
 /// Lifetime of the pair, in seconds.
@@ -30,13 +32,15 @@ pub struct Request {
     /// The challenge that its proofs are over, if it names one.
     pub challenge: Option<[u8; 32]>,
     scopes: Scopes,
+    /// On which delegation, if on one.
+    delegation: Option<ItemId>,
     /// The value of the cookie that its proofs are over, on the route where they are.
     cookie: Option<String>,
     /// Errors in the keys are told after those of the session.
-    pair: Result<PairRequest, Error>,
+    keys: Result<Certified, Error>,
 }
 
-/// What the signing object is asked for: a pair for this holder.
+/// What the signing object is asked for: a pair, or an issuing certificate, for this holder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mint {
     /// Whom it is for.
@@ -45,12 +49,10 @@ pub struct Mint {
     pub scopes: Scopes,
     /// The challenge to burn.
     pub challenge: Option<[u8; 32]>,
-    /// DER SubjectPublicKeyInfo of the mTLS key.
-    #[serde(with = "serde_bytes")]
-    pub mtls_spki: Vec<u8>,
-    /// DER SubjectPublicKeyInfo of the signing key.
-    #[serde(with = "serde_bytes")]
-    pub signing_spki: Vec<u8>,
+    /// On which delegation, if on one.
+    pub delegation: Option<ItemId>,
+    /// What is to be certified.
+    pub keys: Keys,
 }
 
 /// Whom a pair is for.
@@ -116,12 +118,14 @@ impl Holder {
 }
 
 impl Request {
-    /// Reads `{proof: {type, …}, credential?: "certificate", scopes?, challenge?, public_keys, proofs}`; what else is in
-    /// `proof`, its door says. A token is what asks for one (`credential: "token"`), never what lacks keys.
+    /// Reads `{proof: {type, …}, credential?: "certificate" | "issuing", delegation?, scopes?, challenge?, public_keys,
+    /// proofs}`; what else is in `proof`, its door says. A token is what asks for one (`credential: "token"`), never what
+    /// lacks keys.
     ///
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::MissingProofType`], [`Error::UnknownProofType`], those of the door,
-    /// [`Error::NotImplemented`], [`Error::InvalidMember`]. Errors in keys and proofs are kept for later.
+    /// [`Error::NotImplemented`], [`Error::InvalidMember`]; for an issuing certificate [`DelegationProblem::Missing`] and
+    /// [`Error::ChallengeRequired`]. Errors in keys and proofs are kept for later.
     pub fn parse(body: &[u8], config: &Config, edge: &dyn Edge) -> Result<Self, Error> {
         let json: Value = object(body)?;
         let proof = json.get("proof").unwrap_or(&Value::Null);
@@ -134,20 +138,35 @@ impl Request {
             config,
             edge,
         })?;
-        match text(json.get("credential"), "credential")? {
-            None | Some("certificate") => {}
+        let is_issuing = match text(json.get("credential"), "credential")? {
+            None | Some("certificate") => false,
+            Some("issuing") => true,
             Some("token") => return Err(Error::NotImplemented),
             Some(_) => return Err(Error::InvalidMember("credential")),
-        }
+        };
+        let delegation = text(json.get("delegation"), "delegation")?
+            .map(|id| ItemId::parse(id).ok_or(Error::InvalidMember("delegation")))
+            .transpose()?;
         let challenge = challenge(json.get("challenge"))?;
+        if is_issuing && delegation.is_none() {
+            return Err(DelegationProblem::Missing.into());
+        }
+        if is_issuing && challenge.is_none() {
+            return Err(Error::ChallengeRequired);
+        }
         let (scopes, asked) = scopes(&json)?;
         Ok(Self {
             proof,
             asked,
             challenge,
             scopes,
+            delegation,
             cookie: None,
-            pair: PairRequest::parse(body),
+            keys: if is_issuing {
+                IssuingRequest::parse(&json).map(Certified::Issuing)
+            } else {
+                PairRequest::parse(body).map(Certified::Pair)
+            },
         })
     }
 
@@ -162,8 +181,9 @@ impl Request {
             asked,
             challenge: None,
             scopes,
+            delegation: None,
             cookie: Some(cookie.to_owned()),
-            pair: Ok(PairRequest::parse(body)?),
+            keys: Ok(Certified::Pair(PairRequest::parse(body)?)),
         })
     }
 
@@ -185,12 +205,12 @@ impl Request {
             rows,
             now,
             challenge: self.challenge.as_ref(),
-            aim: Aim::Pair(&self.pair),
+            aim: Aim::Keys(&self.keys),
         };
         shown.open(&facts).map(Some)
     }
 
-    /// What must hold for the caller to hold both keys.
+    /// What must hold for the caller to hold the keys.
     #[must_use]
     pub fn checks(&self) -> Vec<SignatureCheck> {
         let challenge = self.challenge.as_ref();
@@ -199,8 +219,8 @@ impl Request {
             (_, Some(cookie)) => BoundTo::Cookie(cookie),
             (_, None) => challenge.map_or(BoundTo::Nothing, BoundTo::Challenge),
         };
-        let pair = self.pair.as_ref();
-        pair.map_or_else(|_| Vec::new(), |pair| pair.checks(bound_to).into())
+        let keys = self.keys.as_ref();
+        keys.map_or_else(|_| Vec::new(), |keys| keys.checks(bound_to))
     }
 
     /// Decides about possession.
@@ -208,17 +228,13 @@ impl Request {
     /// # Errors
     /// Those of the keys and proofs, then [`Error::PossessionFailed`].
     pub fn settle(self, holder: Holder, outcomes: &[Outcome]) -> Result<Mint, Error> {
-        let pair = self.pair?;
-        pair.settled(match outcomes {
-            [mtls, signing] => [*mtls, *signing],
-            _ => [Outcome::Failed; 2],
-        })?;
+        let keys = self.keys?.settled(outcomes)?;
         Ok(Mint {
             holder,
             scopes: self.scopes,
             challenge: self.challenge,
-            mtls_spki: pair.mtls.to_spki().to_vec(),
-            signing_spki: pair.signing.to_spki().to_vec(),
+            delegation: self.delegation,
+            keys,
         })
     }
 }
@@ -249,6 +265,8 @@ pub struct Subject<'a> {
     pub scopes: &'a Scopes,
     /// How they were proven to be who they are.
     pub method: &'a str,
+    /// On whose behalf they ask, if on somebody's.
+    pub acting: Option<&'a Acting>,
 }
 
 impl<'a> From<&'a SessionFacts> for Subject<'a> {
@@ -257,6 +275,7 @@ impl<'a> From<&'a SessionFacts> for Subject<'a> {
             principal: &session.principal,
             scopes: &session.scopes,
             method: &session.method,
+            acting: None,
         }
     }
 }
@@ -265,7 +284,7 @@ impl Mint {
     /// What to issue to this principal, with the grants of this moment.
     ///
     /// # Errors
-    /// [`Error::ScopesNotGranted`] and [`Error::ScopesNotEligible`].
+    /// [`Error::ScopesNotGranted`] and [`Error::ScopesNotEligible`]; of an issuing certificate those of its delegation.
     pub fn decide(
         &self,
         subject: Subject<'_>,
@@ -276,6 +295,10 @@ impl Mint {
         // Else a pair could be renewed by the last moment of the one before, again and again.
         if let Some(until) = self.holder.until().filter(|until| *until < now) {
             return Err(over(until));
+        }
+        if let Keys::Issuing(_) = self.keys {
+            let acting = subject.acting.ok_or(DelegationProblem::Missing)?;
+            acting.permit_issuing()?;
         }
         let effective = subject.scopes.narrowed_to(&self.scopes);
         let requested = Vec::new(); // the worker knows how it was put
@@ -294,12 +317,15 @@ impl Mint {
                 identity: principal.uri(trust_domain),
                 auth_method: subject.method.to_owned(),
                 scopes: carried.names(),
+                behalf: subject.acting.map(|acting| acting.behalf.clone()),
                 burns: self.holder.burns().iter().copied().chain(burn).collect(),
             },
-            mtls_spki: self.mtls_spki.clone(),
-            signing_spki: self.signing_spki.clone(),
+            keys: self.keys.clone(),
             ttl_secs: TTL_SECS,
-            until: self.holder.until(),
+            until: [self.holder.until(), subject.acting.map(Acting::until)]
+                .into_iter()
+                .flatten()
+                .min(),
             claims: None,
             principal: Some(principal.clone()),
         })
@@ -309,6 +335,7 @@ impl Mint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delegation::{Behalf, Part, Terms};
     use crate::doors::testing;
 
     fn parse(body: &str, beside: &[(&str, &str)]) -> Result<Request, Error> {
@@ -321,8 +348,11 @@ mod tests {
             holder: Holder::Session([0; 32]),
             scopes: scopes.iter().copied().collect(),
             challenge: None,
-            mtls_spki: Vec::new(),
-            signing_spki: Vec::new(),
+            delegation: None,
+            keys: Keys::Pair {
+                mtls: Vec::new(),
+                signing: Vec::new(),
+            },
         }
     }
 
@@ -401,6 +431,47 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_for_on_somebody_s_behalf_is_over_with_it_and_handed_on_only_as_it_says() {
+        let holder = session(&[Scope::BridgeCert]);
+        let acting = |depth| Acting {
+            terms: Terms {
+                expires_at: 1000,
+                depth,
+                ..Terms::own(Scopes::of_anybody(), 0)
+            },
+            behalf: Behalf {
+                delegation: ItemId::parse(holder.principal.as_str()).unwrap(),
+                on_behalf_of: holder.principal.clone(),
+                audience: None,
+                purpose: None,
+            },
+        };
+        let decided = |keys: &Keys, acting: Option<&Acting>| {
+            let mint = Mint {
+                keys: keys.clone(),
+                ..mint(&[Scope::BridgeCert])
+            };
+            let subject = Subject {
+                acting,
+                ..(&holder).into()
+            };
+            mint.decide(subject, "id.example", None, 0)
+                .map(|issue| issue.until)
+        };
+        let pair = mint(&[]).keys;
+        assert_eq!(decided(&pair, None), Ok(None));
+        assert_eq!(decided(&pair, Some(&acting(0))), Ok(Some(999)));
+        let issuing = Keys::Issuing(Vec::new());
+        assert_eq!(decided(&issuing, Some(&acting(1))), Ok(Some(999)));
+        let refused = |problem: DelegationProblem| Err(Error::from(problem));
+        assert_eq!(
+            decided(&issuing, Some(&acting(0))),
+            refused(DelegationProblem::Exceeded(Part::Depth))
+        );
+        assert_eq!(decided(&issuing, None), refused(DelegationProblem::Missing));
+    }
+
+    #[test]
     fn the_pair_names_the_principal_and_not_the_way_in() {
         let holder = session(&[Scope::BridgeCert]);
         let issue = mint(&[Scope::BridgeCert]).decide((&holder).into(), "id.example", None, 0);
@@ -452,6 +523,22 @@ mod tests {
             (
                 r#"{"proof":{"type":"session"},"credential":"jwt"}"#,
                 Error::InvalidMember("credential"),
+            ),
+            (
+                r#"{"proof":{"type":"session"},"delegation":"x"}"#,
+                Error::InvalidMember("delegation"),
+            ),
+            (
+                r#"{"proof":{"type":"session"},"delegation":7}"#,
+                Error::InvalidMember("delegation"),
+            ),
+            (
+                r#"{"proof":{"type":"session"},"credential":"issuing"}"#,
+                DelegationProblem::Missing.into(),
+            ),
+            (
+                r#"{"proof":{"type":"session"},"credential":"issuing","delegation":"01010101-0101-4101-8101-010101010101"}"#,
+                Error::ChallengeRequired,
             ),
             (
                 r#"{"proof":{"type":"session"},"scopes":"x"}"#,

@@ -6,9 +6,9 @@
 use notme_authority::Error;
 use notme_authority::config::LogLevel;
 use notme_authority::people::PrincipalId;
-use notme_authority::people::admin::list::{Key, Kind, List, Search, State};
+use notme_authority::people::admin::list::{Key, Kind, List, Search, Side, State};
 use notme_authority::people::admin::table::{self, Column, scopes_member};
-use notme_authority::people::admin::{Reply, page};
+use notme_authority::people::admin::{ItemId, Reply, page};
 use notme_authority::people::session::{IDLE_SECS, LIFETIME_SECS};
 use serde_json::{Map, Value};
 
@@ -20,6 +20,16 @@ use crate::sql::{Argument, Row};
 /// How many rows a page looks at, at most, for a filter that no index serves: such a page takes no longer in
 /// a large authority than in one whose rows are hardly more than these.
 const LOOKED_AT: usize = 300;
+
+/// A delegation, and whether it is worth nothing for what became of one above it or of somebody in the chain.
+const DELEGATION: &str = "d.id, d.parent, d.delegator, d.on_behalf_of, d.delegate, d.scopes, d.audience, \
+     iif(d.purpose IS NULL, NULL, lower(hex(d.purpose))), d.depth, d.depth > 0, d.created_at, d.expires_at, \
+     d.revoked_at, EXISTS (SELECT 1 FROM delegations x CROSS JOIN principals p ON p.id = x.delegate \
+     WHERE x.id IN (d.id, d1.id, d2.id, d3.id, d4.id) AND (x.revoked_at IS NOT NULL OR p.disabled_at IS NOT NULL)) \
+     OR EXISTS (SELECT 1 FROM principals g WHERE g.id = d.on_behalf_of AND g.disabled_at IS NOT NULL)";
+/// What it hangs on, as far as that goes.
+const ABOVE: &str = "LEFT JOIN delegations d1 ON d1.id = d.parent LEFT JOIN delegations d2 ON d2.id = d1.parent \
+     LEFT JOIN delegations d3 ON d3.id = d2.parent LEFT JOIN delegations d4 ON d4.id = d3.parent";
 
 /// Where the rows of a list come from.
 #[derive(Default)]
@@ -157,6 +167,20 @@ impl Desk<'_> {
         let row = rows.into_iter().next();
         let item = row.map(|mut row| self.read(&mut row, list.kind.columns()));
         Ok(item.transpose()?.map(Value::Object))
+    }
+
+    /// A delegation as the list has it.
+    pub(super) fn delegation(&self, id: &ItemId) -> Result<Reply, Error> {
+        let list = List::delegation(id.clone());
+        let source = self.source(&list);
+        let rows = self.fetch(&source, &list.begin(), None, 1)?;
+        let mut row = rows.into_iter().next().ok_or(Error::NoSuchItem)?;
+        let mut item = self.read(&mut row, list.kind.columns())?;
+        list.finish(&mut item, self.moment);
+        Ok(Reply {
+            body: Value::Object(item).to_string().into_bytes(),
+            next: None,
+        })
     }
 
     /// The key of the last row that a page may look at, if there are more.
@@ -346,6 +370,29 @@ impl Desk<'_> {
                     source.serve("i.created_by = ?", principal);
                 }
             }
+            Kind::Delegations | Kind::OwnDelegations => {
+                let key = ("d.created_at", "d.id");
+                source = Source::new(DELEGATION, "delegations d", ABOVE, key);
+                let own = Text(self.session.principal.as_str());
+                let delegate = filters.delegate.as_ref().map(|id| Text(id.as_str()));
+                match (list.kind, filters.side) {
+                    (Kind::OwnDelegations, Side::Given) => source.serve("d.delegator = ?", own),
+                    (Kind::OwnDelegations, Side::Received) => source.serve("d.delegate = ?", own),
+                    _ => {}
+                }
+                if let Some(id) = &filters.id {
+                    source.serve("d.id = ?", Text(id.as_str()));
+                }
+                match (principal, delegate) {
+                    (Some(principal), Some(delegate)) => {
+                        source.serve("d.delegator = ?", principal);
+                        source.filter("+d.delegate = ?", delegate);
+                    }
+                    (Some(principal), None) => source.serve("d.delegator = ?", principal),
+                    (None, Some(delegate)) => source.serve("d.delegate = ?", delegate),
+                    (None, None) => {}
+                }
+            }
         }
         source
     }
@@ -356,7 +403,7 @@ impl Desk<'_> {
         let (now, epoch) = (Number(self.moment.now), Number(self.moment.epoch));
         let outstanding = Number(self.first_outstanding());
         let select = "c.serial, c.signing_serial, c.subject, c.identity, c.principal, c.method, c.scopes, \
-                      c.epoch, c.issued_at, c.expires_at, c.revoked_at";
+                      c.epoch, c.issued_at, c.expires_at, c.revoked_at, c.delegation, c.serial = c.signing_serial";
         let mut source = Source::new(select, "credentials c", "", ("c.id", ""));
         let mut is_looked_up = true;
         let mut principal = match list.kind {

@@ -2,6 +2,7 @@
 
 use notme_authority::Error;
 use notme_authority::doors::Identified;
+use notme_authority::people::admin::ItemId;
 use notme_authority::people::connection::Owner;
 use notme_authority::people::mint::Newcomer;
 use notme_authority::people::session::SEEN_GRAIN_SECS;
@@ -17,48 +18,56 @@ use crate::host::random;
 use crate::sql::Argument::{Bytes, Number, Text};
 use crate::sql::{Database, internal};
 
+/// Whom an identity leads to.
+pub(in crate::signing_authority) struct Known {
+    /// Who it is, or will be.
+    pub(in crate::signing_authority) principal: PrincipalId,
+    /// What they may do at this moment.
+    pub(in crate::signing_authority) granted: Scopes,
+    /// The most that can come of it: what the row allows, and of a pair of ours what that may be used for.
+    pub(in crate::signing_authority) ceiling: Scopes,
+    /// What the pair that is shown hangs on, if it is one on somebody's behalf.
+    pub(in crate::signing_authority) on: Option<ItemId>,
+}
+
 /// The principal that an identity leads to, and what it may do at this moment; for one that nobody has seen yet,
 /// who it will be, and what its row grants it.
 ///
 /// # Errors
-/// [`Error::TurnedAway`] if it may not come in.
-pub(super) fn known(
+/// [`Error::TurnedAway`] if it may not come in, [`Error::UnknownIdentity`] if it is a person that nobody knows.
+pub(in crate::signing_authority) fn known(
     db: &Database,
     newcomer: &Newcomer,
     now: u64,
-) -> Result<(PrincipalId, Scopes), Error> {
-    let ours = ours(db, &newcomer.identified)?;
-    let most = |scopes: Scopes| match &ours {
-        Some(ours) => scopes.narrowed_to(&ours.scopes),
-        None => scopes,
+) -> Result<Known, Error> {
+    let row = &newcomer.identified.ceiling;
+    let (owner, ceiling, on) = match ours(db, &newcomer.identified)? {
+        Some(ours) => (ours.owner, row.narrowed_to(&ours.scopes), ours.on),
+        None => (None, row.clone(), None),
     };
-    if let Some(Ours {
-        owner: Some((owner, is_turned_away)),
-        ..
-    }) = &ours
-    {
-        if *is_turned_away {
-            return Err(Error::TurnedAway);
+    let owner = match owner {
+        Some(owner) => Some(owner),
+        None => {
+            owner_of(db, &newcomer.identified)?.map(|owner| (owner.principal, owner.is_turned_away))
         }
-        return Ok((owner.clone(), most(scopes_of(&grants(db, owner, now)?))));
-    }
-    let Some(Owner {
-        principal: owner,
-        is_turned_away,
-        ..
-    }) = owner_of(db, &newcomer.identified)?
-    else {
-        newcomer.identified.permit_newcomer()?;
-        return Ok((
-            newcomer.principal.clone(),
-            most(newcomer.identified.ceiling.clone()),
-        ));
     };
-    if is_turned_away {
-        return Err(Error::TurnedAway);
-    }
-    let granted = scopes_of(&grants(db, &owner, now)?);
-    Ok((owner, most(granted)))
+    let (principal, granted) = match owner {
+        Some((_, true)) => return Err(Error::TurnedAway),
+        Some((owner, false)) => {
+            let granted = scopes_of(&grants(db, &owner, now)?);
+            (owner, granted)
+        }
+        None => {
+            newcomer.identified.permit_newcomer()?;
+            (newcomer.principal.clone(), row.clone())
+        }
+    };
+    Ok(Known {
+        principal,
+        granted,
+        ceiling,
+        on,
+    })
 }
 
 /// What is known of a credential of ours that is shown.
@@ -67,6 +76,8 @@ struct Ours {
     owner: Option<(PrincipalId, bool)>,
     /// What it may be used for, which is the most that comes of it.
     scopes: Scopes,
+    /// What it hangs on, if on anything.
+    on: Option<ItemId>,
 }
 
 /// The credential that is shown, if this authority issued it.
@@ -90,7 +101,7 @@ fn ours(db: &Database, identified: &Identified) -> Result<Option<Ours>, Error> {
         .checked_sub(shown.serial.len())
         .ok_or_else(revoked)?;
     let serial = [&vec![0; zeros], &shown.serial[..]].concat();
-    let query = "SELECT c.scopes, c.principal, p.disabled_at FROM credentials c LEFT JOIN principals p ON p.id = c.principal \
+    let query = "SELECT c.scopes, c.principal, p.disabled_at, c.delegation FROM credentials c LEFT JOIN principals p ON p.id = c.principal \
                  WHERE (c.serial = ?1 OR c.signing_serial = ?1) AND c.revoked_at IS NULL";
     let is_of_this_epoch = row.integer()? == 1;
     let mut found = db.ask(query, &[Bytes(&serial)])?.into_iter();
@@ -108,6 +119,8 @@ fn ours(db: &Database, identified: &Identified) -> Result<Option<Ours>, Error> {
         .collect();
     let principal = row.optional_text()?;
     let is_turned_away = row.optional_integer()?.is_some();
+    let on = row.optional_text()?;
+    let on = on.map(|id| ItemId::parse(&id).ok_or_else(|| internal("a delegation's id")));
     let owner = match principal {
         None => None,
         Some(id) => Some((
@@ -115,7 +128,11 @@ fn ours(db: &Database, identified: &Identified) -> Result<Option<Ours>, Error> {
             is_turned_away,
         )),
     };
-    Ok(Some(Ours { owner, scopes }))
+    Ok(Some(Ours {
+        owner,
+        scopes,
+        on: on.transpose()?,
+    }))
 }
 
 /// Makes a principal of an identity that nobody has seen yet, or notes that it was used. In the transaction that

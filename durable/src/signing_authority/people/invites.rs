@@ -22,7 +22,7 @@ pub(super) struct Found {
 }
 
 /// What was granted, whenever it ends.
-pub(super) fn scopes_of(grants: &[Grant]) -> Scopes {
+pub(in crate::signing_authority) fn scopes_of(grants: &[Grant]) -> Scopes {
     grants.iter().map(|grant| grant.scope).collect()
 }
 

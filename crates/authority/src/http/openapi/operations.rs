@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::problem::certificates;
 use super::super::{Operation, Route};
+use crate::delegation::{DelegationProblem, Part};
 use crate::error::{PolicyRule, TokenError};
 use crate::people::bootstrap::FirstBoot;
 use crate::people::{Scope, Scopes};
@@ -22,6 +23,7 @@ pub(super) enum Tag {
     Tokens,
     Passkeys,
     Own,
+    Delegations,
     Invites,
     Administration,
     Pages,
@@ -30,12 +32,13 @@ pub(super) enum Tag {
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Certificates,
         Self::Tokens,
         Self::Documents,
         Self::Passkeys,
         Self::Own,
+        Self::Delegations,
         Self::Invites,
         Self::Administration,
         Self::Pages,
@@ -50,6 +53,7 @@ impl Tag {
             Self::Tokens => "Access tokens",
             Self::Passkeys => "Passkeys",
             Self::Own => "Session and account",
+            Self::Delegations => "Delegations",
             Self::Invites => "Invites",
             Self::Administration => "Administration",
             Self::Pages => "Pages",
@@ -71,6 +75,9 @@ impl Tag {
             }
             Self::Passkeys => "The WebAuthn ceremonies: registration, sign-in, step-up, recovery.",
             Self::Own => "The session that asks, and what belongs to its principal.",
+            Self::Delegations => {
+                "What one principal lets another do on somebody's behalf. A pair on one names it, and is worth what all above it allow at that moment."
+            }
             Self::Invites => "How a colleague comes in.",
             Self::Administration => {
                 "Lists of all there is, and taking it back. For administrators."
@@ -178,9 +185,11 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::ListAuthenticators => list_authenticators(),
         Operation::ListCredentials => list_credentials(),
         Operation::ListGrants => list_grants(),
+        Operation::ListDelegations => list_delegations(),
         Operation::ListInvites => list_invites(),
         Operation::ListPrincipals => list_principals(),
         Operation::ListSessions => list_sessions(),
+        Operation::MakeDelegation => make_delegation(),
         Operation::MakeInvite => make_invite(),
         Operation::Me => me(),
         Operation::Metadata => of(Tag::Documents).json("AuthorizationServer", "The metadata."),
@@ -188,6 +197,7 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::NotImplemented => of(Tag::Later).errors([Error::NotImplemented]),
         Operation::OpenApi => open_api(),
         Operation::OwnCredentials => own_credentials(),
+        Operation::OwnDelegations => own_delegations(),
         Operation::OwnPasskeys => own_passkeys(),
         Operation::OwnSessions => own_sessions(),
         Operation::Page(_) => page(),
@@ -199,6 +209,7 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::RemovePasskey => remove_passkey(),
         Operation::RenamePasskey => rename_passkey(),
         Operation::RevokeCredential => revoke_credential(),
+        Operation::RevokeDelegation => revoke_delegation(),
         Operation::RevokeGrant => revoke_grant(),
         Operation::RevokeInvite => revoke_invite(),
         Operation::RollKey => roll_key(),
@@ -284,7 +295,7 @@ fn cert_gha() -> Description {
 
 fn cert() -> Description {
     of(Tag::Certificates)
-        .details("With a session for whoever is signed in, with a token of an issuer that is trusted, a token of GitHub's, a certificate under a root that is pinned, or a connection with one, for whoever it is about, or with the operator's code for the first administrator of an authority without people.\n\nWith a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`, and after that `SHA-256(token)` where there is a token. A token that lives for more than 15 minutes, or has no `jti`, needs a challenge; so does one of a person, whose `nonce` is the challenge's SHA-256 in base64url. So does a certificate: its key signs `\"notme-certificate-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`. So do GitHub's tokens, and a connection with a client certificate, where both keys sign `\"notme-mtls-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`.")
+        .details("With a session for whoever is signed in, with a token of an issuer that is trusted, a token of GitHub's, a certificate under a root that is pinned, or a connection with one, for whoever it is about, or with the operator's code for the first administrator of an authority without people.\n\nWith a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`, and after that `SHA-256(token)` where there is a token. A token that lives for more than 15 minutes, or has no `jti`, needs a challenge; so does one of a person, whose `nonce` is the challenge's SHA-256 in base64url. So does a certificate: its key signs `\"notme-certificate-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`. So do GitHub's tokens, and a connection with a client certificate, where both keys sign `\"notme-mtls-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`.\n\nWith a `delegation` it is on somebody's behalf. With `credential: \"issuing\"` there is one key, whose proof is over `\"notme-issuing-key-v1\" ‖ 0x00 ‖ challenge ‖ issuingSPKI`, and task leaves can be signed with it.")
         .by(Caller::AnybodyOrSession)
         .takes("PrincipalPairRequest")
         .json("PrincipalPair", "The pair.")
@@ -318,7 +329,11 @@ fn cert() -> Description {
                 reason: String::new(),
                 retry_after: 10,
             }),
+            DelegationProblem::Missing.into(),
+            DelegationProblem::Bound.into(),
+            DelegationProblem::Exceeded(Part::Depth).into(),
         ])
+        .errors(chain_errors())
         .errors(token_errors())
         .errors(certificates().map(Error::InvalidCertificate))
         .errors(scope_errors())
@@ -815,6 +830,78 @@ fn own_credentials() -> Description {
 }
 
 // ---- Invites ------------------------------------------------------------------------------------
+
+fn own_delegations() -> Description {
+    of(Tag::Delegations)
+        .by(Caller::Session)
+        .query(choice(
+            "side",
+            "Those that one gave, or those that one was given. Default: `given`.",
+            &["given", "received"],
+        ))
+        .page_of("Delegations")
+        .errors([Error::NoSession])
+}
+
+fn make_delegation() -> Description {
+    of(Tag::Delegations)
+        .by(Caller::AnybodyOrSession)
+        .details("Nobody passes on more than they have: a wish for other scopes, another audience or purpose, a later end or a greater depth than there is above is refused, and says with `member` which it is.\n\nWho has no session signs the wish with a live pair: its key's signature is over `\"notme-delegation-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ SHA-256(delegation)`, where `delegation` is the wish as a text of JSON.")
+        .takes("DelegationRequest")
+        .json("Delegation", "It is in force.")
+        .errors([
+            Error::NoSession,
+            Error::InvalidJson,
+            Error::InvalidMember("…"),
+            Error::InvalidQuery("…"),
+            Error::NoSuchItem,
+            Error::StepUpRequired,
+            Error::ScopesNotEligible {
+                requested: Vec::new(),
+            },
+            Error::Delegation(DelegationProblem::Exceeded(Part::Scopes)),
+            Error::Delegation(DelegationProblem::TooMany),
+            Error::Delegation(DelegationProblem::Bound),
+            Error::MissingProofType,
+            Error::UnknownProofType(Echo::new("…")),
+            Error::ChallengeRequired,
+            Error::BadChallenge,
+            Error::WrongSigner,
+            Error::TurnedAway,
+            Error::InvalidToken(TokenError::InvalidClaim("…")),
+        ])
+        .errors(certificates().map(Error::InvalidCertificate))
+        .errors(chain_errors())
+}
+
+fn chain_errors() -> [Error; 3] {
+    [
+        DelegationProblem::Unknown.into(),
+        DelegationProblem::Expired.into(),
+        DelegationProblem::Revoked.into(),
+    ]
+}
+
+fn revoke_delegation() -> Description {
+    of(Tag::Delegations)
+        .by(Caller::Session)
+        .json(
+            "Done",
+            "It is worth nothing any more, nor is anything below it; what was issued on them is revoked.",
+        )
+        .errors([
+            Error::NoSession,
+            Error::NoSuchItem,
+            Error::InvalidQuery("…"),
+        ])
+}
+
+fn list_delegations() -> Description {
+    of(Tag::Administration)
+        .query(text("principal", "Who gave it: a principal's id."))
+        .query(text("delegate", "Who was given it: a principal's id."))
+        .page_of("Delegations")
+}
 
 fn list_invites() -> Description {
     of(Tag::Invites)

@@ -6,8 +6,8 @@
 use notme_keys::{decode_base64url, encode_base64url};
 use serde_json::{Value, json};
 
-use super::Serial;
 use super::query::Query;
+use super::{ItemId, Serial};
 use crate::Error;
 use crate::http::Operation;
 use crate::people::{PrincipalId, Scope, is_uuid};
@@ -53,6 +53,10 @@ pub enum Kind {
     Audit,
     /// Invites.
     Invites,
+    /// Delegations.
+    Delegations,
+    /// Those that the principal that asks gave, or was given.
+    OwnDelegations,
 }
 
 /// By what rows can be searched. A list has those that [`Kind::filters`] names; the others stay empty.
@@ -78,6 +82,22 @@ pub struct Filters {
     pub target: Option<String>,
     /// What was done.
     pub action: Option<String>,
+    /// To whom a delegation is.
+    pub delegate: Option<PrincipalId>,
+    /// On which side of a delegation its principal is.
+    pub side: Side,
+    /// Which one.
+    pub id: Option<ItemId>,
+}
+
+/// On which side of a delegation somebody is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// They gave it.
+    #[default]
+    Given,
+    /// They were given it.
+    Received,
 }
 
 /// A state that a list can be narrowed to.
@@ -95,7 +115,8 @@ pub enum State {
     Open,
     /// An invite that somebody joined with.
     Redeemed,
-    /// An invite whose maker may not grant what it promises.
+    /// An invite whose maker may not grant what it promises, or a delegation that is worth nothing for what became of
+    /// one above it or of somebody in the chain.
     Void,
 }
 
@@ -136,6 +157,8 @@ impl Kind {
             Operation::OwnCredentials => Self::OwnCredentials,
             Operation::ListAudit => Self::Audit,
             Operation::ListInvites => Self::Invites,
+            Operation::ListDelegations => Self::Delegations,
+            Operation::OwnDelegations => Self::OwnDelegations,
             _ => return None,
         })
     }
@@ -151,6 +174,7 @@ impl Kind {
             Self::Credentials | Self::OwnCredentials => "credentials",
             Self::Audit => "audit",
             Self::Invites => "invites",
+            Self::Delegations | Self::OwnDelegations => "delegations",
         }
     }
 
@@ -166,6 +190,8 @@ impl Kind {
             Self::OwnCredentials => &["state"],
             Self::Audit => &["actor", "target", "action"],
             Self::Invites => &["principal", "state"],
+            Self::Delegations => &["principal", "delegate"],
+            Self::OwnDelegations => &["side"],
         }
     }
 
@@ -215,6 +241,14 @@ impl Filters {
             "actor" => self.actor = Some(own()),
             "target" => self.target = Some(own()),
             "action" => self.action = Some(own()),
+            "delegate" => self.delegate = Some(PrincipalId::parse(value)?),
+            "side" => {
+                self.side = match value {
+                    "given" => Side::Given,
+                    "received" => Side::Received,
+                    _ => return None,
+                };
+            }
             _ => return None,
         }
         Some(())
@@ -354,6 +388,20 @@ impl List {
             kind: Kind::Principals,
             filters: Filters {
                 q: Some(Search::Id(id)),
+                ..Filters::default()
+            },
+            limit: 1,
+            after: None,
+        }
+    }
+
+    /// The delegation with this id, as the list has it.
+    #[must_use]
+    pub fn delegation(id: ItemId) -> Self {
+        Self {
+            kind: Kind::Delegations,
+            filters: Filters {
+                id: Some(id),
                 ..Filters::default()
             },
             limit: 1,

@@ -32,6 +32,7 @@ pub type Column = (&'static str, Kind);
 /// What a member is called that only others follow from. It isn't shown.
 const MAKER_DISABLED: &str = "makerDisabled";
 const MAKER_SCOPES: &str = "makerScopes";
+const IS_VOID: &str = "isVoid";
 
 const PRINCIPALS: &[Column] = &[
     ("id", Kind::Text),
@@ -89,6 +90,8 @@ const CREDENTIALS: &[Column] = &[
     ("expiresAt", Kind::Number),
     ("state", Kind::Derived),
     ("revokedAt", Kind::Number),
+    ("delegation", Kind::OptionalText),
+    ("issuing", Kind::Flag),
 ];
 
 const AUDIT: &[Column] = &[
@@ -118,6 +121,24 @@ const INVITES: &[Column] = &[
     (MAKER_SCOPES, Kind::Scopes),
 ];
 
+const DELEGATIONS: &[Column] = &[
+    ("id", Kind::Text),
+    ("parent", Kind::OptionalText),
+    ("delegator", Kind::Text),
+    ("onBehalfOf", Kind::Text),
+    ("delegate", Kind::Text),
+    ("scopes", Kind::Scopes),
+    ("audience", Kind::OptionalText),
+    ("purposeHash", Kind::OptionalText),
+    ("depth", Kind::Number),
+    ("delegable", Kind::Flag),
+    ("createdAt", Kind::Number),
+    ("expiresAt", Kind::Number),
+    ("state", Kind::Derived),
+    ("revokedAt", Kind::Number),
+    (IS_VOID, Kind::Flag),
+];
+
 /// What the members of a row are finished with.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
@@ -139,6 +160,7 @@ impl Listed {
             Self::Credentials | Self::OwnCredentials => CREDENTIALS,
             Self::Audit => AUDIT,
             Self::Invites => INVITES,
+            Self::Delegations | Self::OwnDelegations => DELEGATIONS,
         }
     }
 }
@@ -168,6 +190,19 @@ impl List {
                     maker: scopes_in(held.as_ref()).for_good(),
                 };
                 State::of_invite(&invite, moment.now)
+            }
+            Listed::Delegations | Listed::OwnDelegations => {
+                let is_revoked = number("revokedAt") > 0;
+                let is_void = row.remove(IS_VOID).and_then(|is| is.as_bool());
+                if is_revoked {
+                    State::Revoked
+                } else if expires_at <= moment.now {
+                    State::Expired
+                } else if is_void == Some(false) {
+                    State::Active
+                } else {
+                    State::Void
+                }
             }
             _ => return true,
         };
@@ -236,7 +271,7 @@ pub fn csv(kind: Listed, page: &[u8]) -> Result<String, Fault> {
         serde_json::from_slice(page).map_err(|error| Fault::Internal(error.to_string()))?;
     let columns = || {
         let names = kind.columns().iter().map(|(name, _)| *name);
-        names.filter(|name| ![MAKER_DISABLED, MAKER_SCOPES].contains(name))
+        names.filter(|name| ![MAKER_DISABLED, MAKER_SCOPES, IS_VOID].contains(name))
     };
     let mut out = String::new();
     out.extend(columns().enumerate().flat_map(|(i, name)| [comma(i), name]));

@@ -1,0 +1,103 @@
+//! What the holder of a session lets others do on their behalf, and takes back.
+
+use notme_authority::delegation::{DelegationProblem, Link, MAX_GIVEN, Terms, Wish};
+use notme_authority::people::admin::{ItemId, Reply, actions};
+use notme_authority::people::{Scope, Scopes, uuid};
+use notme_authority::{Error, Fault};
+
+use super::{Desk, LATE_CLOCK_SECS, hex};
+use crate::host::random;
+use crate::signing_authority::delegations::{self, From, revoke_below};
+use crate::sql::Argument;
+use crate::sql::Argument::{Null, Number, Text};
+
+impl Desk<'_> {
+    /// Makes a delegation, of no more than `most`. It outlives the session, so a passkey was shown a short while ago.
+    pub(super) fn delegate(&self, wish: &Wish, most: &Scopes) -> Result<Reply, Error> {
+        let now = self.moment.now;
+        self.session.require_fresh(now)?;
+        let own = &self.session.principal;
+        let (mut above, on_behalf_of) = match &wish.parent {
+            None => {
+                let scopes = self.session.scopes.for_certificates();
+                (Terms::own(scopes, now), own.clone())
+            }
+            Some(parent) => {
+                let acting = delegations::acting(self.db, parent, own, now)?;
+                (acting.terms, acting.behalf.on_behalf_of)
+            }
+        };
+        above.scopes = above.scopes.narrowed_to(most);
+        let terms = above.narrow(wish, now)?;
+        if !self.is_active(&wish.delegate)? {
+            return Err(Error::NoSuchItem);
+        }
+        if delegations::given(self.db, own, MAX_GIVEN, now)? >= MAX_GIVEN {
+            return Err(DelegationProblem::TooMany.into());
+        }
+        let id = ItemId::parse(&uuid(random()?));
+        let link = Link {
+            id: id.ok_or_else(|| Fault::Internal("a new id is none".into()))?,
+            parent: wish.parent.clone(),
+            delegator: own.clone(),
+            on_behalf_of,
+            delegate: wish.delegate.clone(),
+            terms,
+            is_revoked: false,
+            is_turned_away: false,
+        };
+        delegations::insert(self.db, &link, now)?;
+        let scopes = link.terms.scopes.names().join(" ");
+        let purpose = link.terms.purpose.map(|hash| hex(&hash));
+        let details = [
+            ("delegate", Text(link.delegate.as_str())),
+            ("on_behalf_of", Text(link.on_behalf_of.as_str())),
+            ("parent", optional(wish.parent.as_ref().map(ItemId::as_str))),
+            ("scopes", Text(&scopes)),
+            ("audience", optional(link.terms.audience.as_deref())),
+            ("purpose", optional(purpose.as_deref())),
+            ("depth", Number(link.terms.depth.into())),
+            ("expires_at", Number(link.terms.expires_at)),
+        ];
+        self.tell(actions::DELEGATION_MADE, link.id.as_str(), &details)?;
+        self.delegation(&link.id)
+    }
+
+    /// Takes one back, and all that was issued on it or below it. Whoever gave it may, or gave what it hangs on, or
+    /// administers; to others there is none.
+    pub(super) fn revoke_delegation(&self, id: &ItemId) -> Result<(), Error> {
+        let now = self.moment.now;
+        let chain = delegations::chain(self.db, id)?;
+        let own = &self.session.principal;
+        let is_above = chain.iter().any(|link| link.delegator == *own);
+        let manages = self.session.scopes.contains(Scope::AuthorityManage);
+        let link = chain.last().filter(|_| is_above || manages);
+        let link = link.ok_or(Error::NoSuchItem)?;
+        if link.is_revoked || link.terms.expires_at <= now {
+            return Ok(());
+        }
+        self.db.run(
+            "UPDATE delegations SET revoked_at = ?, revoked_by = ? WHERE id = ?",
+            &[Number(now), self.actor(), Text(id.as_str())],
+        )?;
+        let details = [
+            ("delegator", Text(link.delegator.as_str())),
+            ("delegate", Text(link.delegate.as_str())),
+            ("on_behalf_of", Text(link.on_behalf_of.as_str())),
+            ("credentials", self.revoke_issued(From::One(id))?),
+        ];
+        self.tell(actions::DELEGATION_REVOKED, id.as_str(), &details)
+    }
+
+    /// Revokes what was issued on delegations and may not have expired; how much it was.
+    pub(super) fn revoke_issued(&self, from: From<'_>) -> Result<Argument<'static>, Error> {
+        let now = self.moment.now;
+        let oldest = now.saturating_sub(LATE_CLOCK_SECS);
+        let first_id = self.first_outstanding();
+        revoke_below(self.db, from, self.actor(), first_id, oldest, now).map(Number)
+    }
+}
+
+fn optional(text: Option<&str>) -> Argument<'_> {
+    text.map_or(Null, Text)
+}

@@ -1,0 +1,186 @@
+//! Delegations as rows: the chain that one hangs on, and what is revoked with it.
+
+use notme_authority::delegation::{Acting, Giver, Link, MAX_LINKS, Terms};
+use notme_authority::people::admin::ItemId;
+use notme_authority::people::{PrincipalId, Scope, Scopes};
+use notme_authority::{Error, Fault};
+use serde_json::Value;
+
+use super::REMEMBERED_SECS;
+use super::people::{grants, principal, scopes_of};
+use crate::sql::Argument::{Bytes, Number, Text};
+use crate::sql::{Argument, Database, Row, internal};
+
+/// How many that are over one sweep forgets at most.
+const FORGOTTEN_AT_ONCE: usize = 1000;
+
+/// What `who` may do on a delegation at this moment.
+pub(super) fn acting(
+    db: &Database,
+    id: &ItemId,
+    who: &PrincipalId,
+    now: u64,
+) -> Result<Acting, Error> {
+    let chain = chain(db, id)?;
+    let giver = match chain.last() {
+        Some(link) => giver(db, &link.on_behalf_of, now)?,
+        None => Giver {
+            scopes: Scopes::default(),
+            is_turned_away: true,
+        },
+    };
+    Acting::on(&chain, &giver, who, now)
+}
+
+/// A delegation and all that it hangs on, the highest first; nothing if there is none.
+pub(super) fn chain(db: &Database, id: &ItemId) -> Result<Vec<Link>, Error> {
+    // One more than there can be, so that a longer one shows.
+    let query = format!(
+        "WITH RECURSIVE above (id, height) AS (SELECT ?1, 0 UNION ALL \
+         SELECT d.parent, height + 1 FROM above CROSS JOIN delegations d ON d.id = above.id \
+         WHERE d.parent IS NOT NULL AND height < {MAX_LINKS}) \
+         SELECT d.id, d.parent, d.delegator, d.on_behalf_of, d.delegate, d.scopes, d.audience, d.purpose, \
+         d.depth, d.expires_at, d.revoked_at IS NOT NULL, p.disabled_at IS NOT NULL \
+         FROM above CROSS JOIN delegations d ON d.id = above.id CROSS JOIN principals p ON p.id = d.delegate \
+         ORDER BY height DESC"
+    );
+    let rows = db.ask(&query, &[Text(id.as_str())])?;
+    rows.into_iter().map(link).collect()
+}
+
+fn link(mut row: Row) -> Result<Link, Error> {
+    let item = |text: String| ItemId::parse(&text).ok_or_else(|| internal("a delegation's id"));
+    let id = item(row.text()?)?;
+    let parent = row.optional_text()?.map(item).transpose()?;
+    let (delegator, on_behalf_of) = (principal(&mut row)?, principal(&mut row)?);
+    let delegate = principal(&mut row)?;
+    let names: Value = serde_json::from_str(&row.text()?).map_err(internal)?;
+    let scope = |name: &Value| name.as_str().and_then(Scope::parse);
+    let scopes = names.as_array().into_iter().flatten().filter_map(scope);
+    let audience = row.optional_text()?;
+    let purpose = row.optional_blob()?.map(<[u8; 32]>::try_from);
+    Ok(Link {
+        id,
+        parent,
+        delegator,
+        on_behalf_of,
+        delegate,
+        terms: Terms {
+            scopes: scopes.collect(),
+            audience,
+            purpose: purpose.transpose().map_err(internal)?,
+            depth: u8::try_from(row.integer()?).map_err(internal)?,
+            expires_at: row.integer()?,
+        },
+        is_revoked: row.integer()? != 0,
+        is_turned_away: row.integer()? != 0,
+    })
+}
+
+fn giver(db: &Database, id: &PrincipalId, now: u64) -> Result<Giver, Error> {
+    let query = "SELECT disabled_at FROM principals WHERE id = ?";
+    let row = db.ask(query, &[Text(id.as_str())])?.into_iter().next();
+    let mut row = row.ok_or_else(|| Fault::Internal("a delegation of nobody's".into()))?;
+    Ok(Giver {
+        is_turned_away: row.optional_integer()?.is_some(),
+        scopes: scopes_of(&grants(db, id, now)?),
+    })
+}
+
+/// Where what is revoked begins.
+#[derive(Clone, Copy)]
+pub(super) enum From<'a> {
+    /// With one delegation.
+    One(&'a ItemId),
+    /// With all that a principal gave and was given.
+    All(&'a PrincipalId),
+}
+
+/// Revokes what was issued on these delegations and all below them and may not have expired, `oldest` being the
+/// first time at which that can be; how much it was.
+pub(super) fn revoke_below(
+    db: &Database,
+    from: From<'_>,
+    actor: Argument<'_>,
+    first_id: u64,
+    oldest: u64,
+    now: u64,
+) -> Result<u64, Error> {
+    // What is over, or was revoked before, has nothing that is good below it.
+    let (begin, id) = match from {
+        From::One(id) => ("SELECT ?1", id.as_str()),
+        From::All(principal) => (
+            "SELECT id FROM delegations WHERE delegator = ?1 AND revoked_at IS NULL AND expires_at >= ?2 \
+             UNION SELECT id FROM delegations WHERE delegate = ?1 AND revoked_at IS NULL AND expires_at >= ?2",
+            principal.as_str(),
+        ),
+    };
+    let statement = format!(
+        "WITH RECURSIVE below (id) AS ({begin} UNION SELECT d.id FROM below CROSS JOIN delegations d \
+         ON d.parent = below.id WHERE d.revoked_at IS NULL AND d.expires_at >= ?2) \
+         UPDATE credentials SET revoked_at = ?3, revoked_by = ?4 WHERE delegation IN (SELECT id FROM below) \
+         AND id >= ?5 AND expires_at >= ?2 AND revoked_at IS NULL RETURNING 1"
+    );
+    let arguments = [
+        Text(id),
+        Number(oldest),
+        Number(now),
+        actor,
+        Number(first_id),
+    ];
+    let revoked = db.ask(&statement, &arguments)?.len();
+    Ok(revoked.try_into().map_err(internal)?)
+}
+
+/// Writes one down.
+pub(super) fn insert(db: &Database, link: &Link, now: u64) -> Result<(), Error> {
+    let Link {
+        id,
+        parent,
+        delegator,
+        on_behalf_of,
+        delegate,
+        terms,
+        ..
+    } = link;
+    let scopes = Value::from(terms.scopes.names()).to_string();
+    db.run(
+        "INSERT INTO delegations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+        &[
+            Text(id.as_str()),
+            parent
+                .as_ref()
+                .map_or(Argument::Null, |id| Text(id.as_str())),
+            Text(delegator.as_str()),
+            Text(on_behalf_of.as_str()),
+            Text(delegate.as_str()),
+            Text(&scopes),
+            terms.audience.as_deref().map_or(Argument::Null, Text),
+            terms
+                .purpose
+                .as_ref()
+                .map_or(Argument::Null, |hash| Bytes(hash)),
+            Number(terms.depth.into()),
+            Number(now),
+            Number(terms.expires_at),
+        ],
+    )
+}
+
+/// How many somebody has given that are in force; no more than `most` are counted.
+pub(super) fn given(db: &Database, by: &PrincipalId, most: u64, now: u64) -> Result<u64, Error> {
+    let query = "SELECT COUNT(*) FROM (SELECT 1 FROM delegations WHERE delegator = ? AND expires_at > ? \
+                 AND revoked_at IS NULL LIMIT ?)";
+    let arguments = [Text(by.as_str()), Number(now), Number(most)];
+    let row = db.ask(query, &arguments)?.into_iter().next();
+    Ok(row.map_or(Ok(0), |mut row| row.integer())?)
+}
+
+/// Deletes those that were over long ago: what hangs on one ends no later, and is worth nothing without it.
+pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
+    let statement = format!(
+        "DELETE FROM delegations WHERE id IN (SELECT id FROM delegations WHERE expires_at < ? \
+         ORDER BY expires_at LIMIT {FORGOTTEN_AT_ONCE})"
+    );
+    db.run(&statement, &[Number(now.saturating_sub(REMEMBERED_SECS))])
+}

@@ -1,0 +1,785 @@
+// Delegations: who acts for whom, what is left along a chain, and what dies with it.
+import assert from "node:assert/strict";
+import { X509Certificate, createHash, generateKeyPairSync, randomUUID, sign } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { after, before, describe, test } from "node:test";
+import { decodeJwt } from "jose";
+import { CACHE, ROOT } from "../tools/lib/places.mjs";
+import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser, CODE } from "./support/browser.mjs";
+import { Keys } from "./support/client.mjs";
+import { execute, goProgram, missing } from "./support/foreign.mjs";
+import { startOidc } from "./support/oidc.mjs";
+import { cleanEnvironment } from "./support/processes.mjs";
+import { Verifier } from "./support/revocations.mjs";
+import { databaseOf, longAgo, meanwhile, noSqlite, query } from "./support/state.mjs";
+
+const noKnife = noSqlite || (THROUGH_WRANGLER && "its state is elsewhere");
+const AUDIENCE = "https://id.example";
+const OPENSSL = missing("openssl") ?? false;
+const now = () => Math.floor(Date.now() / 1000);
+
+function refused(answer, status, code, member) {
+  assert.equal(answer.status, status, answer.text);
+  assert.equal(answer.json?.code, code, answer.text);
+  if (member !== undefined) assert.equal(answer.json.member, member, answer.text);
+}
+
+const good = (answer) => {
+  assert.equal(answer.status, 200, answer.text);
+  return answer.json;
+};
+
+/** Somebody with a browser, a passkey and an id. */
+async function person(authority, wanted) {
+  const browser = new Browser(authority);
+  const passkey = new Passkey(ES256);
+  good(await browser.register(passkey, { wanted }));
+  return { id: (await browser.me()).json.userId, browser, passkey };
+}
+
+let issuer;
+before(async () => {
+  issuer = await startOidc();
+});
+after(() => issuer?.close());
+
+/** An authority with three people, and agents that come by tokens of an issuer. */
+async function open(vars = {}) {
+  const rows = [{ issuer: issuer.url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{}] }];
+  const authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(rows), ...vars } });
+  const ana = await person(authority, { bootstrapCode: CODE, displayName: "Ana" });
+  const guest = async (displayName) => person(authority, { invite: good(await ana.browser.post("/invites", {})).token, displayName });
+  return { authority, ana, ben: await guest("Ben"), cleo: await guest("Cleo") };
+}
+
+async function post({ url }, path, body) {
+  const response = await fetch(url + path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const text = await response.text();
+  return { status: response.status, text, json: JSON.parse(text) };
+}
+
+/** A pair for the agent that a token is about, on a delegation if one is named. */
+async function byToken(authority, sub, more = {}) {
+  const keys = new Keys();
+  const token = await issuer.token({ sub });
+  return post(authority, "/cert", { proof: { type: "oidc", token }, public_keys: keys.publicKeys, proofs: keys.proofs(token), ...more });
+}
+
+/** The id of the agent, which comes to be with its first pair. */
+const agent = async (authority, sub) => good(await byToken(authority, sub)).principal_id;
+
+/** A pair for somebody who is signed in. */
+async function bySession({ browser }, more = {}) {
+  const keys = new Keys();
+  return browser.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()), ...more });
+}
+
+const delegate = ({ browser }, delegateId, more = {}) => browser.post("/delegations", { delegate: delegateId, ...more });
+const given = async (who, delegateId, more) => good(await delegate(who, delegateId, more));
+const takeBack = async ({ browser }, { id }) => good(await browser.call("DELETE", `/delegations/${id}`));
+const list = async ({ url }) => decodeJwt(await (await fetch(`${url}/.well-known/revocations.jwt`)).text());
+const serials = ({ certificates }) => Object.values(certificates).map((pem) => new X509Certificate(pem).serialNumber.toLowerCase().padStart(32, "0"));
+
+const challengeOf = async (authority) => Buffer.from(good(await post(authority, "/cert/challenge", {})).challenge, "base64url");
+const spki = (key) => key.export({ type: "spki", format: "der" });
+
+/** Asks for an issuing certificate by a token. */
+async function issuing(authority, sub, delegation, { key = generateKeyPairSync("ed25519"), over, label = "notme-issuing-key-v1\0", challenge, ...more } = {}) {
+  const fresh = challenge ?? (await challengeOf(authority));
+  const message = over ?? Buffer.concat([Buffer.from(label), fresh, spki(key.publicKey)]);
+  const answer = await post(authority, "/cert", {
+    proof: { type: "oidc", token: await issuer.token({ sub }) },
+    credential: "issuing",
+    delegation,
+    challenge: fresh.toString("base64url"),
+    public_keys: { issuing: key.publicKey.export({ type: "spki", format: "pem" }) },
+    proofs: { issuing: sign(null, message, key.privateKey).toString("base64url") },
+    ...more,
+  });
+  return { ...answer, key };
+}
+
+describe("a delegation", () => {
+  let authority;
+  let ana;
+  let ben;
+  let cleo;
+  let bot;
+  before(async () => {
+    ({ authority, ana, ben, cleo } = await open());
+    bot = await agent(authority, "bot");
+  });
+  after(() => authority?.stop());
+
+  test("lets an agent act on somebody's behalf, and its pair says so", async () => {
+    const made = await given(ben, bot, { depth: 1, expiresAt: now() + 600 });
+    const { id, createdAt, ...rest } = made;
+    assert.deepEqual(rest, { delegator: ben.id, onBehalfOf: ben.id, delegate: bot, scopes: ["bridgeCert"], depth: 1, delegable: true, expiresAt: made.expiresAt, state: "active", revokedAt: 0 });
+    assert.ok(Math.abs(createdAt - now()) < 5);
+    const pair = good(await byToken(authority, "bot", { delegation: id }));
+    assert.deepEqual([pair.principal_id, pair.on_behalf_of, pair.delegation, pair.scopes], [bot, ben.id, id, ["bridgeCert"]]);
+    const extension = Buffer.concat([Buffer.from("060a2b06010401868d1f0107044e304c0c24", "hex"), Buffer.from(id), Buffer.from("0c24", "hex"), Buffer.from(ben.id)]);
+    for (const pem of Object.values(pair.certificates)) assert.ok(new X509Certificate(pem).raw.includes(extension), "not critical: it informs");
+    const own = good(await byToken(authority, "bot"));
+    assert.deepEqual([own.on_behalf_of, own.delegation], [undefined, undefined]);
+    // By a session too.
+    const toCleo = await given(ben, cleo.id);
+    assert.equal(good(await bySession(cleo, { delegation: toCleo.id })).on_behalf_of, ben.id);
+  });
+
+  test("is for whom it is to, and for nobody else", async () => {
+    const { id } = await given(ben, bot);
+    refused(await byToken(authority, "other", { delegation: id }), 403, "unknown_delegation");
+    refused(await bySession(ben, { delegation: id }), 403, "unknown_delegation");
+    refused(await bySession(ana, { delegation: id }), 403, "unknown_delegation");
+    refused(await byToken(authority, "bot", { delegation: randomUUID() }), 403, "unknown_delegation");
+    for (const delegation of ["x", 7, [], "", id.toUpperCase()]) refused(await byToken(authority, "bot", { delegation }), 400, "invalid_member");
+    // Nobody comes to be by asking for what they have not.
+    assert.deepEqual(good(await ana.browser.call("GET", "/admin/principals?q=other")).items, []);
+  });
+
+  test("is never wider than what is above it, in anything, and says in what a wish is", async () => {
+    const purposeHash = createHash("sha256").update("sort the mail").digest("hex");
+    const top = await given(ben, cleo.id, { depth: 1, audience: "https://mail.example", purposeHash, expiresAt: now() + 1000 });
+    const below = (more) => delegate(cleo, bot, { parent: top.id, ...more });
+    refused(await below({ depth: 1 }), 403, "delegation_exceeded", "depth");
+    refused(await below({ audience: "https://other.example" }), 403, "delegation_exceeded", "audience");
+    refused(await below({ purposeHash: "00".repeat(32) }), 403, "delegation_exceeded", "purposeHash");
+    refused(await below({ expiresAt: top.expiresAt + 1 }), 403, "delegation_exceeded", "expiresAt");
+    refused(await below({ expiresAt: now() - 1 }), 400, "invalid_member");
+    const made = good(await below({}));
+    assert.deepEqual([made.audience, made.purposeHash, made.expiresAt, made.depth, made.onBehalfOf, made.parent], ["https://mail.example", purposeHash, top.expiresAt, 0, ben.id, top.id]);
+    assert.deepEqual([made.delegator, made.delegable], [cleo.id, false]);
+    // At its end nothing hangs on it.
+    const leaf = await given(ben, cleo.id);
+    refused(await delegate(cleo, bot, { parent: leaf.id }), 403, "delegation_exceeded", "depth");
+    // Nobody hangs anything on what isn't theirs.
+    refused(await delegate(ben, bot, { parent: top.id }), 403, "unknown_delegation");
+    refused(await delegate(ben, bot, { expiresAt: now() + 31 * 86_400 }), 403, "delegation_exceeded", "expiresAt");
+    // A pair says what limits it, critically: who doesn't know it must not take it.
+    const pair = good(await byToken(authority, "bot", { delegation: made.id }));
+    const begins = Buffer.from("060a2b06010401868d1f01070101ff04", "hex");
+    assert.ok(new X509Certificate(pair.certificates.mtls).raw.includes(begins));
+  });
+
+  test("takes what is right or nothing", async () => {
+    for (const [more, code] of [
+      [{ delegate: "x" }, "invalid_member"],
+      [{ delegate: undefined }, "invalid_member"],
+      [{ depth: 5 }, "invalid_member"],
+      [{ depth: -1 }, "invalid_member"],
+      [{ scopes: [] }, "invalid_member"],
+      [{ scopes: ["root"] }, "invalid_member"],
+      [{ audience: "a b" }, "invalid_member"],
+      [{ audience: "a".repeat(201) }, "invalid_member"],
+      [{ audience: { a: 1 } }, "invalid_member"],
+      [{ purposeHash: "abc" }, "invalid_member"],
+      [{ expiresAt: "soon" }, "invalid_member"],
+      [{ audiance: "https://mail.example" }, "invalid_member"],
+    ]) {
+      refused(await delegate(ben, bot, more), 400, code);
+    }
+    refused(await delegate(ben, randomUUID()), 404, "no_such_item");
+    refused(await delegate(ana, bot, { scopes: ["authorityManage"] }), 403, "scopes_not_eligible");
+    refused(await new Browser(authority).post("/delegations", { delegate: bot }), 401, "no_session");
+    refused(await ben.browser.call("POST", "/delegations", "{"), 400, "invalid_json");
+    refused(await ben.browser.call("POST", "/delegations", { delegate: bot }, { "sec-fetch-site": "cross-site" }), 403, "cross_site");
+    refused(await ben.browser.call("POST", "/delegations", { delegate: bot, audience: "a".repeat(70_000) }), 413, "body_too_large");
+  });
+
+  test("needs a passkey that was just shown: it outlives a stolen session", { skip: noKnife }, async () => {
+    const { authority, ben, cleo } = await open();
+    try {
+      await meanwhile(authority, longAgo(301));
+      refused(await delegate(ben, cleo.id), 403, "step_up_required");
+      good(await ben.browser.stepUp(ben.passkey));
+      await given(ben, cleo.id);
+    } finally {
+      await authority.stop();
+    }
+  });
+
+  test("is in lists of both, and of administrators, and what it is worth is told", async () => {
+    const [dan, erin] = [await agent(authority, "dan"), await agent(authority, "erin")];
+    const top = await given(ben, cleo.id, { depth: 2, expiresAt: now() + 900 });
+    const below = await given(cleo, dan, { parent: top.id });
+    const items = async ({ browser }, path) => good(await browser.call("GET", path)).items;
+    const ids = async (who, path) => (await items(who, path)).map(({ id }) => id);
+    assert.ok((await ids(ben, "/delegations")).includes(top.id));
+    assert.ok(!(await ids(ben, "/delegations?side=received")).includes(top.id));
+    assert.ok((await ids(cleo, "/delegations?side=received")).includes(top.id));
+    assert.ok((await ids(cleo, "/delegations?side=given")).includes(below.id));
+    refused(await cleo.browser.call("GET", "/delegations?side=all"), 400, "invalid_query");
+    refused(await cleo.browser.call("GET", "/admin/delegations"), 403, "manage_required");
+    assert.deepEqual(await ids(ana, `/admin/delegations?delegate=${dan}`), [below.id]);
+    assert.ok((await ids(ana, `/admin/delegations?principal=${ben.id}`)).includes(top.id));
+    assert.deepEqual(await ids(ana, `/admin/delegations?principal=${cleo.id}&delegate=${dan}`), [below.id]);
+    assert.deepEqual(await ids(ana, `/admin/delegations?delegate=${erin}`), []);
+    // Page by page, none twice.
+    const seen = [];
+    for (let path = "/admin/delegations?limit=2"; path; ) {
+      const page = good(await ana.browser.call("GET", path));
+      seen.push(...page.items.map(({ id }) => id));
+      path = page.next && `/admin/delegations?limit=2&cursor=${page.next}`;
+    }
+    assert.equal(new Set(seen).size, seen.length);
+    assert.ok(seen.includes(top.id) && seen.includes(below.id));
+    await takeBack(ben, top);
+    const state = async (id) => (await items(ana, "/admin/delegations")).find((item) => item.id === id).state;
+    assert.deepEqual([await state(top.id), await state(below.id)], ["revoked", "void"]);
+    const trail = await items(ana, `/admin/audit?target=${top.id}`);
+    assert.deepEqual(trail.map(({ action, actor }) => [action, actor]), [["delegation.revoked", ben.id], ["delegation.made", ben.id]]);
+  });
+
+  test("ends, and a pair on it ends no later", { skip: noKnife }, async () => {
+    const { authority, ben, cleo } = await open();
+    try {
+      const made = await given(ben, cleo.id, { expiresAt: now() + 100 });
+      const pair = good(await bySession(cleo, { delegation: made.id }));
+      assert.equal(pair.expires_at, made.expiresAt - 1);
+      await meanwhile(authority, "UPDATE delegations SET expires_at = unixepoch() - 1");
+      refused(await bySession(cleo, { delegation: made.id }), 403, "delegation_expired");
+      refused(await delegate(cleo, ben.id, { parent: made.id }), 403, "delegation_expired");
+    } finally {
+      await authority.stop();
+    }
+  });
+});
+
+describe("what is taken back", () => {
+  let authority;
+  let ana;
+  let ben;
+  let cleo;
+  let bots;
+  before(async () => {
+    ({ authority, ana, ben, cleo } = await open());
+    bots = [await agent(authority, "bot-0"), await agent(authority, "bot-1")];
+  });
+  after(() => authority?.stop());
+
+  /** Ben lets Cleo act for him, and Cleo both bots; and Ben the first bot. */
+  async function tree() {
+    const top = await given(ben, cleo.id, { depth: 2 });
+    const below = [await given(cleo, bots[0], { parent: top.id }), await given(cleo, bots[1], { parent: top.id })];
+    const other = await given(ben, bots[0]);
+    const pairs = {
+      top: good(await bySession(cleo, { delegation: top.id })),
+      first: good(await byToken(authority, "bot-0", { delegation: below[0].id })),
+      second: good(await byToken(authority, "bot-1", { delegation: below[1].id })),
+      other: good(await byToken(authority, "bot-0", { delegation: other.id })),
+      own: good(await byToken(authority, "bot-0")),
+    };
+    return { top, below, other, pairs };
+  }
+
+  async function verdicts(pairs) {
+    const verifier = new Verifier(authority);
+    await verifier.poll();
+    return Object.fromEntries(Object.entries(pairs).map(([name, { certificates }]) => [name, Object.values(certificates).map((pem) => verifier.refusal(pem) ?? "good").join()]));
+  }
+  const GOOD = "good,good";
+  const REVOKED = "the credential is revoked,the credential is revoked";
+
+  test("is exactly a delegation and all below it, at the authority and for verifiers", async () => {
+    const { top, below, other, pairs } = await tree();
+    await takeBack(cleo, below[0]);
+    assert.deepEqual(await verdicts(pairs), { top: GOOD, first: REVOKED, second: GOOD, other: GOOD, own: GOOD });
+    refused(await byToken(authority, "bot-0", { delegation: below[0].id }), 403, "delegation_revoked");
+    good(await byToken(authority, "bot-1", { delegation: below[1].id }));
+    good(await byToken(authority, "bot-0", { delegation: other.id }));
+    await takeBack(ben, top);
+    assert.deepEqual(await verdicts(pairs), { top: REVOKED, first: REVOKED, second: REVOKED, other: GOOD, own: GOOD });
+    refused(await byToken(authority, "bot-1", { delegation: below[1].id }), 403, "delegation_revoked");
+    refused(await bySession(cleo, { delegation: top.id }), 403, "delegation_revoked");
+    refused(await delegate(cleo, bots[0], { parent: top.id }), 403, "delegation_revoked");
+    good(await byToken(authority, "bot-0", { delegation: other.id }));
+    await takeBack(ben, top); // again: nothing happens
+    const lines = good(await ana.browser.call("GET", `/admin/audit?target=${top.id}&action=delegation.revoked`)).items;
+    assert.equal(lines.length, 1);
+    assert.equal(JSON.parse(lines[0].details).credentials, 3, "what was revoked before isn't again");
+  });
+
+  test("is taken back by who is above, or administers, and by nobody else", async () => {
+    const { top, below, other } = await tree();
+    const remove = ({ browser }, { id }) => browser.call("DELETE", `/delegations/${id}`);
+    refused(await remove(cleo, top), 404, "no_such_item"); // whom it is to
+    refused(await remove(cleo, other), 404, "no_such_item");
+    refused(await remove(ben, { id: randomUUID() }), 404, "no_such_item");
+    refused(await remove(ben, { id: "x" }), 404, "no_such_item");
+    refused(await remove({ browser: new Browser(authority) }, top), 401, "no_session");
+    await takeBack(ben, below[0]); // gave what it hangs on
+    await takeBack(ana, below[1]); // administers
+    await takeBack(ben, top);
+  });
+
+  test("is what somebody may do, for all who act for them", async () => {
+    const { pairs, below, top } = await tree();
+    good(await ana.browser.call("DELETE", `/admin/principals/${ben.id}/grants/bridgeCert`));
+    for (const answer of [await byToken(authority, "bot-0", { delegation: below[0].id }), await bySession(cleo, { delegation: top.id })]) {
+      refused(answer, 403, "scopes_not_granted");
+    }
+    good(await byToken(authority, "bot-0"));
+    good(await ana.browser.post(`/admin/principals/${ben.id}/grants`, { scope: "bridgeCert" }));
+    good(await ben.browser.stepUp(ben.passkey));
+    good(await byToken(authority, "bot-0", { delegation: below[0].id }));
+    assert.equal((await verdicts(pairs)).first, GOOD);
+    await takeBack(ben, top);
+  });
+
+  test("is a human, and all that acts for them; and comes back without what was issued", async () => {
+    const { top, below, other, pairs } = await tree();
+    good(await ana.browser.post(`/admin/principals/${ben.id}/disable`));
+    const told = await verdicts(pairs);
+    assert.deepEqual(told, { top: REVOKED, first: REVOKED, second: REVOKED, other: REVOKED, own: GOOD });
+    for (const [sub, { id }] of [["bot-0", below[0]], ["bot-1", below[1]], ["bot-0", other]]) {
+      refused(await byToken(authority, sub, { delegation: id }), 403, "delegation_revoked");
+    }
+    const [line] = good(await ana.browser.call("GET", `/admin/audit?target=${ben.id}&action=principal.disabled`)).items;
+    assert.ok(JSON.parse(line.details).delegated >= 4, line.details);
+    good(await ana.browser.post(`/admin/principals/${ben.id}/enable`));
+    good(await byToken(authority, "bot-1", { delegation: below[1].id }));
+    assert.deepEqual(await verdicts(pairs), told);
+    // Somebody in between.
+    const again = { second: good(await byToken(authority, "bot-1", { delegation: below[1].id })), other: good(await byToken(authority, "bot-0", { delegation: other.id })) };
+    good(await ana.browser.post(`/admin/principals/${cleo.id}/disable`));
+    assert.deepEqual(await verdicts(again), { second: REVOKED, other: GOOD });
+    refused(await byToken(authority, "bot-1", { delegation: below[1].id }), 403, "delegation_revoked");
+    good(await byToken(authority, "bot-0", { delegation: other.id }));
+    good(await ana.browser.post(`/admin/principals/${cleo.id}/enable`));
+    good(await cleo.browser.signIn(cleo.passkey));
+    good(await ben.browser.signIn(ben.passkey));
+    await takeBack(ben, top);
+    await takeBack(ben, other);
+  });
+
+  test("in the middle of issuing lets nothing through", async () => {
+    for (let round = 0; round < 10; round++) {
+      const made = await given(ben, bots[0]);
+      const crowd = Array.from({ length: 8 }, () => byToken(authority, "bot-0", { delegation: made.id }));
+      const [answers] = await Promise.all([Promise.all(crowd), takeBack(ben, made)]);
+      const { credentials } = await list(authority);
+      for (const answer of answers) {
+        if (answer.status === 200) assert.deepEqual(serials(answer.json).filter((serial) => !credentials.includes(serial)), [], "issued before, and revoked");
+        else refused(answer, 403, "delegation_revoked");
+      }
+      refused(await byToken(authority, "bot-0", { delegation: made.id }), 403, "delegation_revoked");
+    }
+  });
+
+  test("stays taken back, and what was made stays made, over kill -9", { skip: noKnife }, async () => {
+    const [kept, gone] = [await given(ben, bots[0]), await given(ben, bots[0])];
+    await takeBack(ben, gone);
+    await authority.kill9();
+    await authority.restart();
+    good(await byToken(authority, "bot-0", { delegation: kept.id }));
+    refused(await byToken(authority, "bot-0", { delegation: gone.id }), 403, "delegation_revoked");
+  });
+
+  test("is not made good by a row that somebody wrote", { skip: noKnife }, async () => {
+    const top = await given(ben, cleo.id, { depth: 1 });
+    const below = await given(cleo, bots[0], { parent: top.id });
+    await takeBack(ben, top);
+    await meanwhile(authority, `UPDATE delegations SET parent = NULL WHERE id = '${below.id}'`);
+    refused(await byToken(authority, "bot-0", { delegation: below.id }), 403, "delegation_revoked");
+    await meanwhile(authority, `UPDATE delegations SET parent = '${randomUUID()}' WHERE id = '${below.id}'`);
+    refused(await byToken(authority, "bot-0", { delegation: below.id }), 403, "delegation_revoked");
+    await meanwhile(authority, `UPDATE delegations SET parent = '${below.id}' WHERE id = '${below.id}'`);
+    refused(await byToken(authority, "bot-0", { delegation: below.id }), 403, "delegation_revoked");
+  });
+});
+
+describe("whoever has a live pair", () => {
+  let authority;
+  let ana;
+  let ben;
+  let boss;
+  let worker;
+  before(async () => {
+    ({ authority, ana, ben } = await open());
+    boss = await agent(authority, "boss");
+    worker = await agent(authority, "worker");
+  });
+  after(() => authority?.stop());
+
+  /** A pair and its keys. */
+  async function pairOf(sub, more = {}) {
+    const keys = new Keys();
+    const token = await issuer.token({ sub });
+    const answer = await post(authority, "/cert", { proof: { type: "oidc", token }, public_keys: keys.publicKeys, proofs: keys.proofs(token), ...more });
+    return { keys, ...good(answer).certificates };
+  }
+
+  /** Signs a wish with one of them. */
+  async function signed(pair, wish, { challenge, which = "signing", over, send = JSON.stringify(wish), ...more } = {}) {
+    const fresh = challenge ?? (await challengeOf(authority));
+    const digest = (bytes) => createHash("sha256").update(bytes).digest();
+    const message = over ?? Buffer.concat([Buffer.from("notme-delegation-v1\0"), fresh, digest(new X509Certificate(pair[which]).raw), digest(JSON.stringify(wish))]);
+    const key = pair.keys[which].privateKey;
+    const signature = which === "mtls" ? sign("sha256", message, { key, dsaEncoding: "ieee-p1363" }) : sign(null, message, key);
+    return post(authority, "/delegations", { proof: { type: "x509", chain: pair[which], signature: signature.toString("base64url") }, challenge: fresh.toString("base64url"), delegation: send, ...more });
+  }
+
+  test("hands on what it was given, on the same behalf, with either key", async () => {
+    const top = await given(ben, boss, { depth: 2 });
+    const pair = await pairOf("boss", { delegation: top.id });
+    for (const which of ["signing", "mtls"]) {
+      const made = good(await signed(pair, { delegate: worker, parent: top.id }, { which }));
+      assert.deepEqual([made.delegator, made.onBehalfOf, made.delegate, made.depth], [boss, ben.id, worker, 0]);
+      assert.equal(good(await byToken(authority, "worker", { delegation: made.id })).on_behalf_of, ben.id);
+    }
+    refused(await signed(pair, { delegate: worker, parent: top.id, depth: 2 }), 403, "delegation_exceeded", "depth");
+    // Its own rights aren't that pair's, nor is another delegation.
+    refused(await signed(pair, { delegate: worker }), 403, "delegation_bound");
+    const other = await given(ben, boss, { depth: 2 });
+    refused(await signed(pair, { delegate: worker, parent: other.id }), 403, "delegation_bound");
+    const own = await pairOf("boss");
+    const made = good(await signed(own, { delegate: worker }));
+    assert.deepEqual([made.onBehalfOf, made.parent], [boss, undefined]);
+    good(await signed(own, { delegate: worker, parent: other.id }));
+    // What is above goes, and all of it.
+    await takeBack(ben, top);
+    refused(await signed(pair, { delegate: worker, parent: top.id }), 401, "certificate_revoked");
+    refused(await signed(own, { delegate: worker, parent: top.id }), 403, "delegation_revoked");
+    const [line] = good(await ana.browser.call("GET", `/admin/audit?target=${made.id}`)).items;
+    assert.deepEqual([line.action, line.actor], ["delegation.made", boss]);
+  });
+
+  test("signs this wish, with its key, for once", async () => {
+    const pair = await pairOf("boss");
+    const wish = { delegate: worker };
+    const challenge = await challengeOf(authority);
+    good(await signed(pair, wish, { challenge }));
+    refused(await signed(pair, wish, { challenge }), 400, "bad_challenge");
+    refused(await signed(pair, wish, { challenge: Buffer.alloc(32) }), 400, "bad_challenge");
+    const wider = JSON.stringify({ ...wish, depth: 4 });
+    const spent = await challengeOf(authority);
+    refused(await signed(pair, wish, { send: wider, challenge: spent }), 401, "certificate_possession_failed");
+    refused(await signed(pair, wish, { challenge: spent }), 400, "bad_challenge");
+    const stranger = { ...pair, keys: new Keys() };
+    refused(await signed(stranger, wish), 401, "certificate_possession_failed");
+    refused(await signed(pair, wish, { over: pair.keys.message(await challengeOf(authority)) }), 401, "certificate_possession_failed");
+    const crowd = await challengeOf(authority);
+    const answers = await Promise.all(Array.from({ length: 10 }, () => signed(pair, wish, { challenge: crowd })));
+    assert.equal(answers.filter(({ status }) => status === 200).length, 1);
+    for (const [more, status, code] of [
+      [{ send: "{" }, 400, "invalid_json"],
+      [{ send: 7 }, 400, "invalid_member"],
+      [{ send: JSON.stringify({ ...wish, x: 1 }) }, 400, "invalid_member"],
+      [{ proof: {} }, 400, "missing_proof_type"],
+      [{ proof: { type: "session" } }, 400, "unknown_proof_type"],
+      [{ proof: { type: "x509" } }, 400, "invalid_member"],
+    ]) {
+      refused(await signed(pair, wish, more), status, code);
+    }
+  });
+
+  test("has it from this authority, and is there still", async () => {
+    const elsewhere = await open();
+    try {
+      const keys = new Keys();
+      const token = await issuer.token({ sub: "boss" });
+      const theirs = good(await post(elsewhere.authority, "/cert", { proof: { type: "oidc", token }, public_keys: keys.publicKeys, proofs: keys.proofs(token) }));
+      refused(await signed({ keys, ...theirs.certificates }, { delegate: worker }), 401, "unknown_root");
+    } finally {
+      await elsewhere.authority.stop();
+    }
+    const pair = await pairOf("leaver");
+    const leaver = await agent(authority, "leaver");
+    good(await ana.browser.post(`/admin/principals/${leaver}/disable`));
+    refused(await signed(pair, { delegate: worker }), 401, "certificate_revoked");
+    const old = await pairOf("boss");
+    good(await ana.browser.post("/admin/epoch", {}));
+    refused(await signed(old, { delegate: worker }), 401, "unknown_root");
+  });
+});
+
+describe("an issuing certificate", () => {
+  let authority;
+  let ana;
+  let ben;
+  let bot;
+  let folder;
+  let program;
+  let delegation;
+  let root;
+  before(async () => {
+    const target = resolve(ROOT, process.env.CARGO_TARGET_DIR || join(CACHE, "target"));
+    const built = await execute("cargo", ["build", "--quiet", "--package", "notme-cli"], { cwd: ROOT, env: { ...process.env, CARGO_TARGET_DIR: target } });
+    assert.equal(built.code, 0, built.stderr);
+    program = join(target, "debug/notme");
+    folder = mkdtempSync(join(tmpdir(), "notme-delegation-"));
+    ({ authority, ana, ben } = await open());
+    bot = await agent(authority, "orchestrator");
+    delegation = await given(ben, bot, { depth: 1 });
+    root = newFile(await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text());
+  });
+  after(async () => {
+    await authority?.stop();
+    if (folder) rmSync(folder, { recursive: true, force: true });
+  });
+
+  let count = 0;
+  const newPath = () => join(folder, String((count += 1)));
+  const newFile = (content) => {
+    const path = newPath();
+    writeFileSync(path, content);
+    return path;
+  };
+  const notme = (args) => execute(program, args, { env: cleanEnvironment({}) });
+
+  /** An issuing certificate and its key, as files. */
+  async function orchestrator(on = delegation.id, more = {}) {
+    const { key, ...answer } = await issuing(authority, "orchestrator", on, more);
+    const { certificates, ...json } = good(answer);
+    return { json, key, pem: certificates.issuing, issuing: newFile(certificates.issuing), secret: newFile(key.privateKey.export({ type: "pkcs8", format: "pem" })) };
+  }
+
+  const mintArgs = (files, id, more = []) => ["task", "mint", "--issuing", files.issuing, "--issuing-key", files.secret, "--id", id, "--out", newPath(), ...more];
+  async function task(files, id, more = []) {
+    const args = mintArgs(files, id, more);
+    const ran = await notme(args);
+    assert.equal(ran.code, 0, ran.stderr);
+    return { out: args[args.indexOf("--out") + 1], chain: join(args[args.indexOf("--out") + 1], "task.pem"), stdout: ran.stdout };
+  }
+  const verify = (chain, more = []) => notme(["verify", chain, "--authority", authority.url, "--json", ...more]);
+  const failed = (ran, exit, code) => {
+    assert.equal(ran.code, exit, `${ran.stdout}${ran.stderr}`);
+    assert.match(ran.stderr, new RegExp(`^notme: [^\\n]+ \\[${code}\\]\\n$`));
+  };
+
+  test("signs task leaves offline that name principal and task, and are good until it is revoked", async () => {
+    const files = await orchestrator();
+    const { json } = files;
+    assert.deepEqual([json.principal_id, json.on_behalf_of, json.delegation, json.binding], [bot, ben.id, delegation.id, undefined]);
+    assert.equal(json.namespace, `${json.identity}/task/`);
+    assert.ok(json.expires_at <= now() + 300);
+    assert.ok(new X509Certificate(files.pem).ca);
+    const { out, chain } = await task(files, "build-7");
+    assert.equal((statSync(join(out, "task.key")).mode & 0o777).toString(8), "600");
+    const leaf = new X509Certificate(readFileSync(chain));
+    assert.equal(leaf.subjectAltName, `URI:wimse://localhost:${authority.port}/principal/${bot}/task/build-7`);
+    const ran = await verify(chain);
+    assert.equal(ran.code, 0, ran.stderr);
+    const told = JSON.parse(ran.stdout);
+    assert.deepEqual([told.kind, told.principal, told.task, told.scopes, told.delegation.on_behalf_of], ["task", bot, "build-7", ["bridgeCert"], ben.id]);
+    const forPeople = await notme(["verify", chain, "--authority", authority.url]);
+    assert.match(forPeople.stdout, new RegExp(`^good        task\n.*\non behalf   ${ben.id}\n`, "s"));
+    // It is one credential, and told once.
+    const serial = new X509Certificate(files.pem).serialNumber;
+    const [row] = good(await ana.browser.call("GET", `/admin/credentials?serial=${serial}`)).items;
+    assert.deepEqual([row.issuing, row.delegation, row.state], [true, delegation.id, "active"]);
+    good(await ana.browser.call("DELETE", `/admin/credentials/${serial}`));
+    const { credentials } = await list(authority);
+    assert.equal(credentials.filter((one) => one === serial.toLowerCase().padStart(32, "0")).length, 1);
+    failed(await verify(chain), 1, "revoked");
+  });
+
+  test("is over a key that its holder shows, for this, once", async () => {
+    const key = generateKeyPairSync("ed25519");
+    const other = generateKeyPairSync("ed25519");
+    const attempt = (more) => issuing(authority, "orchestrator", delegation.id, { key, ...more });
+    const challenge = await challengeOf(authority);
+    refused(await attempt({ over: Buffer.concat([Buffer.from("notme-issuing-key-v1\0"), challenge, spki(other.publicKey)]) }), 401, "ed25519_possession_failed");
+    refused(await attempt({ label: "notme-proof-of-possession-v1\0" }), 401, "ed25519_possession_failed");
+    refused(await attempt({ over: spki(key.publicKey) }), 401, "ed25519_possession_failed");
+    const once = await challengeOf(authority);
+    good(await attempt({ challenge: once }));
+    refused(await attempt({ challenge: once }), 400, "bad_challenge");
+    refused(await attempt({ challenge: Buffer.alloc(32) }), 400, "bad_challenge");
+    refused(await post(authority, "/cert", { proof: { type: "oidc", token: "a.b.c" }, credential: "issuing", delegation: delegation.id }), 400, "challenge_required");
+    const p256 = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const wrong = { public_keys: { issuing: p256.publicKey.export({ type: "spki", format: "pem" }) } };
+    refused(await attempt(wrong), 400, "invalid_public_key");
+    refused(await attempt({ public_keys: {} }), 400, "missing_public_keys");
+    refused(await attempt({ proofs: {} }), 400, "missing_proofs");
+  });
+
+  test("hangs on a delegation that can be handed on", async () => {
+    refused(await issuing(authority, "orchestrator", undefined), 400, "delegation_required");
+    const flat = await given(ben, bot);
+    refused(await issuing(authority, "orchestrator", flat.id), 403, "delegation_exceeded", "depth");
+    refused(await issuing(authority, "stranger", delegation.id), 403, "unknown_delegation");
+    // A person gets one too, on what they gave themselves.
+    const own = await given(ben, ben.id, { depth: 1 });
+    const challenge = Buffer.from(good(await ben.browser.post("/cert/challenge")).challenge, "base64url");
+    const key = generateKeyPairSync("ed25519");
+    const asked = {
+      proof: { type: "session" },
+      credential: "issuing",
+      delegation: own.id,
+      challenge: challenge.toString("base64url"),
+      public_keys: { issuing: key.publicKey.export({ type: "spki", format: "pem" }) },
+      proofs: { issuing: sign(null, Buffer.concat([Buffer.from("notme-issuing-key-v1\0"), challenge, spki(key.publicKey)]), key.privateKey).toString("base64url") },
+    };
+    assert.equal(good(await ben.browser.post("/cert", asked)).principal_id, ben.id);
+    refused(await ben.browser.post("/cert", asked), 400, "bad_challenge");
+    refused(await issuing(authority, "orchestrator", delegation.id, { scopes: ["authorityManage"] }), 403, "scopes_not_granted");
+  });
+
+  test("goes with its delegation, and with who is behind it, and no leaf of it is good then", async () => {
+    const on = await given(ben, bot, { depth: 1 });
+    const files = await orchestrator(on.id);
+    const { chain } = await task(files, "t");
+    assert.equal((await verify(chain)).code, 0);
+    await takeBack(ben, on);
+    failed(await verify(chain), 1, "revoked");
+    refused(await issuing(authority, "orchestrator", on.id), 403, "delegation_revoked");
+    if (!OPENSSL) {
+      const lists = newFile(await (await fetch(`${authority.url}/.well-known/crl.pem`)).text());
+      const ran = await execute("openssl", ["verify", "-crl_check", "-CAfile", root, "-CRLfile", lists, "-ignore_critical", files.issuing]);
+      assert.match(ran.stderr, /certificate revoked/);
+    }
+  });
+
+  test("with an audience and a purpose limits what is below it", async () => {
+    const purposeHash = createHash("sha256").update("nightly build").digest("hex");
+    const on = await given(ben, bot, { depth: 1, audience: "https://ci.example", purposeHash });
+    const { chain } = await task(await orchestrator(on.id), "t");
+    failed(await verify(chain), 1, "other_audience");
+    failed(await verify(chain, ["--audience", "https://other.example"]), 1, "other_audience");
+    failed(await verify(chain, ["--audience", "https://ci.example"]), 1, "other_purpose");
+    const ran = await verify(chain, ["--audience", "https://ci.example", "--purpose-hash", purposeHash]);
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.equal(JSON.parse(ran.stdout).delegation.purpose, purposeHash);
+    // A pair of it too.
+    const pair = good(await byToken(authority, "orchestrator", { delegation: on.id }));
+    failed(await verify(newFile(pair.certificates.signing)), 1, "other_audience");
+  });
+
+  test("mints nothing beyond itself", async () => {
+    const files = await orchestrator();
+    const usage = async (args, code) => failed(await notme(args), 2, code);
+    for (const id of ["", "..", "a/b", "a%2f", "ä", "x".repeat(65)]) await usage(mintArgs(files, id), "task_id");
+    await usage(mintArgs(files, "t", ["--scopes", "bridgeCert,authorityManage"]), "scopes_exceeded");
+    await usage(mintArgs(files, "t", ["--ttl", "3600"]), "ttl_exceeded");
+    const other = await orchestrator();
+    await usage(mintArgs({ ...files, secret: other.secret }, "t"), "issuing_key");
+    failed(await notme(mintArgs({ ...files, issuing: root }, "t")), 1, "malformed");
+    await usage(mintArgs(files, "t", ["--public-key", root]), "public_key");
+    // A key of the task's own, of both kinds; and a short life.
+    for (const kind of [["ed25519"], ["ec", { namedCurve: "P-256" }]]) {
+      const { publicKey } = generateKeyPairSync(...kind);
+      const pem = newFile(publicKey.export({ type: "spki", format: "pem" }));
+      const { chain } = await task(files, "t", ["--public-key", pem, "--ttl", "20"]);
+      const leaf = new X509Certificate(readFileSync(chain));
+      assert.ok(leaf.publicKey.equals(publicKey));
+      assert.ok(Date.parse(leaf.validTo) <= Date.now() + 21_000);
+      assert.equal((await verify(chain)).code, 0);
+    }
+    // What is below another issuing certificate than the one that is shown.
+    const { chain } = await task(files, "t");
+    const leaf = readFileSync(chain, "utf8").split("-----END CERTIFICATE-----\n")[0] + "-----END CERTIFICATE-----\n";
+    failed(await verify(newFile(leaf + other.pem + "\n")), 1, "unknown_issuer");
+    failed(await verify(newFile(leaf)), 1, "malformed");
+    failed(await verify(files.issuing), 1, "malformed");
+  });
+
+  /** What OpenSSL signs with the orchestrator's key, whatever it is. */
+  async function forge(files, { san, ca = false, serial = 7, signer = files, extra = [] }) {
+    const [key, csr, out, ext] = [newPath(), newPath(), newPath(), newPath()];
+    const run = async (args) => {
+      const ran = await execute("openssl", args);
+      assert.equal(ran.code, 0, ran.stderr);
+    };
+    writeFileSync(ext, [`basicConstraints=critical,CA:${ca ? "TRUE" : "FALSE"}`, `keyUsage=critical,${ca ? "keyCertSign" : "digitalSignature"}`, "subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid:always", `subjectAltName=critical,URI:${san}`, ...extra].join("\n"));
+    await run(["genpkey", "-algorithm", "ED25519", "-out", key]);
+    await run(["req", "-new", "-key", key, "-subj", "/CN=x", "-out", csr]);
+    await run(["x509", "-req", "-in", csr, "-CA", signer.issuing, "-CAkey", signer.secret, "-set_serial", String(serial), "-days", "1", "-extfile", ext, "-out", out]);
+    return { issuing: out, secret: key, pem: readFileSync(out, "utf8") };
+  }
+
+  const opensslVerdict = async (leaf, middle, more = []) => {
+    const ran = await execute("openssl", ["verify", "-x509_strict", "-no-CApath", "-no-CAstore", ...more, "-CAfile", root, ...middle.flatMap((file) => ["-untrusted", file]), leaf]);
+    return ran.code === 0 ? "good" : `${ran.stdout}${ran.stderr}`;
+  };
+
+  test("binds path lengths for stock verifiers that know its names, and nothing is good for those that don't", { skip: OPENSSL || (missing("go") ?? false) }, async () => {
+    const files = await orchestrator();
+    const san = `${files.json.namespace}t`;
+    const { chain } = await task(files, "t");
+    const knows = ["-ignore_critical"];
+    assert.equal(await opensslVerdict(chain, [files.issuing], knows), "good");
+    assert.match(await opensslVerdict(chain, [files.issuing]), /unhandled critical extension/);
+    // A CA below it, what that signs, and what a task's key signs.
+    const below = await forge(files, { san, ca: true });
+    const deep = await forge(files, { san, signer: below });
+    const byTask = await forge(files, { san, signer: await forge(files, { san }) });
+    assert.match(await opensslVerdict(deep.issuing, [files.issuing, below.issuing], knows), /path length constraint exceeded/);
+    const middle = await forge(files, { san });
+    const misused = await forge(files, { san, signer: middle });
+    assert.match(await opensslVerdict(misused.issuing, [files.issuing, middle.issuing], knows), /invalid CA certificate|unable to get local issuer/);
+    const foreign = await forge(files, { san: files.json.identity.replace(bot, ben.id) });
+    const chains = [readFileSync(chain, "utf8"), deep.pem + below.pem + files.pem, misused.pem + middle.pem + files.pem, foreign.pem + files.pem].map(newFile);
+    const go = async (how) => (await execute(await goProgram("delegation"), [how, root, ...chains])).stdout.trim().split("\n");
+    const told = await go("knows");
+    assert.equal(told[0], "good");
+    assert.match(told[1], /too many intermediates|named otherwise/);
+    assert.match(told[2], /cannot sign this kind/);
+    assert.match(told[3], /named otherwise/);
+    for (const line of await go("ignores")) assert.match(line, /unhandled critical extension|unknown authority/);
+    // Ours refuses all but the first, whoever signs them and however.
+    for (const file of chains.slice(1)) assert.equal((await verify(file)).code, 1);
+    assert.ok(byTask.pem);
+  });
+
+  test("makes nobody a principal: a task leaf opens no door", async () => {
+    const rows = [
+      { type: "x509", name: "ours", roots: readFileSync(root, "utf8"), scopes: ["bridgeCert"], rules: [{ san_uri: "wimse://*" }] },
+      { issuer: issuer.url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{}] },
+    ];
+    await authority.restart({ vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(rows) } });
+    const show = async (chain, key, more = {}) => {
+      const [keys, challenge] = [new Keys(), await challengeOf(authority)];
+      const der = new X509Certificate(chain).raw;
+      const message = Buffer.concat([Buffer.from("notme-certificate-proof-v1\0"), challenge, createHash("sha256").update(der).digest(), spki(keys.mtls.publicKey), spki(keys.signing.publicKey)]);
+      const signature = sign(null, message, key).toString("base64url");
+      return post(authority, "/cert", { proof: { type: "x509", chain, signature }, challenge: challenge.toString("base64url"), public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message(challenge)), ...more });
+    };
+    const files = await orchestrator();
+    const own = generateKeyPairSync("ed25519");
+    const pem = newFile(own.publicKey.export({ type: "spki", format: "pem" }));
+    const { chain } = await task(files, "t", ["--public-key", pem]);
+    refused(await show(readFileSync(chain, "utf8"), own.privateKey), 401, "unknown_critical_extension");
+    refused(await show(files.pem, files.key.privateKey), 401, "unknown_critical_extension");
+    // A pair on somebody's behalf gives one on the same, and no other.
+    const keys = new Keys();
+    const token = await issuer.token({ sub: "orchestrator" });
+    const ask = { proof: { type: "oidc", token }, public_keys: keys.publicKeys, proofs: keys.proofs(token), delegation: delegation.id };
+    const pair = good(await post(authority, "/cert", ask));
+    const leaf = pair.certificates.signing;
+    refused(await show(leaf, keys.signing.privateKey), 403, "delegation_bound");
+    const second = await given(ben, bot);
+    refused(await show(leaf, keys.signing.privateKey, { delegation: second.id }), 403, "delegation_bound");
+    const renewed = good(await show(leaf, keys.signing.privateKey, { delegation: delegation.id }));
+    assert.deepEqual([renewed.principal_id, renewed.on_behalf_of], [bot, ben.id]);
+    await takeBack(ben, delegation);
+    refused(await show(leaf, keys.signing.privateKey, { delegation: delegation.id }), 401, "certificate_revoked");
+  });
+});
+
+describe("in the state", { skip: noKnife }, () => {
+  test("what was over long ago goes, and how much somebody may give is bounded", async (t) => {
+    const { authority, ben, cleo } = await open();
+    t.after(() => authority.stop());
+    const made = await given(ben, cleo.id);
+    const day = 86_400;
+    await meanwhile(
+      authority,
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+       INSERT INTO delegations SELECT printf('%08x-0000-4000-8000-%012x', i, i), NULL, delegator, on_behalf_of, delegate, scopes, NULL, NULL, 0, created_at,
+         iif(i = 1, unixepoch() - 31 * ${day}, expires_at), NULL, NULL FROM n, delegations WHERE id = '${made.id}';`,
+    );
+    refused(await delegate(ben, cleo.id), 409, "too_many_delegations");
+    await takeBack(ben, made);
+    await given(ben, cleo.id);
+    await ben.browser.me(); // sweeps
+    const old = query(databaseOf(authority.stateDir), "SELECT COUNT(*) FROM delegations WHERE expires_at < unixepoch()");
+    assert.deepEqual(old, [[0]], "the sweep took it");
+  });
+});
