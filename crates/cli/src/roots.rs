@@ -131,7 +131,7 @@ pub(crate) fn certificate_pem(der: &[u8]) -> String {
 /// A certificate that is shown.
 pub(crate) enum Shown {
     /// Of a pair.
-    Leaf(Leaf),
+    Leaf(Box<Leaf>),
     /// A task's, and the issuing certificate that it is below.
     Task(Box<TaskLeaf>, Box<Issuing>),
 }
@@ -178,6 +178,6 @@ pub(crate) fn read_shown(bytes: &[u8]) -> Result<Shown, Failure> {
             let (issuing, _) = read_issuing(rest.trim_start().as_bytes())?;
             Ok(Shown::Task(Box::new(leaf), Box::new(issuing)))
         }
-        _ => Ok(Shown::Leaf(read_leaf(bytes)?.0)),
+        _ => Ok(Shown::Leaf(Box::new(read_leaf(bytes)?.0))),
     }
 }
