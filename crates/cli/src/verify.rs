@@ -141,24 +141,22 @@ pub(crate) fn beyond(error: TaskError) -> Failure {
 
 /// Whether a certificate may be used by whoever it is shown to, for what it is shown for.
 fn within_limits(delegation: &Delegation, options: &Verify) -> Result<(), Failure> {
-    let refused = |code, limit: &str, option| {
-        let limit = harmless(limit);
-        let text =
-            format!("the certificate is for {limit} alone: {option} says what it is shown for");
-        Err(Failure::refused(code, text))
-    };
-    match &delegation.audience {
-        Some(audience) if options.audience.as_ref() != Some(audience) => {
-            return refused("other_audience", audience, "--audience");
-        }
-        _ => {}
+    let is_shown_to = |audience: &String| options.audience.as_ref() == Some(audience);
+    if let Some(audience) = delegation.audience.as_ref().filter(|it| !is_shown_to(it)) {
+        let text = format!(
+            "the certificate is for {} alone: --audience says who it is shown to",
+            harmless(audience)
+        );
+        return Err(Failure::refused("other_audience", text));
     }
-    match delegation.purpose.map(hex::encode) {
-        Some(hash) if options.purpose_hash.as_ref() != Some(&hash) => {
-            refused("other_purpose", &hash, "--purpose-hash")
-        }
-        _ => Ok(()),
+    let purpose = delegation.purpose.map(hex::encode);
+    if let Some(purpose) = purpose.filter(|it| options.purpose_hash.as_ref() != Some(it)) {
+        let text = format!(
+            "the certificate is for the purpose {purpose} alone: --purpose-hash says what it is shown for"
+        );
+        return Err(Failure::refused("other_purpose", text));
     }
+    Ok(())
 }
 
 impl Shown {

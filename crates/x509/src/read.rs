@@ -638,3 +638,39 @@ impl<'a> Extensions<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use der::asn1::OctetString;
+
+    use super::*;
+    use crate::writer::Writer;
+
+    #[test]
+    fn what_limits_is_critical_and_nothing_else_is() {
+        for audience in [None, Some("https://api.example".to_owned())] {
+            let delegation = Delegation {
+                id: "d".into(),
+                on_behalf_of: "p".into(),
+                audience,
+                purpose: None,
+            };
+            let mut w = Writer::with_capacity(0);
+            delegation.write(&mut w);
+            let extn_value = OctetString::new(w.into_bytes()).unwrap();
+            for critical in [false, true] {
+                let extension = Extension {
+                    extn_id: oid::DELEGATION,
+                    critical,
+                    extn_value: extn_value.clone(),
+                };
+                let read = Extensions::new(&[extension]).delegation();
+                if critical == delegation.is_limit() {
+                    assert_eq!(read, Ok(Some(delegation.clone())));
+                } else {
+                    assert_eq!(read, Err(ReadError::BadExtensions));
+                }
+            }
+        }
+    }
+}

@@ -390,6 +390,21 @@ fn no_kind_of_certificate_is_taken_for_another() {
     }
 }
 
+#[test]
+fn an_issuing_certificate_has_room_for_leaves_and_no_more() {
+    let der = Made::default().der();
+    // cA TRUE, and the path length; then keyCertSign alone.
+    for (begins, last) in [("30060101ff0201", 0_u8), ("030202", 4)] {
+        let at = hex::encode(&der)
+            .find(&format!("{begins}{last:02x}"))
+            .unwrap()
+            / 2;
+        let mut bent = der.clone();
+        bent[at + begins.len() / 2] = if last == 0 { 1 } else { 6 };
+        assert!(Issuing::from_der(&bent).is_err(), "{begins}");
+    }
+}
+
 fn pair(delegation: Option<&Delegation>) -> [Vec<u8>; 2] {
     let LeafKey::Mtls(mtls) = p256() else {
         return Default::default();
