@@ -13,7 +13,7 @@ import process from "node:process";
 import { say } from "../tools/lib/console.mjs";
 import { ROOT } from "../tools/lib/places.mjs";
 import { end, launch, workerdPath } from "../tools/lib/workerd.mjs";
-import { freePort } from "../tests/support/authority.mjs";
+import { RAISED, freePort } from "../tests/support/authority.mjs";
 
 /** Whatever still runs when this process ends. */
 export const alive = new Set();
@@ -137,6 +137,9 @@ export async function startOurs(more, host = "127.0.0.1") {
     SIGNET_AUTHORITY_URL: url,
     NOTME_KEK_SECRET: randomBytes(32).toString("base64url"),
     NOTME_LOG_LEVEL: "error",
+    // Counted, by the address of the connection, and never reached.
+    NOTME_RATE_LIMITS: RAISED,
+    NOTME_SOURCE_HEADER: "none",
     ...more,
   };
   const child = launch({ port, stateDir, vars, allowLoopback: true });

@@ -172,6 +172,15 @@ struct Token {
   # As it stands in the invite's URL.
 }
 
+struct IssuerMade {
+  # A row that lets somebody in was made or changed.
+
+  id @0 :Text;
+  # Its id.
+  revision @1 :UInt64;
+  # The revision that it has now.
+}
+
 struct Rename {
   # A new name for something of one's own.
 
@@ -215,6 +224,26 @@ struct Passkeys {
   # All of them.
 
   passkeys @0 :List(Passkey);
+  # The oldest first.
+}
+
+struct Connection {
+  # An identity that is linked to the principal that asks.
+
+  id @0 :Text;
+  # The authenticator's id.
+  provider @1 :Text;
+  # The kind of proof, a colon, and who vouches for it.
+  subject @2 :Text;
+  # Whom.
+  connectedAt @3 :Text;
+  # Since when: `YYYY-MM-DD HH:MM:SS`, in UTC.
+}
+
+struct Connections {
+  # All of them.
+
+  connections @0 :List(Connection);
   # The oldest first.
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn answer(
     };
     let list = match (act, format) {
         (Act::List(list), Format::Csv) => list,
-        (Act::Change(_), _) => {
+        (Act::Change(_) | Act::Row(_), _) => {
             let fields = [
                 ("request_id", call.id.as_str().into()),
                 ("path", crate::shorten(path).into()),

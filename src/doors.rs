@@ -1,23 +1,27 @@
 //! A pair for whoever a proof is about: what the doors need is fetched, and what they name is settled.
 
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+
 use notme_authority::asking::{Asking, digest};
-use notme_authority::doors::issuer::Keys;
-use notme_authority::doors::{Answer, Ask, Edge, Gathered, Identified, Need, explain};
+use notme_authority::doors::issuer::{Keys, TrustedIssuer};
+use notme_authority::doors::made;
+use notme_authority::doors::{Answer, Ask, Edge, Gathered, Identified, Need, Opened, explain};
 use notme_authority::http::{Reply, Session};
 use notme_authority::people::PrincipalId;
 use notme_authority::people::mint::{Holder, Mint, Newcomer, Request};
 use notme_authority::{Error, Fault, TokenError};
 use notme_durable::{ask, now_millis, random, settle_all};
 use notme_jose::{Algorithm, CompactJws};
-use notme_keys::{Outcome, VerifyingKey};
+use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 use serde_json::Value;
-use std::cell::RefCell;
 use wasm_bindgen::JsValue;
 
-use crate::Call;
 use crate::handlers::json;
 use crate::objects::issuer_key;
 use crate::people::{origin, session_of};
+use crate::{Call, rows};
 
 impl Edge for Call {
     fn header(&self, name: &str) -> Option<String> {
@@ -38,7 +42,12 @@ impl Edge for Call {
 /// 3. settle what it comes to, and then the proofs of possession;
 /// 4. say who it is about, and whether they hold the keys.
 pub(crate) async fn identified(call: &Call, request: Request) -> Result<Mint, Error> {
-    let (identified, of_keys) = shown(call, &request).await?;
+    let nobody = || Fault::Internal("a proof without a door".into());
+    let rows = rows::rows(call).await?.rows;
+    let opened = request.open(&call.config, &rows, now_millis() / 1000)?; // (1)
+    let opened = opened.ok_or_else(nobody)?;
+    let (identified, of_keys) = settled(call, &*opened, request.checks()).await?;
+    drop(opened);
     let newcomer = Newcomer {
         identified,
         principal: PrincipalId::from_random(random()?),
@@ -47,16 +56,24 @@ pub(crate) async fn identified(call: &Call, request: Request) -> Result<Mint, Er
     request.settle(Holder::Identified(Box::new(newcomer)), &of_keys)
 }
 
-async fn shown(call: &Call, request: &Request) -> Result<(Identified, Vec<Outcome>), Error> {
-    let nobody = || Fault::Internal("a proof without a door".into());
-    let opened = request.open(&call.config, now_millis() / 1000)?; // (1)
-    let opened = opened.ok_or_else(nobody)?;
-    let obliged = opened.oblige(gather(call, opened.need()).await?)?; // (2)
-    let mut checks = obliged.checks().to_vec();
-    checks.extend(request.checks());
-    let mut of_proof = settle_all(&checks).await?; // (3)
-    let of_keys = of_proof.split_off(obliged.checks().len().min(of_proof.len()));
-    Ok((obliged.settle(&of_proof)?, of_keys)) // (4)
+/// Who was proven to be asking, and what came of further checks.
+type Settled = Result<(Identified, Vec<Outcome>), Error>;
+
+/// Fetches what a proof needs and settles it, and with it whatever else has to hold. Behind a pointer, so that it is
+/// compiled once.
+pub(crate) fn settled<'a>(
+    call: &'a Call,
+    opened: &'a dyn Opened,
+    further: Vec<SignatureCheck>,
+) -> Pin<Box<dyn Future<Output = Settled> + 'a>> {
+    Box::pin(async move {
+        let obliged = opened.oblige(gather(call, opened.need()).await?)?; // (2)
+        let mut checks = obliged.checks().to_vec();
+        checks.extend(further);
+        let mut of_proof = settle_all(&checks).await?; // (3)
+        let of_further = of_proof.split_off(obliged.checks().len().min(of_proof.len()));
+        Ok((obliged.settle(&of_proof)?, of_further)) // (4)
+    })
 }
 
 /// Fetches what a proof needs.
@@ -139,16 +156,28 @@ async fn find_key(
 pub(crate) async fn test_policy(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let session = session_of(call).await?;
     session.permit(Session::Manage, now_millis() / 1000)?;
-    let token = explain::wanted(body)?;
-    let rows = explain::explain(&call.config.issuers, &token, now_millis() / 1000)?;
-    let signature = signature_of(call, &token).await?;
-    Ok(json(&explain::answer(signature, &rows)))
+    let trial = explain::wanted(body)?;
+    let copy = rows::rows(call).await?;
+    let rows = match &trial.draft {
+        Some(draft) => {
+            let id = trial.id.as_deref();
+            Rc::new(made::with_draft(&call.config, &copy.made, draft, id)?)
+        }
+        None => copy.rows,
+    };
+    let explained = explain::explain(&rows.issuers, &trial.token, now_millis() / 1000)?;
+    let signature = signature_of(call, &rows.issuers, &trial.token).await?;
+    Ok(json(&explain::answer(signature, &explained)))
 }
 
-async fn signature_of(call: &Call, token: &str) -> Result<&'static str, Error> {
+async fn signature_of(
+    call: &Call,
+    rows: &[TrustedIssuer],
+    token: &str,
+) -> Result<&'static str, Error> {
     let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
     let iss = token.claims().get("iss").and_then(Value::as_str);
-    let row = (call.config.issuers.iter()).find(|row| Some(row.issuer.as_str()) == iss);
+    let row = rows.iter().find(|row| Some(row.issuer.as_str()) == iss);
     let Some(row) = row else {
         return Ok("unknown_issuer");
     };

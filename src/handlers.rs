@@ -18,7 +18,7 @@ use notme_jose::Algorithm;
 use serde_json::Value;
 
 use crate::objects::{issuer_key, signing_authority};
-use crate::{Call, admin, keys, pages, people, tokens};
+use crate::{Call, admin, connections, keys, pages, people, rows, tokens};
 
 /// An answer that is being made.
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>>;
@@ -40,6 +40,12 @@ pub(crate) fn run<'a>(
     match route.operation {
         Operation::Authorize => Box::pin(tokens::authorize(call)),
         Operation::AuthorizeCode => Box::pin(tokens::authorize_code(call, body)),
+        Operation::BeginConnection => Box::pin(connections::begin(call)),
+        Operation::BeginIdentity => Box::pin(connections::begin_sign_in(call)),
+        Operation::Connect => Box::pin(connections::connect(call, body)),
+        Operation::Connections => Box::pin(people::own(call, OwnAct::Connections)),
+        Operation::Disconnect => Box::pin(people::own(call, OwnAct::Disconnect(parameter()))),
+        Operation::Identify => Box::pin(connections::sign_in(call, body)),
         Operation::BeginRecovery => Box::pin(people::begin_recovery(call, body)),
         Operation::BeginStepUp => Box::pin(people::begin_step_up(call)),
         Operation::CertPasskey => Box::pin(people::cert_passkey(call, body)),
@@ -62,6 +68,10 @@ pub(crate) fn run<'a>(
         Operation::BeginSignIn => Box::pin(people::begin_sign_in(call)),
         Operation::BumpEpoch => Box::pin(keys::rotate(call, body, Act::BumpEpoch)),
         Operation::Bundle => Box::pin(bundle(call)),
+        Operation::ListRows => Box::pin(admin::answer(call, route, path, body)),
+        Operation::MakeRow | Operation::EditRow | Operation::RemoveRow => {
+            Box::pin(rows::change(call, route, path, body))
+        }
         Operation::TestPolicy => Box::pin(crate::doors::test_policy(call, body)),
         Operation::Revocations(form) => Box::pin(revocations(call, form)),
         Operation::Cert => Box::pin(people::cert(call, body)),
@@ -228,6 +238,7 @@ pub(crate) fn unexpected(reply: &protocol::Reply) -> Error {
         protocol::Reply::Rotated(_) => "a changed key",
         protocol::Reply::Tokens(_) => "something about tokens",
         protocol::Reply::Admin(_) => "what administrators see",
+        protocol::Reply::Rows(_) => "rows",
     };
     Fault::Internal(format!(
         "the object answered with {kind}, which nobody asked for"

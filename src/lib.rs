@@ -10,14 +10,17 @@
 )]
 
 mod admin;
+mod connections;
 mod doors;
 mod handlers;
 mod keys;
+mod limits;
 mod objects;
 mod pages;
 mod people;
 #[cfg(feature = "panic-probe")]
 mod probe;
+mod rows;
 mod tokens;
 
 use std::cell::OnceCell;
@@ -146,6 +149,9 @@ async fn handle(call: &Call, method: &str, path: &str) -> Reply {
 }
 
 async fn run(call: &Call, route: &'static Route, path: &str) -> Result<Reply, Error> {
+    if let Some(class) = route.class() {
+        limits::permit(call, class).await?;
+    }
     // A form uses no session where it is taken: an application of elsewhere may send it.
     let is_form = route.body == Body::JsonOrForm && call.head.is_form();
     if route.session != Session::Unused && !route.is_page(&call.head) && !is_form {

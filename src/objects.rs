@@ -59,10 +59,18 @@ pub(crate) async fn signing_authority(env: &Env, command: &Command) -> Result<Re
     }
 }
 
-/// The copy of an issuer's keys. There are as many as there are issuers in the configuration: nobody asks for
-/// those of others.
-fn with_keys<T>(issuer: &str, work: impl FnOnce(&mut KeyCache) -> T) -> T {
-    KEYS.with_borrow_mut(|issuers| work(issuers.entry(issuer.to_owned()).or_default()))
+/// The most copies that are kept: more than there are issuers in rows at once. Those of rows that were changed or only
+/// tried stay until then.
+const MOST_COPIES: usize = 256;
+
+/// The copy of an issuer's keys. Nobody asks for those of others than are in rows.
+fn with_keys<T>(name: &str, work: impl FnOnce(&mut KeyCache) -> T) -> T {
+    KEYS.with_borrow_mut(|copies| {
+        if copies.len() >= MOST_COPIES && !copies.contains_key(name) {
+            copies.clear();
+        }
+        work(copies.entry(name.to_owned()).or_default())
+    })
 }
 
 /// The key that a token of `issuer` means which names this `kid` and `algorithm`, if there is one. `at` is where
@@ -78,26 +86,29 @@ pub(crate) async fn issuer_key(
     algorithm: Algorithm,
 ) -> Result<Option<VerifyingKey>, Error> {
     let now = now_millis();
-    if with_keys(issuer, |keys| keys.plan(kid, now)) != Plan::Use {
+    // A row may be changed to have its keys elsewhere: those of before are other ones.
+    let name = at.map_or_else(|| issuer.to_owned(), |at| format!("{issuer} {at}"));
+    let name = name.as_str();
+    if with_keys(name, |keys| keys.plan(kid, now)) != Plan::Use {
         let wanted = KeysWanted {
             issuer: issuer.to_owned(),
             kid: kid.to_owned(),
             at: at.map(str::to_owned),
         };
-        let answer = ask(env, "ISSUER_KEYS", issuer, &protocol::encode(&wanted)?).await;
+        let answer = ask(env, "ISSUER_KEYS", name, &protocol::encode(&wanted)?).await;
         match protocol::decode(&answer?)? {
             KeysReply::Keys(answer) => {
                 let set = JwkSet::parse(&answer.json)
                     .map_err(|error| Fault::Internal(format!("the object's key set: {error}")))?;
-                with_keys(issuer, |keys| {
+                with_keys(name, |keys| {
                     keys.copied(now);
                     keys.store(set, answer.fetched_at);
                 });
             }
             // The object may have lost what this copy still has.
-            KeysReply::Refused(_) if with_keys(issuer, |keys| keys.can_serve(kid, now)) => {}
+            KeysReply::Refused(_) if with_keys(name, |keys| keys.can_serve(kid, now)) => {}
             KeysReply::Refused(refusal) => return Err(refusal.into()),
         }
     }
-    Ok(with_keys(issuer, |keys| keys.keys()?.find(kid, algorithm)))
+    Ok(with_keys(name, |keys| keys.keys()?.find(kid, algorithm)))
 }

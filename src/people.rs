@@ -9,12 +9,14 @@ use std::pin::Pin;
 use notme_authority::config::LogLevel;
 use notme_authority::doors::Proof;
 use notme_authority::http::Reply;
+use notme_authority::limits::address;
 use notme_authority::people::ceremony::{self, BeginRegistration, Join, Registration};
 use notme_authority::people::challenge::{self, AnybodysKey, Ceremony};
 use notme_authority::people::command as people;
 use notme_authority::people::command::{
     Command, Origin, OwnAct, Register, RegistrationBegun, SessionFacts, Shown, Wish,
 };
+use notme_authority::people::connection::Joining;
 use notme_authority::people::invite::{self, Draft, InviteToken};
 use notme_authority::people::mint::{Holder, Mint};
 use notme_authority::people::session::{Presented, SessionToken, clear_cookie};
@@ -26,10 +28,10 @@ use notme_keys::encode_base64url;
 use notme_webauthn::{NewCredential, RelyingParty};
 use serde_json::Value;
 
-use crate::Call;
-use crate::doors;
 use crate::handlers::{json, unexpected};
+use crate::limits::told_source;
 use crate::objects::signing_authority;
+use crate::{Call, connections, doors, rows};
 
 /// This worker's copy of the key of challenges that are for anybody.
 #[derive(Clone)]
@@ -100,8 +102,12 @@ async fn taken_apart<T>(call: &Call, body: &[u8], parsed: Result<T, Error>) -> R
     parsed
 }
 
-/// Redeems an invite: what [`register`] does for whoever began with one, in the words of `/join`.
+/// Redeems an invite: what [`register`] does for whoever began with one, in the words of `/join`; or for whoever shows
+/// an identity.
 pub(crate) async fn join(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    if let Some(joining) = Joining::parse(body, &call.config, call)? {
+        return connections::join(call, joining).await;
+    }
     let Join {
         invite,
         registration,
@@ -165,7 +171,7 @@ pub(crate) async fn begin_sign_in(call: &Call) -> Result<Reply, Error> {
 }
 
 /// A challenge that is for anybody. Making it doesn't take the object, but for its key once in a while.
-async fn anybodys_challenge(call: &Call, ceremony: Ceremony) -> Result<[u8; 32], Error> {
+pub(crate) async fn anybodys_challenge(call: &Call, ceremony: Ceremony) -> Result<[u8; 32], Error> {
     let now = now_millis() / 1000;
     let copy = ANYBODYS_KEY.with_borrow(|copy| copy.clone().filter(|copy| copy.is_good(now)));
     let copy = match copy {
@@ -223,7 +229,7 @@ fn shown(call: &Call, body: &[u8]) -> Result<(Shown, SessionToken), Error> {
 }
 
 /// A ceremony went wrong: its challenge is used up all the same.
-async fn spend(
+pub(crate) async fn spend(
     call: &Call,
     ceremony: Ceremony,
     context: Vec<u8>,
@@ -333,6 +339,17 @@ pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
 
 /// A pair for a principal, by whatever proof (notme protocol §8.1).
 pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    match shown_proof(call, body).await {
+        // Nothing was used up. What this worker knew of the row was old: who is still let in notices nothing.
+        Err(Error::RowChanged) => {
+            rows::forget();
+            shown_proof(call, body).await
+        }
+        answer => answer,
+    }
+}
+
+async fn shown_proof(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let request = mint::Request::parse(body, &call.config, call)?;
     let holder = match &request.proof {
         Proof::Session => Holder::Session(session_of_cert(call)?.hash()),
@@ -422,8 +439,14 @@ async fn minted(
         Ok(mint) => issued(call, mint).await,
         Err(error) => Err(error),
     };
-    // A challenge is used by whatever is wrong, unless that is our fault.
-    let is_refused = matches!(&issued, Err(error) if !matches!(error, Error::Fault(_)));
+    // A challenge is used by whatever is wrong, unless that is our fault, has only to wait, or is tried again.
+    let may_go_on = |error: &Error| {
+        matches!(
+            error,
+            Error::Fault(_) | Error::TooManyRequests(_) | Error::RowChanged
+        )
+    };
+    let is_refused = issued.as_ref().is_err_and(|error| !may_go_on(error));
     if let (true, Some(challenge)) = (is_refused, wish.challenge) {
         spend(call, Ceremony::Possession, wish.context, challenge).await?;
     }
@@ -481,12 +504,12 @@ pub(crate) fn presented(call: &Call) -> Result<SessionToken, Error> {
 }
 
 /// The session that the request may have.
-fn current(call: &Call) -> Option<[u8; 32]> {
+pub(crate) fn current(call: &Call) -> Option<[u8; 32]> {
     presented(call).ok().map(|token| token.hash())
 }
 
 /// An answer that gives the browser a session's secret.
-fn begun(answer: &Value, token: &SessionToken, session: &SessionFacts) -> Reply {
+pub(crate) fn begun(answer: &Value, token: &SessionToken, session: &SessionFacts) -> Reply {
     let mut reply = json(answer);
     let lifetime = session.expires_at.saturating_sub(now_millis() / 1000);
     reply.set("set-cookie", token.set_cookie(lifetime));
@@ -501,15 +524,14 @@ fn party(call: &Call) -> Result<&RelyingParty, Error> {
 }
 
 pub(crate) fn origin(call: &Call) -> Origin {
-    let header = call.config.source_header.as_deref();
-    let source = header.and_then(|name| call.request.headers().get(name).ok().flatten());
     Origin {
-        source: source.map_or_else(|| "unknown".into(), |text| text.chars().take(64).collect()),
+        source: told_source(call)
+            .map_or_else(|| "unknown".into(), |told| address(&told).to_owned()),
         request_id: call.id.clone(),
     }
 }
 
-fn tell(call: &Call, event: &str, session: &SessionFacts) {
+pub(crate) fn tell(call: &Call, event: &str, session: &SessionFacts) {
     let fields = [
         ("request_id", call.id.as_str().into()),
         ("principal", session.principal.as_str().into()),
@@ -526,7 +548,7 @@ pub(crate) async fn ask(call: &Call, command: Command) -> Result<people::Reply, 
     }
 }
 
-fn session(reply: people::Reply) -> Result<SessionFacts, Error> {
+pub(crate) fn session(reply: people::Reply) -> Result<SessionFacts, Error> {
     match reply {
         people::Reply::Session(session) => Ok(session),
         other => Err(astray(other)),
@@ -541,6 +563,6 @@ fn document(reply: people::Reply) -> Result<Reply, Error> {
 }
 
 /// The object answered something else than what it was asked.
-fn astray(reply: people::Reply) -> Error {
+pub(crate) fn astray(reply: people::Reply) -> Error {
     unexpected(&protocol::Reply::People(reply))
 }

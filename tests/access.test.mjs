@@ -6,12 +6,16 @@ import { readFileSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
 import { CODE } from "./support/browser.mjs";
+import { startOidc } from "./support/oidc.mjs";
 import { Person, executablePath, openBrowser } from "./support/pages.mjs";
 
 const skip = executablePath ? false : "chromium is not installed";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** As long as a name may be, and without a place to break it. */
 const LONG = "Maximiliane-Wilhelmine-von-und-zu-Hohenlohe-Waldenburg-Schilling";
+
+/** An application whose name is as long as one may be. */
+const CLIENTS = [{ id: "app", name: LONG, redirect_uris: ["https://app.example/cb"] }];
 
 /** Looks at what a person sees, in both themes and at both widths. */
 async function look({ page }, what) {
@@ -53,6 +57,10 @@ const STATES = {
   "the dialog that adds a passkey": ["ana", "/me", async (one) => one.button("Add a passkey").click()],
   "the dialog that renames one": ["ana", "/me", async (one) => one.button("Rename").click()],
   "the dialog that removes one": ["ana", "/me", async (one) => one.button("Remove").click()],
+  "an application that asks": ["ana", "/authorize?client_id=app&redirect_uri=https%3A%2F%2Fapp.example%2Fcb&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256&state=s", async (one) => one.says("asks to act for you")],
+  "an application that nobody knows": ["ana", "/authorize?client_id=nobody"],
+  "linked identities": ["ben", "/me", async (one) => one.says("Vouched for by")],
+  "the dialog that removes a linked identity": ["ben", "/me", async ({ page }) => page.getByRole("region", { name: "Other ways in" }).getByRole("button", { name: "Remove" }).click()],
   console: ["ana", "/console"],
   principals: ["ana", "/console#principals"],
   "a principal": ["ana", () => `/console#principals/${ben.id}`, async (one) => one.says("What they did")],
@@ -65,6 +73,22 @@ const STATES = {
     await one.button("Make the invite").click();
     await one.says("Here it is.");
   }],
+  issuers: ["ana", "/console#issuers", async (one) => one.says("Nobody's tokens let anybody in yet.")],
+  "the form of an issuer, with what is wrong with it": ["ana", "/console#issuers", async (one) => {
+    await one.button("Add an issuer…").click();
+    await one.page.getByLabel("Rules", { exact: true }).fill("[");
+    await one.button("Let them in").click();
+    await one.says("It is no JSON");
+  }],
+  "an issuer that was made": ["ana", "/console#issuers", async (one) => {
+    await one.button("Add an issuer…").click();
+    await one.page.getByLabel("Name", { exact: true }).fill("builds-of-".repeat(12));
+    await one.page.getByLabel("Rules", { exact: true }).fill('[{ "sub": ["a", "b"] }]');
+    await one.page.getByLabel("Issuer", { exact: true }).fill(`https://issuer.example/${"x".repeat(120)}`);
+    await one.button("Let them in").click();
+    await one.says("The row was made.");
+  }],
+  "the dialog that removes an issuer": ["ana", "/console#issuers", async (one) => one.button("Remove").click()],
   issued: ["ana", "/console#credentials"],
   audit: ["ana", "/console#audit"],
   keys: ["ana", "/console#keys"],
@@ -84,9 +108,12 @@ let ben;
 describe("everybody", { skip }, () => {
   let authority;
   let browser;
+  let login;
   const people = {};
   before(async () => {
-    authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE, REGISTRATION: "open" } });
+    login = await startOidc();
+    const row = { for: "people", issuer: login.url, audience: "https://id.example", scopes: ["bridgeCert"], rules: [{}] };
+    authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, REGISTRATION: "open", OAUTH_CLIENTS: JSON.stringify(CLIENTS), TRUSTED_ISSUERS: JSON.stringify([row]) } });
     browser = await openBrowser();
     for (const name of ["ana", "ben", "stranger"]) {
       people[name] = await Person.meet(browser, authority);
@@ -96,6 +123,7 @@ describe("everybody", { skip }, () => {
   after(async () => {
     await browser?.close();
     await authority?.stop();
+    await login?.close();
   });
   afterEach(() => assert.deepEqual(Object.values(people).flatMap(({ complaints }) => complaints.splice(0)), []));
 
@@ -129,6 +157,7 @@ describe("everybody", { skip }, () => {
     await authority.restart({ vars: { REGISTRATION: undefined } });
     await people.ben.join((await invite()).href, "Ben");
     ben = { id: (await people.ben.page.locator("dd code").first().textContent()).split("/").pop() };
+    assert.equal((await people.ben.link(login, LONG)).connected, true);
     offer = await invite();
   });
 

@@ -62,6 +62,8 @@ describe("a text that somebody chose", { skip }, () => {
     const now = Math.floor(Date.now() / 1000);
     const rows = people.flatMap(({ id, text }, i) => {
       const q = (where) => quoted(told(text, where));
+      const row = { name: "row", type: "type", issuer: "issuer", audience: "audience" };
+      for (const member of Object.keys(row)) row[member] = told(text, row[member]);
       const serial = `x'${String(i).padStart(32, "a")}'`;
       return [
         `UPDATE sessions SET source = ${q("source")}, method = ${q("method")} WHERE principal = '${id}'`,
@@ -74,6 +76,7 @@ describe("a text that somebody chose", { skip }, () => {
           (details) => `INSERT INTO audit (at, actor, action, target, source, request_id, details)
             VALUES (${now}, ${q("actor")}, ${q("action")}, ${q("target")}, ${q("place")}, ${q("request")}, ${quoted(details)})`,
         ),
+        `INSERT INTO issuers VALUES (${i}, '${crypto.randomUUID()}', ${quoted(JSON.stringify({ ...row, scopes: [told(text, "right")], rules: [] }))}, 1, ${now}, '${id}', ${now}, '${id}')`,
         `INSERT INTO audit (at, actor, action, target, source, request_id, details) VALUES (${now}, '${id}', 'x', NULL, 'x', 'x', '{}')`,
       ];
     });
@@ -122,6 +125,7 @@ describe("a text that somebody chose", { skip }, () => {
     authenticators: ["", "kind", "name"],
     sessions: ["", "source", "method"],
     invites: [""],
+    issuers: ["", "row", "type", "issuer", "audience", "right"],
     credentials: ["subject", "identity", "proof"],
     audit: ["", "actor", "action", "target", "place", "request", "member", "value", "item", "no JSON", "reason"],
     keys: [],

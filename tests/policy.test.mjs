@@ -27,6 +27,7 @@ describe("POST /policy/test", () => {
           { ...row, name: "elliptic", algorithms: ["ES256"], rules: [{ team: "red" }] },
           { ...row, name: "named", subject: "{nick}", rules: [{ team: "red" }] },
           { ...row, name: "away", issuer: away.url, rules: [{}] },
+          { ...row, name: "people", for: "people", audience: "https://people.example", rules: [{}] },
         ]),
       },
     });
@@ -63,9 +64,11 @@ describe("POST /policy/test", () => {
 
   test("says what makes a token single", async () => {
     const now = Math.floor(Date.now() / 1000);
-    for (const claims of [{ jti: undefined }, { exp: now + 901 }, { iat: undefined }]) {
+    for (const claims of [{ jti: undefined }, { iat: now, exp: now + 901 }, { iat: undefined }]) {
       assert.equal((await ask(await issuer.token(claims))).rows[0].singleBy, "challenge");
     }
+    const { rows } = await ask(await issuer.token({ aud: "https://people.example" }));
+    assert.equal(rows.find(({ fits }) => fits).singleBy, "nonce");
   });
 
   test("tells a token that is over from one that isn't", async () => {

@@ -149,6 +149,7 @@ describe("another site's page, with a good administrator's session", () => {
     values = {
       "/me/passkeys/{id}": passkeys.passkeys[0].id,
       "/me/sessions/{id}": ana.session,
+      "/connections/{id}": passkeys.passkeys[0].id,
       "/invites/{id}": (await invited(ana)).id,
       "/admin/authenticators/{id}": theirs.items[0].id,
       "/admin/sessions/{id}": ben.session,

@@ -492,8 +492,11 @@ describe("an application that somebody lets act for them", () => {
     assert.deepEqual(answers.map(({ status }) => status).sort(), [200, ...Array(19).fill(400)]);
     for (const answer of answers.filter(({ status }) => status !== 200)) refused(answer, 400, "invalid_grant");
     refused(await redeem(ana.authority, body, new Prover().proof(`${ana.authority.url}/token`), "/token"), 400, "invalid_grant");
+    refused(await redeem(ana.authority, { ...body, code_verifier: b64("y".repeat(40)) }, new Prover().proof(url)), 400, "invalid_grant");
     const { json } = await ana.browser.call("GET", "/admin/audit?action=authorization.code_reused&limit=50");
-    assert.equal(json.items.length, 20);
+    assert.equal(json.items.length, 21, "whatever else is wrong with it");
+    const { json: me } = await ana.browser.me();
+    assert.deepEqual(new Set(json.items.map(({ target }) => target)), new Set([me.userId]));
     assert.match(ana.authority.logs(), /"code_reused"/);
     await ana.authority.restart();
     refused(await redeem(ana.authority, body, new Prover().proof(url)), 400, "invalid_grant");

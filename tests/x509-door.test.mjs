@@ -1,13 +1,14 @@
 // The door for certificates, with chains that OpenSSL makes.
 import assert from "node:assert/strict";
-import { X509Certificate, createHash, sign } from "node:crypto";
+import { X509Certificate, createHash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
-import { Keys } from "./support/client.mjs";
+import { Keys, enroll as enrollJob } from "./support/client.mjs";
 import { missing } from "./support/foreign.mjs";
-import { Pki, SVID } from "./support/pki.mjs";
+import { startIssuer } from "./support/issuer.mjs";
+import { Pki, SVID, signed } from "./support/pki.mjs";
 
 const LABEL = Buffer.from("notme-certificate-proof-v1\0");
 const skip = missing("openssl") ?? false;
@@ -22,11 +23,6 @@ const message = (certificate, keys, challenge) => {
   const spki = (key) => key.publicKey.export({ type: "spki", format: "der" });
   return Buffer.concat([LABEL, challenge, createHash("sha256").update(certificate.der).digest(), spki(keys.mtls), spki(keys.signing)]);
 };
-
-function signed({ secret }, bytes, dsaEncoding = "ieee-p1363") {
-  const hash = secret.asymmetricKeyType === "ed25519" ? null : "sha256";
-  return sign(hash, bytes, { key: secret, dsaEncoding }).toString("base64url");
-}
 
 async function post({ url }, path, body) {
   const response = await fetch(url + path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
@@ -209,18 +205,22 @@ describe("a certificate under a pinned root", { skip }, () => {
 
 describe("a pair of our own", { skip }, () => {
   let pki;
+  let issuer;
   let authority;
   before(async () => {
     pki = new Pki();
     const root = pki.ca("/CN=Root");
     pki.root = root;
-    authority = await start([row(root, { rules: [{}] })]);
+    issuer = await startIssuer();
+    authority = await startAuthority({ allowLoopback: true, vars: { ...jobs(), TRUSTED_ISSUERS: "[]" } });
     const ours = { pem: await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text() };
     const rows = [row(root, { rules: [{}] }), row(ours, { name: "ours", rules: [{ san_uri: "wimse://*" }] })];
     await authority.restart({ vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(rows) } });
   });
+  const jobs = () => ({ GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme" });
   after(async () => {
     await authority?.stop();
+    await issuer?.close();
     pki?.remove();
   });
 
@@ -244,6 +244,19 @@ describe("a pair of our own", { skip }, () => {
       assert.equal(renewed.json.expires_at, first.json.expires_at, "nobody goes on for ever");
       last = { json: renewed.json, keys: next };
     }
+  });
+
+  test("of a job is a principal by the row's subject, and ends when it does", async () => {
+    const keys = new Keys();
+    const token = await issuer.token();
+    const job = await enrollJob(authority.url, token, keys.body(token));
+    assert.equal(job.status, 200, job.text);
+    const renewed = await enroll(authority, [shown(job.json, keys, "mtls")]);
+    assert.equal(renewed.status, 200, renewed.text);
+    assert.equal(renewed.json.identity, `wimse://localhost:${authority.port}/principal/${renewed.json.principal_id}`);
+    assert.ok(renewed.json.expires_at <= job.json.expires_at);
+    const again = await enroll(authority, [shown(job.json, keys, "signing")]);
+    assert.equal(again.json.principal_id, renewed.json.principal_id);
   });
 
   test("is refused once it was taken back, or its epoch is over", async () => {

@@ -1,4 +1,4 @@
-//! The object that keeps one issuer's keys, named after the issuer.
+//! The object that keeps one issuer's keys, named after the issuer, and after where they are if a row says so.
 //!
 //! Workers come and go and can't wait for each other's fetches; an object is one, so however many
 //! requests name a key that nobody has seen, the issuer is asked once, and not again for a while.

@@ -23,6 +23,7 @@ use futures_util::lock::Mutex;
 use js_sys::Uint8Array;
 use notme_authority::bundle;
 use notme_authority::issue::{Authority, IssueRequest, Issued, Prepared};
+use notme_authority::limits::Class;
 use notme_authority::people::command;
 use notme_authority::people::mint::{Holder, Mint};
 use notme_authority::protocol::{self, Command, Reply};
@@ -44,12 +45,13 @@ use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
 use people::{KeyFacts, People};
 
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/signing_authority/0001_initial.sql"),
     include_str!("../migrations/signing_authority/0002_people.sql"),
     include_str!("../migrations/signing_authority/0003_credentials.sql"),
     include_str!("../migrations/signing_authority/0004_endorsements.sql"),
     include_str!("../migrations/signing_authority/0005_revocation.sql"),
+    include_str!("../migrations/signing_authority/0007_issuers.sql"),
 ];
 /// How often used proofs that have expired are deleted, in seconds.
 const SWEEP_SECS: u64 = 60;
@@ -201,8 +203,10 @@ impl SigningAuthority {
                 let reply = self.db.transact(|db| people.consent(db, &consent, now))?;
                 Ok(Reply::Tokens(reply))
             }
+            Command::Rows(known) => Ok(Reply::Rows(admin::rows(&self.db, known)?)),
             Command::Admin(command) => {
-                let reply = admin::answer(&loaded.people, &self.db, &command, loaded.epoch);
+                let people = &loaded.people;
+                let reply = admin::answer(people, &self.db, &command, loaded.epoch, &self.env);
                 if command.is_change() {
                     self.revise();
                 }
@@ -212,12 +216,18 @@ impl SigningAuthority {
     }
 
     async fn issue(&self, loaded: Rc<Loaded>, request: &IssueRequest) -> Result<Vec<u8>, Error> {
+        let people = Rc::clone(&loaded.people);
+        let identity = &request.evidence.identity;
+        let permit = || people.permit(Class::Enrolments, identity, now_millis() / 1000);
+        permit()?;
         let (body, issued) = self.sign_in_epoch(loaded, request).await?;
         self.sweep(now_millis() / 1000)?;
         self.db.transact(|db| {
+            permit()?;
             burn(db, &request.evidence.burns)?;
             record(db, request, &issued)
         })?;
+        people.charge(Class::Enrolments, identity, now_millis() / 1000);
         Ok(body)
     }
 
@@ -231,6 +241,9 @@ impl SigningAuthority {
         let decide = |db: &Database| people.mint(db, mint, now_millis() / 1000);
         for _ in 0..MOST_TRIES {
             let request = self.db.transact(decide)?;
+            let identity = &request.evidence.identity;
+            let permit = || people.permit(Class::Enrolments, identity, now_millis() / 1000);
+            permit()?;
             let (body, issued) = self.sign_in_epoch(Rc::clone(&loaded), &request).await?;
             self.sweep(now_millis() / 1000)?;
             let is_issued = self.db.transact(|db| {
@@ -238,12 +251,14 @@ impl SigningAuthority {
                 if decide(db)? != request {
                     return Ok(false);
                 }
+                permit()?;
                 people.admit_holder(db, &mint.holder, now_millis() / 1000)?;
                 burn_minted(db, mint, &request)?;
                 record(db, &request, &issued)?;
                 Ok(true)
             })?;
             if is_issued {
+                people.charge(Class::Enrolments, identity, now_millis() / 1000);
                 return Ok(body);
             }
         }

@@ -237,6 +237,20 @@ export const TokenSchema: z.ZodMiniType<Token> = /* @__PURE__ */ z.object({
   token: plain.text,
 });
 
+/** A row that lets somebody in was made or changed. */
+export interface IssuerMade {
+  /** Its id. */
+  id: string;
+  /** The revision that it has now. */
+  revision: number;
+}
+
+/** Validates {@link IssuerMade}. */
+export const IssuerMadeSchema: z.ZodMiniType<IssuerMade> = /* @__PURE__ */ z.object({
+  id: plain.text,
+  revision: plain.uint64,
+});
+
 /** A new name for something of one's own. */
 export interface Rename {
   /** At most 64 characters. */
@@ -303,6 +317,37 @@ export interface Passkeys {
 /** Validates {@link Passkeys}. */
 export const PasskeysSchema: z.ZodMiniType<Passkeys> = /* @__PURE__ */ z.object({
   passkeys: /* @__PURE__ */ z.array(PasskeySchema),
+});
+
+/** An identity that is linked to the principal that asks. */
+export interface Connection {
+  /** The authenticator's id. */
+  id: string;
+  /** The kind of proof, a colon, and who vouches for it. */
+  provider: string;
+  /** Whom. */
+  subject: string;
+  /** Since when: `YYYY-MM-DD HH:MM:SS`, in UTC. */
+  connectedAt: string;
+}
+
+/** Validates {@link Connection}. */
+export const ConnectionSchema: z.ZodMiniType<Connection> = /* @__PURE__ */ z.object({
+  id: plain.text,
+  provider: plain.text,
+  subject: plain.text,
+  connectedAt: plain.text,
+});
+
+/** All of them. */
+export interface Connections {
+  /** The oldest first. */
+  connections: Connection[];
+}
+
+/** Validates {@link Connections}. */
+export const ConnectionsSchema: z.ZodMiniType<Connections> = /* @__PURE__ */ z.object({
+  connections: /* @__PURE__ */ z.array(ConnectionSchema),
 });
 
 /** A session. */

@@ -26,6 +26,9 @@ export function freePort() {
 /** `NOTME_TEST_HOST=wrangler` runs authorities as `wrangler dev` does, instead of in plain workerd. */
 export const THROUGH_WRANGLER = process.env.NOTME_TEST_HOST === "wrangler";
 
+/** Limits that are counted and never reached. */
+export const RAISED = ["documents", "account", "ceremonies", "enrolments", "tokens", "identity"].map((name) => `${name}=1000000`).join();
+
 /** Whatever still runs when the test process ends, because a test failed half-way. */
 const alive = new Set();
 process.on("exit", () => {
@@ -53,9 +56,11 @@ process.on("exit", () => {
  * @param {boolean} [options.allowLoopback] let the worker reach servers on this machine
  * @param {string} [options.outbound] source of an ES module that plays the whole internet
  * @param {string[]} [options.services]
+ * @param {string[]} [options.sockets]
  * @param {string[]} [options.bindings]
  * @param {string} [options.http] options of the socket, as `workerd.capnp` has them
  * @param {boolean} [options.expectRefusal] resolve although its first answer is an error
+ * @param {string} [options.wrangler] run it as `wrangler dev` does, with this at the end of its configuration
  * @returns {Promise<Authority>}
  */
 export async function startAuthority({ vars = {}, stateDir, keep = false, expectRefusal = false, ...options } = {}) {
@@ -75,10 +80,12 @@ export async function startAuthority({ vars = {}, stateDir, keep = false, expect
       SIGNET_AUTHORITY_URL: url,
       NOTME_KEY_STORAGE: "encrypted",
       NOTME_KEK_SECRET: secret,
+      // A suite asks for more in a minute than anybody would; limits.test.mjs has them as they are.
+      NOTME_RATE_LIMITS: RAISED,
       ...given,
     };
     const set = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
-    const begin = THROUGH_WRANGLER ? launchWrangler : launch;
+    const begin = THROUGH_WRANGLER || options.wrangler ? launchWrangler : launch;
     child = begin({ port, stateDir: folder, vars: set, ...options });
     const started = child;
     alive.add(started);

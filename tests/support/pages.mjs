@@ -65,6 +65,17 @@ export class Person {
     await this.page.getByRole("heading", { name, exact: true }).waitFor();
   }
 
+  /** Links an identity of an issuer that is trusted for people, as a program of theirs would do in their session. */
+  async link(issuer, sub) {
+    const post = (path, body) =>
+      this.page.evaluate(
+        async ([path, body]) => (await fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json(),
+        [path, body],
+      );
+    const { challenge, nonce } = await post("/connections/options", {});
+    return post("/connections", { proof: { type: "oidc", token: await issuer.token({ sub, nonce }) }, challenge });
+  }
+
   async join(link, name) {
     await this.page.goto(link);
     await this.page.getByLabel("Your name").fill(name);

@@ -1,6 +1,6 @@
-// Certificates that OpenSSL makes.
+// Certificate authorities of others: OpenSSL makes their keys and certificates.
 import { execFileSync } from "node:child_process";
-import { X509Certificate, createHash, createPrivateKey } from "node:crypto";
+import { X509Certificate, createHash, createPrivateKey, sign } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -47,4 +47,10 @@ export class Pki {
       days,
       extensions: ["basicConstraints=critical,CA:FALSE", `keyUsage=critical,${usage}`, ...(names.length ? [`subjectAltName=${names.join(",")}`] : []), ...more],
     });
+}
+
+/** A signature by a certificate's key. */
+export function signed({ secret }, bytes, dsaEncoding = "ieee-p1363") {
+  const hash = secret.asymmetricKeyType === "ed25519" ? null : "sha256";
+  return sign(hash, bytes, { key: secret, dsaEncoding }).toString("base64url");
 }

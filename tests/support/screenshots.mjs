@@ -24,6 +24,7 @@ const PAGES = {
   authenticators: "/console#authenticators",
   sessions: "/console#sessions",
   invites: "/console#invites",
+  issuers: "/console#issuers",
   issued: "/console#credentials",
   audit: "/console#audit",
   keys: "/console#keys",
@@ -51,6 +52,10 @@ const STATES = {
     await person.button("Make a pair").click();
     await person.says("Issued.");
     await person.page.getByRole("heading", { name: "Certificate pairs" }).evaluate((heading) => scrollTo(0, heading.getBoundingClientRect().top + scrollY - 70));
+  }],
+  issuer: ["issuers", async (person) => {
+    await person.button("Add an issuer…").click();
+    await person.page.getByLabel("Begin with").selectOption("gitlab");
   }],
   principal: ["principals", async (person) => {
     await person.page.getByRole("link", { name: "Ben Okafor" }).click();
@@ -106,7 +111,11 @@ const sharp = createRequire(createRequire(join(ROOT, "package.json")).resolve("m
 /** An invite that nobody used. */
 let open;
 
-const authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE } });
+const AUDIENCE = "https://id.example.org";
+const ROWS = [{ preset: "gitlab", audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{ namespace_id: "72", ref_protected: "true" }] }];
+const MADE = { name: "builds", preset: "buildkite", audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{ organization_id: "0184990a-477b-4fa8-9968-496074483k77", pipeline_id: ["0184990a", "0184990b"] }] };
+
+const authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(ROWS) } });
 const browser = await openBrowser();
 try {
   const ana = await Person.meet(browser, authority);
@@ -124,6 +133,8 @@ try {
   await ana.go("/me");
   await ana.button("Make a pair").click();
   await ana.says("Issued.");
+
+  await ana.page.evaluate((row) => fetch("/policy/issuers", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ row }) }), MADE);
 
   await ana.touch(false);
   const signedOut = await Person.meet(browser, authority);

@@ -8,9 +8,9 @@ import { WEB } from "../../tools/lib/web.mjs";
 
 /**
  * Starts `wrangler dev` on the built worker, from the example configuration.
- * @param {{ port: number, stateDir: string, vars: Record<string, string> }} options
+ * @param {{ port: number, stateDir: string, vars: Record<string, string>, wrangler?: string }} options
  */
-export function launchWrangler({ port, stateDir, vars }) {
+export function launchWrangler({ port, stateDir, vars, wrangler = "" }) {
   mkdirSync(stateDir, { recursive: true });
   // What is built is what is tested, and the variables are the test's own.
   const config = readFileSync(join(ROOT, "wrangler.toml.example"), "utf8")
@@ -20,7 +20,7 @@ export function launchWrangler({ port, stateDir, vars }) {
     .replace(/^\[vars\]\n[\s\S]*/m, "");
   const lines = Object.entries(vars).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
   const file = join(stateDir, "wrangler.toml");
-  writeFileSync(file, `${config}\n[vars]\n${lines.join("\n")}\n`, { mode: 0o600 });
+  writeFileSync(file, `${config}\n${wrangler}\n[vars]\n${lines.join("\n")}\n`, { mode: 0o600 });
   const program = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
   const args = ["dev", "--config", file, "--port", String(port), "--ip", "127.0.0.1", "--persist-to", join(stateDir, "objects"), "--show-interactive-dev-session=false", "--inspector-port", "0"];
   const child = spawn(process.execPath, [program, ...args], {

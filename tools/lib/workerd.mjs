@@ -36,6 +36,7 @@ export const OBJECTS = [
  * @property {string} [outbound] source of an ES module that answers every outgoing request instead
  *   of the network
  * @property {string[]} [services] further services, each the text of a capnp `Service`
+ * @property {string[]} [sockets] further sockets, each the text of a capnp `Socket`
  * @property {string[]} [bindings] further bindings, each the text of a capnp `Binding`
  * @property {string} [http] what a test tells the socket, the text of capnp `HttpOptions`
  * @property {string} [build] where the compiled worker is, relative to the checkout
@@ -47,9 +48,9 @@ const list = (items) => (items.length ? `[\n    ${items.join(",\n    ")},\n  ]` 
 /**
  * The text of the configuration. It names the variables but holds no value of one, since the
  * secret that seals the keys is among them: workerd takes them from its environment.
- * @param {Pick<Options, "vars" | "allowLoopback" | "outbound" | "services" | "bindings" | "build" | "http">} options
+ * @param {Pick<Options, "vars" | "allowLoopback" | "outbound" | "services" | "sockets" | "bindings" | "build" | "http">} options
  */
-export function configText({ vars, allowLoopback = false, outbound, services = [], bindings = [], build = "build", http = "" }) {
+export function configText({ vars, allowLoopback = false, outbound, services = [], sockets = [], bindings = [], build = "build", http = "" }) {
   const allow = allowLoopback ? `"public", "local"` : `"public"`;
   const internet =
     outbound === undefined
@@ -78,7 +79,7 @@ using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
   services = ${list(allServices)},
-  sockets = [(name = "http", http = (${http}), service = "main")],
+  sockets = ${list([`(name = "http", http = (${http}), service = "main")`, ...sockets])},
 );
 
 const authority :Workerd.Worker = (

@@ -8,8 +8,8 @@ import { DoneSchema, type Invited, InvitedSchema, InvitesSchema, type Me } from 
 import { Status, attempt, badge, button, confirm, copyButton, empty, focus, form, pane, when, withPasskey } from "../lib/ui.ts";
 import { scope } from "../lib/words.ts";
 import { narrowedBy, principalLink } from "./links.ts";
+import { invites as texts } from "./strings.ts";
 
-const texts = strings.console.invites;
 const TTLS = [
   [3600, texts.ttls.hour],
   [86_400, texts.ttls.day],

@@ -22,17 +22,18 @@ export class BadAnswer extends Error {}
 /** No answer came. */
 export class Unreachable extends Error {}
 
-export type Method = "GET" | "POST" | "DELETE";
+export type Method = "GET" | "POST" | "PUT" | "DELETE";
 
 /** What `schema` makes of the answer to a request. */
 export async function ask<T>(method: Method, path: string, schema: z.ZodMiniType<T>, body?: unknown): Promise<T> {
   let response: Response;
   let json: unknown;
+  const hasBody = method === "POST" || method === "PUT";
   try {
     response = await fetch(at(path), {
       method,
-      headers: { accept: "application/json", ...(method === "POST" ? { "content-type": "application/json" } : {}) },
-      body: method === "POST" ? JSON.stringify(body ?? {}) : null,
+      headers: { accept: "application/json", ...(hasBody ? { "content-type": "application/json" } : {}) },
+      body: hasBody ? JSON.stringify(body ?? {}) : null,
       credentials: "same-origin",
       redirect: "error",
       cache: "no-store",

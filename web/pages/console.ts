@@ -34,6 +34,7 @@ const SECTIONS: Record<Name, Section> = {
   authenticators: async (_, { only }) => (await lists()).authenticators(only),
   sessions: async (_, { only }) => (await lists()).sessions(only),
   invites: async (me, { only }) => (await import("../console/invites.ts")).invites(me, only),
+  issuers: async (me) => (await import("../console/issuers.ts")).issuers(me),
   credentials: async (_, { only }) => (await lists()).credentials(only),
   audit: async (_, { only }) => (await lists()).audit(only),
   keys: async () => (await lists()).keys(),

@@ -7,7 +7,7 @@ import { about, list, row } from "../lib/list.ts";
 import { NoEd25519, type Pair, mint } from "../lib/mint.ts";
 import { canUsePasskeys, register, stepUp } from "../lib/passkeys.ts";
 import { at } from "../lib/place.ts";
-import { CredentialsSchema, DoneSchema, type Me, MeSchema, type Passkey, PasskeysSchema, SessionsSchema, SignedOutSchema } from "../../gen/ts/api.ts";
+import { type Connection, ConnectionsSchema, CredentialsSchema, DoneSchema, type Me, MeSchema, type Passkey, PasskeysSchema, SessionsSchema, SignedOutSchema } from "../../gen/ts/api.ts";
 import { Status, attempt, badge, button, code, confirm, copyButton, downloadButton, empty, facts, pane, telling, toSignIn, when, withPasskey } from "../lib/ui.ts";
 import { isSessionGone, method, scope, time } from "../lib/words.ts";
 
@@ -81,6 +81,36 @@ function passkeys(): HTMLElement {
   };
   void load();
   return pane(texts.window, texts.title, status.element, items, h("p", { class: "actions" }, canUsePasskeys() && button(texts.add, add, "primary")));
+}
+
+function connections(): HTMLElement {
+  const texts = words.connections;
+  const status = new Status();
+  const items = h("ul", { class: "rows" });
+
+  const remove = async ({ id, provider, subject }: Connection) => {
+    if ((await confirm({ title: texts.removeTitle, text: texts.removeText(subject, method(provider)), action: texts.remove })) === undefined) return;
+    const done = await attempt(status, () => withPasskey(() => ask("DELETE", path`/connections/${id}`, DoneSchema)));
+    if (done === undefined) return;
+    await load();
+    status.done(texts.removed);
+  };
+  const show = (connection: Connection) =>
+    row(
+      [code(connection.subject)],
+      [about(texts.by, method(connection.provider)), about(texts.since, when(Date.parse(`${connection.connectedAt.replace(" ", "T")}Z`) / 1000))],
+      [button(texts.remove, () => remove(connection), "danger")],
+    );
+  const load = async (): Promise<void> => {
+    status.busy(strings.common.loading);
+    const found = await attempt(status, () => ask("GET", "/connections", ConnectionsSchema));
+    if (!found) return;
+    status.clear();
+    items.replaceChildren(...found.connections.map(show));
+    if (!found.connections.length) items.append(h("li", { class: "none" }, empty(texts.empty, texts.emptyNext)));
+  };
+  void load();
+  return pane(texts.window, texts.title, status.element, items);
 }
 
 function sessions(): HTMLElement {
@@ -176,7 +206,7 @@ async function start(): Promise<void> {
   status.busy(strings.common.loading);
   try {
     const me = await ask("GET", "/me", MeSchema);
-    app.replaceChildren(you(me), passkeys(), certificates(me), sessions());
+    app.replaceChildren(you(me), passkeys(), connections(), certificates(me), sessions());
   } catch (error) {
     if (isSessionGone(error)) return toSignIn();
     status.failed(error, button(strings.common.retry, start));

@@ -5,12 +5,10 @@
 use std::fmt;
 
 use notme_webauthn::RelyingParty;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::doors::issuer::TrustedIssuer;
-use crate::doors::row::Row;
-use crate::doors::x509::TrustedRoots;
+use crate::doors::rows::Rows;
+use crate::limits::RateLimits;
 use crate::people::bootstrap::BootstrapCode;
 use crate::policy::PatternList;
 use crate::sealing::{Kek, KekError, is_weak};
@@ -19,7 +17,7 @@ use crate::tokens::client::Client;
 use crate::url::BaseUrl;
 
 /// Every variable there is. Hosts read these and no others.
-pub const VARIABLES: [&str; 35] = [
+pub const VARIABLES: [&str; 36] = [
     "ALLOWED_AUDIENCES",
     "BOOTSTRAP_CODE",
     "BUILD_SHA",
@@ -47,6 +45,7 @@ pub const VARIABLES: [&str; 35] = [
     "NOTME_KEK_SECRET_PREVIOUS",
     "NOTME_KEY_STORAGE",
     "NOTME_LOG_LEVEL",
+    "NOTME_RATE_LIMITS",
     "NOTME_SOURCE_HEADER",
     "OAUTH_CLIENTS",
     "REGISTRATION",
@@ -201,12 +200,10 @@ pub struct Config {
     pub site_url: BaseUrl,
     /// The door for CI jobs.
     pub gha: GhaConfig,
-    /// The issuers whose tokens let somebody in.
-    pub issuers: Vec<TrustedIssuer>,
-    /// The roots whose certificates let somebody in.
-    pub roots: Vec<TrustedRoots>,
-    /// The rows of other doors.
-    pub rows: Vec<Row>,
+    /// Whom the doors let in.
+    pub rows: Rows,
+    /// The same as they were written; empty if there are none.
+    pub rows_json: String,
     /// GitHub's API.
     pub github_api: BaseUrl,
     /// The proxy that terminates TLS, if one is trusted to tell of client certificates.
@@ -228,6 +225,8 @@ pub struct Config {
     /// The header that tells where a request comes from, in lower case; `None` if none is to be
     /// believed.
     pub source_header: Option<String>,
+    /// How often is too often.
+    pub rate_limits: RateLimits,
     /// Whether a state made for another authority URL may be taken over.
     pub allow_url_change: bool,
     /// The commit this was built from: 40 lower-case hex digits.
@@ -302,7 +301,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
         let site_url = self.url("SITE_URL").or_else(|| authority_url.clone());
         let gha = self.gha();
-        let (issuers, roots, rows) = self.issuers();
+        let rows_json = self.text("TRUSTED_ISSUERS").unwrap_or_default();
+        let rows = self.rows("TRUSTED_ISSUERS", Rows::read_all);
         let github_api = self.url("GITHUB_API_URL");
         let github_api = github_api.or_else(|| BaseUrl::parse(GITHUB_API).ok());
         let mtls_proxy = self.mtls_proxy();
@@ -319,6 +319,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let bootstrap_code = self.bootstrap_code();
         let registration_open = self.registration();
         let source_header = self.source_header();
+        let rate_limits = self.rate_limits();
         let algs = self
             .text("ID_TOKEN_SIGNING_ALGS")
             .unwrap_or_else(|| "EdDSA".into());
@@ -328,9 +329,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             cors_origins: cors_origins.unwrap_or_else(|| vec![authority_url.origin()]),
             site_url: site_url?,
             gha: gha?,
-            issuers,
-            roots,
             rows,
+            rows_json,
             github_api: github_api?,
             mtls_proxy,
             tokens: TokenRules {
@@ -345,6 +345,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             bootstrap_code,
             registration_open,
             source_header,
+            rate_limits,
             allow_url_change,
             build_sha,
             log_level,
@@ -460,6 +461,17 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 false
             }
         }
+    }
+
+    fn rate_limits(&mut self) -> RateLimits {
+        let text = self.text("NOTME_RATE_LIMITS");
+        let limits = text.map(|text| RateLimits::parse(&text)).transpose();
+        limits
+            .map(Option::unwrap_or_default)
+            .unwrap_or_else(|problem| {
+                self.error("NOTME_RATE_LIMITS", problem);
+                RateLimits::default()
+            })
     }
 
     fn source_header(&mut self) -> Option<String> {
@@ -579,32 +591,20 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         })
     }
 
-    fn issuers(&mut self) -> (Vec<TrustedIssuer>, Vec<TrustedRoots>, Vec<Row>) {
-        let variable = "TRUSTED_ISSUERS";
-        (
-            self.rows(variable, TrustedIssuer::read_all),
-            self.rows(variable, TrustedRoots::read_all),
-            self.rows(variable, Row::read_all),
-        )
-    }
-
-    fn rows<T>(
+    fn rows<T: Default>(
         &mut self,
         variable: &'static str,
-        read: fn(&str) -> Result<Vec<T>, Vec<String>>,
-    ) -> Vec<T> {
+        read: fn(&str) -> Result<T, Vec<String>>,
+    ) -> T {
         let Some(rows) = self.text(variable) else {
-            return Vec::new();
+            return T::default();
         };
-        match read(&rows) {
-            Ok(rows) => rows,
-            Err(problems) => {
-                for problem in problems {
-                    self.error(variable, problem);
-                }
-                Vec::new()
+        read(&rows).unwrap_or_else(|problems| {
+            for problem in problems {
+                self.error(variable, problem);
             }
-        }
+            T::default()
+        })
     }
 
     /// Whom tokens may be for.
@@ -686,19 +686,6 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 None
             }
         }
-    }
-}
-
-/// Reads the rows of a variable that has a JSON array of them.
-pub(crate) fn rows(json: &str) -> Result<Vec<Value>, String> {
-    const MAX_ROWS: usize = 100;
-    let not_rows = |_| "must be a JSON array, in which no member stands twice".to_owned();
-    let object = notme_keys::json::object(format!("{{\"rows\":{json}}}").as_bytes());
-    let mut object = object.map_err(not_rows)?;
-    match (object.len(), object.remove("rows")) {
-        (1, Some(Value::Array(rows))) if rows.len() <= MAX_ROWS => Ok(rows),
-        (1, Some(Value::Array(_))) => Err(format!("has more than {MAX_ROWS} rows")),
-        _ => Err("must be a JSON array of rows".into()),
     }
 }
 

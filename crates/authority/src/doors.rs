@@ -12,10 +12,12 @@ pub mod claims;
 pub mod explain;
 pub mod github;
 pub mod issuer;
+pub mod made;
 pub mod mtls;
 pub mod oidc;
 pub mod presets;
 pub mod row;
+pub mod rows;
 pub mod session;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -28,8 +30,10 @@ use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::made::RowRef;
+use self::rows::Rows;
 use crate::config::Config;
-use crate::people::Scopes;
+use crate::people::{PrincipalId, Scopes, connection};
 use crate::possession::{BoundTo, PairRequest};
 use crate::{Burn, Error};
 
@@ -54,7 +58,7 @@ pub struct Door {
     /// Reads a proof of this kind: its form, and nothing else.
     pub read: fn(&Given<'_>) -> Result<Proof, Error>,
     /// What its rows look like.
-    pub rows: Rows,
+    pub rows: RowsOf,
 }
 
 impl Door {
@@ -67,7 +71,7 @@ impl Door {
 
 /// What the rows of a door look like in `TRUSTED_ISSUERS`.
 #[derive(Clone, Copy, Debug)]
-pub enum Rows {
+pub enum RowsOf {
     /// There are none.
     Never,
     /// Issuers of tokens ([`issuer`]).
@@ -130,12 +134,23 @@ pub trait Shown {
 
 /// What is known when a proof is opened.
 pub struct Facts<'a> {
-    /// The configuration, with the rows.
+    /// The configuration.
     pub config: &'a Config,
+    /// All rows: the configuration's, and behind them those that administrators made.
+    pub rows: &'a Rows,
     /// The request's time, in Unix seconds.
     pub now: u64,
     pub(crate) challenge: Option<&'a [u8; 32]>,
-    pub(crate) pair: &'a Result<PairRequest, Error>,
+    pub(crate) aim: Aim<'a>,
+}
+
+/// What a proof is shown for.
+#[derive(Clone, Copy)]
+pub(crate) enum Aim<'a> {
+    /// A pair, with these keys.
+    Pair(&'a Result<PairRequest, Error>),
+    /// To be linked to somebody; nobody, where it is to say who is there.
+    Person(Option<&'a PrincipalId>),
 }
 
 impl<'a> Facts<'a> {
@@ -156,9 +171,31 @@ impl<'a> Facts<'a> {
     /// The keys that a pair is asked for.
     ///
     /// # Errors
-    /// Those of the keys and proofs.
+    /// Those of the keys and proofs, and [`Error::WrongSigner`] where the proof isn't for a pair.
     pub fn pair(&self) -> Result<&'a PairRequest, Error> {
-        self.pair.as_ref().map_err(Clone::clone)
+        match self.aim {
+            Aim::Pair(pair) => pair.as_ref().map_err(Clone::clone),
+            Aim::Person(_) => Err(Error::WrongSigner),
+        }
+    }
+
+    /// What the key of a certificate has to sign to show it: the challenge, the certificate, and what for.
+    ///
+    /// # Errors
+    /// [`Error::ChallengeRequired`], those of the keys and proofs, and [`Error::WrongSigner`] where certificates are for
+    /// nothing.
+    pub fn message_of_certificate(&self, certificate: &[u8]) -> Result<Vec<u8>, Error> {
+        let challenge = self.challenge()?;
+        match self.aim {
+            Aim::Pair(Ok(pair)) => Ok(pair.message_of_certificate(certificate, challenge)),
+            Aim::Pair(Err(error)) => Err(error.clone()),
+            Aim::Person(Some(owner)) => Ok(connection::message_of_certificate(
+                certificate,
+                challenge,
+                owner,
+            )),
+            Aim::Person(None) => Err(Error::WrongSigner), // nobody signs in by one
+        }
     }
 }
 
@@ -314,12 +351,17 @@ pub struct Identified {
     pub name: String,
     /// How it was proven, as answers and certificates say it.
     pub method: String,
+    /// Whether its row is for people: then it is nobody until it is linked to somebody, and its proof was made for a
+    /// challenge of ours, so that it is worth nothing to whoever finds it.
+    pub is_person: bool,
     /// What the row that lets it in allows at most.
     pub ceiling: Scopes,
     /// The proof's own single-use values; empty where a challenge makes it single.
     pub burns: Vec<Burn>,
     /// The certificate that was shown, if it was one.
     pub certificate: Option<ShownCertificate>,
+    /// The row that lets it in, if an administrator made that: it may be another one by now, or gone.
+    pub row: Option<RowRef>,
 }
 
 /// What has to be known of a certificate that was shown, since it may be one of ours.

@@ -74,6 +74,14 @@ pub enum Error {
     InvalidRequest(&'static str),
     /// Another way to get a token than the one there is (RFC 6749 §5.2).
     UnsupportedGrantType,
+    /// The identity that is shown leads to another principal.
+    IdentityTaken,
+    /// Nobody has linked the identity that is shown, and by itself it is nobody.
+    UnknownIdentity,
+    /// The identity that is shown is a workload's: it begins no session and is nobody's way in.
+    WorkloadIdentity,
+    /// Without this its owner could not sign in any more.
+    LastWayIn,
     /// The challenge was used, has expired, or was never given out for this.
     BadChallenge,
     /// This proof is there to be shown again, so a challenge has to make it single.
@@ -104,6 +112,14 @@ pub enum Error {
     GrantTooLong,
     /// A parameter of the query has the wrong form, or means nothing here.
     InvalidQuery(&'static str),
+    /// A row that an administrator would make can't be one, and why not.
+    InvalidRow(String),
+    /// There are as many rows as there may be.
+    TooManyRows,
+    /// Somebody changed the row meanwhile.
+    RowEdited,
+    /// The row that let somebody in was changed since it was looked up.
+    RowChanged,
     /// A member of the body has the wrong form.
     InvalidMember(&'static str),
     /// Registration without the id of the user.
@@ -184,6 +200,8 @@ pub enum Error {
     UnsupportedToken,
     /// Too many keys are trusted at once; when one of them leaves, in seconds.
     TooManyKeys(u32),
+    /// More requests of a kind than one source may make, or one identity; when to go on, in seconds.
+    TooManyRequests(u32),
     /// Too many wrong tries; when to try again, in seconds.
     TooManyTries(u32),
     /// Whose proof it is was turned away.
@@ -263,6 +281,8 @@ pub enum Fault {
         /// When to try again, in seconds.
         retry_after: u32,
     },
+    /// The rows that administrators made can't be had.
+    RowsUnavailable(String),
     /// The CA key can't be used, because of the key storage that is configured.
     KeyStorage(String),
     /// The clock was ahead once, and what was used since then can't be told from what wasn't.
@@ -277,6 +297,7 @@ impl fmt::Display for Fault {
             Self::Configuration(reason)
             | Self::IssuerUnavailable(reason)
             | Self::ApiUnavailable { reason, .. }
+            | Self::RowsUnavailable(reason)
             | Self::KeyStorage(reason)
             | Self::Clock(reason)
             | Self::Internal(reason) => f.write_str(reason),

@@ -51,7 +51,7 @@ pub fn discovery_url(issuer: &str) -> String {
 ///
 /// # Errors
 /// [`Fault::IssuerUnavailable`] if the document isn't the issuer's, or sends us to plain http or
-/// from elsewhere to this machine.
+/// from a public name to what isn't one.
 pub fn jwks_uri(issuer: &str, discovery: &[u8]) -> Result<String, Fault> {
     let error =
         |why: &str| Fault::IssuerUnavailable(format!("the discovery document of {issuer} {why}"));
@@ -64,9 +64,14 @@ pub fn jwks_uri(issuer: &str, discovery: &[u8]) -> Result<String, Fault> {
     let uri = member("jwks_uri").ok_or_else(|| error("has no jwks_uri"))?;
     let place = uri.split('?').next().unwrap_or_default();
     let url = BaseUrl::parse(place).map_err(|_| error("has a jwks_uri that isn't an https URL"))?;
-    let local = BaseUrl::parse(issuer).is_ok_and(|issuer| issuer.is_loopback());
-    if url.is_loopback() && !local {
+    let issuer = BaseUrl::parse(issuer).ok();
+    let may_be_local = issuer.as_ref().is_some_and(BaseUrl::is_loopback);
+    if url.is_loopback() && !may_be_local {
         return Err(error("has a jwks_uri on this machine"));
+    }
+    let may_be_private = issuer.is_some_and(|issuer| !issuer.is_public());
+    if !url.is_public() && !may_be_private {
+        return Err(error("has a jwks_uri that isn't public"));
     }
     Ok(uri.to_owned())
 }
@@ -169,6 +174,8 @@ mod tests {
             document(issuer, "http://ghe.example.com/jwks"),
             document(issuer, "http://127.0.0.1/jwks"),
             document(issuer, "https://localhost/jwks"),
+            document(issuer, "https://10.0.0.1/jwks"),
+            document(issuer, "https://vault.internal/jwks"),
             document(issuer, "file:///etc/passwd"),
             "{}".into(),
             "[]".into(),
@@ -177,6 +184,9 @@ mod tests {
             assert!(jwks_uri(issuer, bad.as_bytes()).is_err(), "{bad}");
         }
         let local = "http://127.0.0.1:9";
+        let lan = "https://10.0.0.1";
+        assert!(jwks_uri(lan, document(lan, "https://10.0.0.2/jwks").as_bytes()).is_ok());
+        assert!(jwks_uri(lan, document(lan, "http://127.0.0.1/jwks").as_bytes()).is_err());
         assert!(jwks_uri(local, document(local, "http://127.0.0.1:9/jwks").as_bytes()).is_ok());
     }
 

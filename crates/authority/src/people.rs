@@ -11,6 +11,7 @@ pub mod bootstrap;
 pub mod ceremony;
 pub mod challenge;
 pub mod command;
+pub mod connection;
 pub mod invite;
 pub mod mint;
 pub mod own;

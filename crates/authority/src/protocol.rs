@@ -6,6 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::doors::made::RowSet;
 use crate::issue::IssueRequest;
 use crate::issuer_keys::KeySetAnswer;
 use crate::people::bootstrap::FirstBoot;
@@ -20,7 +21,7 @@ use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 8;
+const VERSION: u8 = 9;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,8 @@ pub enum Command {
     Admin(Box<admin::Command>),
     /// About access tokens.
     Tokens(tokens::Command),
+    /// The rows that administrators made, unless there was no change since this revision.
+    Rows(Option<u64>),
 }
 
 /// What the signing object answers.
@@ -66,6 +69,8 @@ pub enum Reply {
     Admin(admin::Reply),
     /// About access tokens.
     Tokens(tokens::Reply),
+    /// The rows that administrators made; nothing if there was no change.
+    Rows(Option<RowSet>),
 }
 
 /// What the object that keeps an issuer's keys can be asked.
@@ -119,6 +124,8 @@ pub enum Refusal {
     ScopesNotEligible,
     /// [`Error::ScopesNotGranted`].
     ScopesNotGranted(Scopes),
+    /// [`Error::TooManyRequests`].
+    TooManyRequests(u32),
     /// [`Error::TooManyTries`].
     TooManyTries(u32),
     /// [`Error::UnknownPasskey`].
@@ -157,12 +164,28 @@ pub enum Refusal {
     InvalidGrant,
     /// [`Error::AudienceNotAllowed`].
     AudienceNotAllowed(Vec<String>),
+    /// [`Error::IdentityTaken`].
+    IdentityTaken,
+    /// [`Error::UnknownIdentity`].
+    UnknownIdentity,
+    /// [`Error::WorkloadIdentity`].
+    WorkloadIdentity,
+    /// [`Error::LastWayIn`].
+    LastWayIn,
     /// [`DpopProblem::Missing`].
     ProofMissing,
     /// [`DpopProblem::Reused`].
     ProofReused,
     /// [`DpopProblem::NonceRequired`].
     NonceRequired(String),
+    /// [`Error::InvalidRow`].
+    InvalidRow(String),
+    /// [`Error::TooManyRows`].
+    TooManyRows,
+    /// [`Error::RowEdited`].
+    RowEdited,
+    /// [`Error::RowChanged`].
+    RowChanged,
 }
 
 impl From<Error> for Refusal {
@@ -183,6 +206,7 @@ impl From<Error> for Refusal {
             // The worker knows what was asked for.
             Error::ScopesNotEligible { .. } => Self::ScopesNotEligible,
             Error::ScopesNotGranted { granted, .. } => Self::ScopesNotGranted(granted),
+            Error::TooManyRequests(secs) => Self::TooManyRequests(secs),
             Error::TooManyTries(secs) => Self::TooManyTries(secs),
             Error::UnknownPasskey => Self::UnknownPasskey,
             Error::Ceremony(why) => Self::Ceremony(why),
@@ -191,6 +215,10 @@ impl From<Error> for Refusal {
             Error::LastAdministrator => Self::LastAdministrator,
             Error::LastHolder(scope) => Self::LastHolder(scope),
             Error::TurnedAway => Self::TurnedAway,
+            Error::IdentityTaken => Self::IdentityTaken,
+            Error::UnknownIdentity => Self::UnknownIdentity,
+            Error::WorkloadIdentity => Self::WorkloadIdentity,
+            Error::LastWayIn => Self::LastWayIn,
             Error::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Error::NoSuchItem => Self::NoSuchItem,
             Error::ManageRequired => Self::ManageRequired,
@@ -207,6 +235,10 @@ impl From<Error> for Refusal {
             Error::Dpop(DpopProblem::Missing, _) => Self::ProofMissing,
             Error::Dpop(DpopProblem::Reused, _) => Self::ProofReused,
             Error::Dpop(DpopProblem::NonceRequired(nonce), _) => Self::NonceRequired(nonce),
+            Error::InvalidRow(why) => Self::InvalidRow(why),
+            Error::TooManyRows => Self::TooManyRows,
+            Error::RowEdited => Self::RowEdited,
+            Error::RowChanged => Self::RowChanged,
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -235,6 +267,7 @@ impl From<Refusal> for Error {
                 requested: Vec::new(),
                 granted,
             },
+            Refusal::TooManyRequests(secs) => Self::TooManyRequests(secs),
             Refusal::TooManyTries(secs) => Self::TooManyTries(secs),
             Refusal::UnknownPasskey => Self::UnknownPasskey,
             Refusal::Ceremony(why) => Self::Ceremony(why),
@@ -243,6 +276,10 @@ impl From<Refusal> for Error {
             Refusal::LastAdministrator => Self::LastAdministrator,
             Refusal::LastHolder(scope) => Self::LastHolder(scope),
             Refusal::TurnedAway => Self::TurnedAway,
+            Refusal::IdentityTaken => Self::IdentityTaken,
+            Refusal::UnknownIdentity => Self::UnknownIdentity,
+            Refusal::WorkloadIdentity => Self::WorkloadIdentity,
+            Refusal::LastWayIn => Self::LastWayIn,
             Refusal::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Refusal::NoSuchItem => Self::NoSuchItem,
             Refusal::ManageRequired => Self::ManageRequired,
@@ -254,6 +291,10 @@ impl From<Refusal> for Error {
             Refusal::ProofMissing => DpopProblem::Missing.into(),
             Refusal::ProofReused => DpopProblem::Reused.into(),
             Refusal::NonceRequired(nonce) => DpopProblem::NonceRequired(nonce).into(),
+            Refusal::InvalidRow(why) => Self::InvalidRow(why),
+            Refusal::TooManyRows => Self::TooManyRows,
+            Refusal::RowEdited => Self::RowEdited,
+            Refusal::RowChanged => Self::RowChanged,
             Refusal::InvalidExpiry => Self::InvalidMember("expiresAt"),
             Refusal::CertificateExpired(at) => {
                 Self::InvalidCertificate(notme_chain::Refusal::Expired(at))
@@ -293,10 +334,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [8, 1]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [9, 1]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [8, 4, 0]
+            [9, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -305,15 +346,15 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x08\x01i\x01k\x00"
+            b"\x09\x01i\x01k\x00"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 1], &[7, 1], &[8], &[8, 99], &[8, 0, 255]] {
+        for bytes in [&[][..], &[1, 1], &[8, 1], &[9], &[9, 99], &[9, 0, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[8, 1]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[9, 1]), Ok(Command::Archive));
     }
 }

@@ -12,6 +12,22 @@ pub struct BaseUrl {
     path: String,
 }
 
+/// What names end in that no public name does (RFC 6761, RFC 6762, RFC 8375, RFC 9476, and what networks use).
+const PRIVATE_NAMES: [&str; 12] = [
+    "alt",
+    "arpa",
+    "corp",
+    "home",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "private",
+];
+
 /// Why some text isn't such a URL: a sentence for the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UrlError(pub &'static str);
@@ -119,6 +135,18 @@ impl BaseUrl {
         self.https
     }
 
+    /// Whether it is https, at a name that can be one of the public internet's: no address, and no name that a
+    /// network gives its own machines.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        let Some((_, last)) = self.host.rsplit_once('.') else {
+            return false;
+        };
+        // An address ends in a number, however it is written (WHATWG URL §3.5).
+        let is_name = last.starts_with(|c: char| c.is_ascii_alphabetic());
+        self.https && is_name && !PRIVATE_NAMES.contains(&last)
+    }
+
     /// Whether the host is this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
@@ -163,6 +191,39 @@ impl fmt::Display for BaseUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_public_name_is_no_address_and_no_networks_own() {
+        for (text, is_public) in [
+            ("https://gitlab.com", true),
+            ("https://GitLab.example.com:8443/x", true),
+            ("https://xn--bcher-kva.example", true),
+            ("https://1.2.3.a", true),
+            ("http://localhost:1", false),
+            ("https://localhost", false),
+            ("https://a.localhost", false),
+            ("https://intranet", false),
+            ("https://vault", false),
+            ("https://10.0.0.1", false),
+            ("https://1.1.1.1", false),
+            ("https://169.254.169.254", false),
+            ("https://127.1", false),
+            ("https://0x7f.1", false),
+            ("https://0x7f.0x1", false),
+            ("https://2130706433", false),
+            ("https://[::1]", false),
+            ("https://[::ffff:10.0.0.1]", false),
+            ("https://kubernetes.default.svc.cluster.local", false),
+            ("https://metadata.google.internal", false),
+            ("https://nas.home.arpa", false),
+            // The root's dot is a name that ends in nothing.
+            ("https://localhost.", false),
+            ("https://vault.internal.", false),
+        ] {
+            let url = BaseUrl::parse(text).unwrap();
+            assert_eq!(url.is_public(), is_public, "{text}");
+        }
+    }
 
     #[test]
     fn reads_and_normalises() {

@@ -4,6 +4,9 @@
 //! written in it.
 
 mod lists;
+mod rows;
+
+pub(super) use rows::{all as rows, permit as permit_row};
 
 use notme_authority::people::admin::list::MAX_NUMBER;
 use notme_authority::people::admin::table::Moment;
@@ -14,6 +17,7 @@ use notme_authority::people::command::{Origin, SessionFacts};
 use notme_authority::people::{PrincipalId, Scope, Scopes};
 use notme_authority::{Error, MAX_LEAF_SECS};
 use serde_json::{Map, Value};
+use worker::Env;
 
 use super::first_id_at;
 use super::people::{People, distrust_sessions, trail};
@@ -27,6 +31,7 @@ pub(super) fn answer(
     db: &Database,
     command: &Command,
     epoch: u64,
+    env: &Env,
 ) -> Result<Reply, Error> {
     let now = now_millis() / 1000;
     let moment = Moment { now, epoch };
@@ -44,6 +49,8 @@ pub(super) fn answer(
             Act::List(list) => desk.page(list),
             Act::Show(principal) => desk.show(principal),
             Act::Change(change) => desk.change(change).map(|()| admin::done()),
+            Act::ShowRows => desk.show_rows(env),
+            Act::Row(change) => desk.change_row(change, env),
         }
     })
 }

@@ -3,6 +3,7 @@
 //! Each effect is committed with the challenge that it burns and the line in the trail. A ceremony that
 //! fails burns its challenge too, by itself.
 
+mod connections;
 mod identities;
 mod invites;
 mod own;
@@ -14,6 +15,7 @@ use std::cell::RefCell;
 use notme_authority::config::Config;
 use notme_authority::http::Session;
 use notme_authority::issue::IssueRequest;
+use notme_authority::limits::{Class, Limiter};
 use notme_authority::people::admission::Doors;
 use notme_authority::people::bootstrap::BootstrapCode;
 use notme_authority::people::ceremony::{SignIn, answered};
@@ -32,6 +34,7 @@ use notme_webauthn::{Counter, RelyingParty};
 use serde_json::{Value, json};
 use worker::SqlStorageValue;
 
+use super::admin::permit_row;
 use crate::host::{now_millis, random};
 use crate::settling::settle_all;
 use crate::sql::{Argument, Database, Row, integer, internal, platform};
@@ -46,6 +49,9 @@ pub(super) struct People {
     trust_domain: String,
     challenges: ChallengeKey,
     throttle: RefCell<Throttle>,
+    /// What identities were given of late, and how much one may be, per minute.
+    given: RefCell<Limiter>,
+    most_given: Option<u32>,
     tokens: TokenRules,
 }
 
@@ -111,8 +117,27 @@ impl People {
             trust_domain: config.trust_domain(),
             challenges: ChallengeKey::new(key),
             throttle: RefCell::default(),
+            given: RefCell::default(),
+            most_given: config.rate_limits.identity,
             tokens: config.tokens.clone(),
         })
+    }
+
+    /// Whether this identity may be given another one of what a class is about.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`].
+    pub(super) fn permit(&self, class: Class, identity: &str, now: u64) -> Result<(), Error> {
+        let key = format!("{}:{identity}", class.name());
+        self.given.borrow().permit(&key, now)
+    }
+
+    /// Counts one that it was given.
+    pub(super) fn charge(&self, class: Class, identity: &str, now: u64) {
+        if let Some(size) = self.most_given {
+            let key = format!("{}:{identity}", class.name());
+            self.given.borrow_mut().charge(&key, size, now);
+        }
     }
 
     #[inline(never)]
@@ -187,6 +212,29 @@ impl People {
             } => db.transact(|db| self.invite(db, session, &draft, token, &origin, now)),
             Command::Invitation(token) => self.invitation(db, token, now),
             Command::Status(session) => db.transact(|db| self.status(db, session, key, now)),
+            Command::BeginConnection(session) => {
+                let holder = db.transact(|db| self.session(db, session, now))?;
+                holder.require_fresh(now)?;
+                let ceremony = Ceremony::Connection;
+                let challenge = self.challenges.make(ceremony, &session, random()?, now);
+                Ok(Reply::Challenge(challenge))
+            }
+            Command::Connect(proven) => self.connect(db, &proven, now),
+            Command::Identify { proven, session } => self.identify(db, &proven, session, now),
+            Command::JoinBy {
+                proven,
+                invite,
+                principal,
+                display_name,
+                session,
+            } => self.join_by(
+                db,
+                &proven,
+                invite,
+                (&principal, &display_name),
+                session,
+                now,
+            ),
             Command::SignIn(_) | Command::StepUp(_) => {
                 Err(internal("shown, and not looked at").into())
             }
@@ -199,7 +247,7 @@ impl People {
         let (now, origin) = (seen.now, &shown.origin);
         let begin = |db: &Database| {
             let authenticator = &seen.found.authenticator;
-            let session = begin_session(db, authenticator, shown.session, origin, now)?;
+            let session = begin_session(db, authenticator, PASSKEY, shown.session, origin, now)?;
             note_use(db, &seen)?;
             let details = json!({
                 "authenticator": session.authenticator,
@@ -209,6 +257,9 @@ impl People {
             trail(db, now, actor, "session.began", actor, origin, &details)?;
             Ok(session)
         };
+        let owner = seen.found.known.owner.as_str();
+        self.permit(Class::Ceremonies, owner, now)?;
+        self.charge(Class::Ceremonies, owner, now);
         let begun = match shown.current {
             // Another session of this browser's would be forgotten, and go on.
             Some(previous) => burning(db, burn, |db| {
@@ -231,6 +282,9 @@ impl People {
     pub(super) async fn step_up(&self, db: &Database, shown: &Shown) -> Result<Reply, Error> {
         let current = shown.current.ok_or(Error::NoSession)?;
         let (seen, burn) = self.look(db, shown, Ceremony::StepUp, &current).await?;
+        let owner = seen.found.known.owner.as_str();
+        self.permit(Class::Ceremonies, owner, seen.now)?;
+        self.charge(Class::Ceremonies, owner, seen.now);
         burning(db, burn, |db| {
             let holder = self.session(db, current, seen.now)?;
             let Found {
@@ -256,7 +310,7 @@ impl People {
             let (action, origin) = ("session.stepped_up", &shown.origin);
             trail(db, seen.now, actor, action, actor, origin, &details)?;
             Ok(SessionFacts {
-                fresh_until: Times::starting(seen.now).fresh_until(seen.now),
+                fresh_until: Times::starting(seen.now).fresh_until(seen.now, true),
                 scopes: grants.iter().map(|grant| grant.scope).collect(),
                 pending: Scopes::default(),
                 ..holder
@@ -355,6 +409,7 @@ impl People {
                 mint.decide(subject, &self.trust_domain, burn, now)
             }
             Holder::Identified(newcomer) => {
+                permit_row(db, newcomer.identified.row.as_ref())?;
                 let (principal, granted) = identities::known(db, newcomer, now)?;
                 let subject = Subject {
                     principal: &principal,
@@ -439,7 +494,8 @@ impl People {
             let statement = "UPDATE sessions SET seen_at = ? WHERE hash = ?";
             db.execute(statement, vec![integer(now)?, blob()])?;
         }
-        let (scopes, pending) = granted(db, &owner, times.verified_at, now)?;
+        let is_by_passkey = method == PASSKEY;
+        let (scopes, pending) = granted(db, &owner, times, is_by_passkey, now)?;
         Ok(SessionFacts {
             principal: owner,
             display_name,
@@ -449,7 +505,7 @@ impl People {
             expires_at: times.created_at + session::LIFETIME_SECS,
             id,
             authenticator,
-            fresh_until: times.fresh_until(now),
+            fresh_until: times.fresh_until(now, is_by_passkey),
         })
     }
 
@@ -498,12 +554,12 @@ fn exists(
     Ok(!db.rows(query, arguments)?.is_empty())
 }
 
-/// What a session's principal may do at this moment, and what it was granted since an authenticator was
-/// last shown.
+/// What a session's principal may do in it at this moment, and what waits until a passkey is shown.
 fn granted(
     db: &Database,
     principal: &PrincipalId,
-    verified_at: u64,
+    times: Times,
+    is_by_passkey: bool,
     now: u64,
 ) -> Result<(Scopes, Scopes), Error> {
     let query = "SELECT scope, granted_at FROM grants \
@@ -511,14 +567,13 @@ fn granted(
     let rows = db.rows(query, vec![principal.as_str().into(), integer(now)?])?;
     let (mut scopes, mut pending) = (Vec::new(), Vec::new());
     for mut row in rows {
-        let scope = Scope::parse(&row.text()?);
-        let is_pending = row.integer()? > verified_at;
-        (if is_pending {
-            &mut pending
+        let (scope, granted_at) = (Scope::parse(&row.text()?), row.integer()?);
+        let Some(scope) = scope else { continue };
+        if times.makes_due(scope, granted_at, is_by_passkey) {
+            scopes.push(scope);
         } else {
-            &mut scopes
-        })
-        .extend(scope);
+            pending.push(scope);
+        }
     }
     Ok((scopes.into_iter().collect(), pending.into_iter().collect()))
 }
@@ -635,6 +690,7 @@ pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
 fn begin_session(
     db: &Database,
     authenticator: &str,
+    method: &str,
     hash: [u8; 32],
     origin: &Origin,
     now: u64,
@@ -650,7 +706,7 @@ fn begin_session(
     let arguments = [
         Argument::Bytes(&hash),
         Argument::Text(&id),
-        Argument::Text(PASSKEY),
+        Argument::Text(method),
         Argument::Text(&origin.source),
         Argument::Number(now),
         Argument::Text(authenticator),
@@ -660,16 +716,20 @@ fn begin_session(
     let (principal, display_name) = (principal(&mut row)?, row.text()?);
     let scopes = row.optional_text()?.unwrap_or_default();
     let times = Times::starting(now);
+    let is_by_passkey = method == PASSKEY;
+    let scopes = scopes.split(' ').filter_map(Scope::parse);
+    let (scopes, pending): (Vec<_>, Vec<_>) =
+        scopes.partition(|scope| times.makes_due(*scope, now, is_by_passkey));
     Ok(SessionFacts {
         principal,
         display_name,
-        scopes: scopes.split(' ').filter_map(Scope::parse).collect(),
-        pending: Scopes::default(),
-        method: PASSKEY.into(),
+        scopes: scopes.into_iter().collect(),
+        pending: pending.into_iter().collect(),
+        method: method.to_owned(),
         expires_at: times.created_at + session::LIFETIME_SECS,
         id,
         authenticator: authenticator.to_owned(),
-        fresh_until: times.fresh_until(now),
+        fresh_until: times.fresh_until(now, is_by_passkey),
     })
 }
 
@@ -688,8 +748,9 @@ fn rotate_session(
         SqlStorageValue::Blob(current.to_vec()),
         verified_at.map_or(Ok(SqlStorageValue::Null), integer)?,
     ];
-    let statement = "UPDATE sessions SET hash = ?1, seen_at = ?2, verified_at = IFNULL(?4, verified_at) \
-                     WHERE hash = ?3";
+    // Later than its beginning, also within a second: so it is known that a passkey was shown in it.
+    let statement = "UPDATE sessions SET hash = ?1, seen_at = ?2, \
+                     verified_at = IFNULL(MAX(?4, created_at + 1), verified_at) WHERE hash = ?3";
     if db.execute(statement, arguments)? == 0 {
         return Err(Error::NoSession);
     }

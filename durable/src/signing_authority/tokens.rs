@@ -3,11 +3,13 @@
 use std::rc::Rc;
 
 use notme_authority::config::LogLevel;
+use notme_authority::limits::Class;
 use notme_authority::tokens::command::{By, Issue, Reply};
 use notme_authority::tokens::proof::DpopProblem;
-use notme_authority::tokens::{AccessToken, Grant};
+use notme_authority::tokens::{AccessToken, Code, Grant};
 use notme_authority::{Error, Fault};
 
+use super::people::People;
 use super::{Loaded, MOST_TRIES, SigningAuthority, burn};
 use crate::host::{log, now_millis, random};
 use crate::sql::internal;
@@ -41,17 +43,18 @@ impl SigningAuthority {
                     // Whoever shows it wrongly has used it up; if it was used before, they may have caught it.
                     let used = self.db.transact(|db| burn(db, &[of_code]));
                     if let (Err(Error::ProofUsed), Some(code)) = (used, &code) {
-                        let fields = [("client", code.client.as_str().into())];
-                        log(LogLevel::Warn, "code_reused", fields);
+                        self.tell_reuse(&people, code, issue, now())?;
                     }
                     return Err(error);
                 }
             };
+            people.permit(Class::Tokens, grant.principal.as_str(), now())?;
             let (token, signature) = self.sign_token(Rc::clone(&loaded), &grant).await?;
             let burned = self.db.transact(|db| {
                 if people.grant(db, issue, code.as_ref(), now())? != grant {
                     return Ok(false);
                 }
+                people.permit(Class::Tokens, grant.principal.as_str(), now())?;
                 if let Some(of_code) = of_code {
                     burn(db, &[of_code])?;
                 }
@@ -66,6 +69,7 @@ impl SigningAuthority {
             match (burned, &code) {
                 (Ok(false), _) => {}
                 (Ok(true), _) => {
+                    people.charge(Class::Tokens, grant.principal.as_str(), now());
                     return Ok(Reply::Issued {
                         id: token.id().to_owned(),
                         principal: grant.principal.as_str().to_owned(),
@@ -76,16 +80,26 @@ impl SigningAuthority {
                 (Err(Error::ProofUsed), Some(code)) => {
                     // Somebody else may have it. What came of its first use can't be called back, and ends in
                     // five minutes; whoever looks after this authority should know.
-                    let fields = [("client", code.client.as_str().into())];
-                    log(LogLevel::Warn, "code_reused", fields);
-                    self.db
-                        .transact(|db| people.note_reuse(db, code, &grant, &issue.origin, now()))?;
+                    self.tell_reuse(&people, code, issue, now())?;
                     return Err(Error::InvalidGrant);
                 }
                 (Err(error), _) => return Err(error),
             }
         }
         Err(internal("what a holder may do changed each time that it was looked at").into())
+    }
+
+    fn tell_reuse(
+        &self,
+        people: &People,
+        code: &Code,
+        issue: &Issue,
+        now: u64,
+    ) -> Result<(), Error> {
+        let fields = [("client", code.client.as_str().into())];
+        log(LogLevel::Warn, "code_reused", fields);
+        self.db
+            .transact(|db| people.note_reuse(db, code, &issue.origin, now))
     }
 
     /// Makes a token of the epoch that is in force afterwards: one of an epoch that ended meanwhile would be worth

@@ -1,6 +1,6 @@
 //! The door for the operator's code, where nobody is yet. The object alone knows whether it was used.
 
-use super::{Door, Given, Proof, Rows};
+use super::{Door, Given, Proof, RowsOf};
 use crate::Error;
 use crate::people::DEFAULT_NAME;
 use crate::people::body::{shown_name, text};
@@ -10,7 +10,7 @@ use crate::people::bootstrap::BootstrapCode;
 pub const DOOR: Door = Door {
     name: "bootstrap",
     read,
-    rows: Rows::Never,
+    rows: RowsOf::Never,
 };
 
 fn read(given: &Given<'_>) -> Result<Proof, Error> {

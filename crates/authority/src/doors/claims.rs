@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::Echo;
 use crate::policy::PatternList;
 
 /// The claims of a proof.
@@ -63,7 +64,8 @@ impl Rule {
             let patterns = patterns.filter(|patterns| !patterns.is_empty());
             let patterns = patterns.ok_or_else(|| {
                 format!(
-                    "{claim} must be a text such as \"main\" or \"release/*\", or a list of them"
+                    "{} must be a text such as \"main\" or \"release/*\", or a list of them",
+                    Echo::new(claim)
                 )
             })?;
             wanted.push((claim.clone(), PatternList::of(patterns)));

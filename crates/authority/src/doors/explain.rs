@@ -9,10 +9,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::issuer::TrustedIssuer;
+use super::made::Draft;
 use super::oidc::{Dates, MAX_TOKEN_LEN, may_be_proof};
 use crate::error::TokenError;
 use crate::http::problem;
-use crate::people::body::object;
+use crate::people::body::text;
 use crate::{Echo, Error};
 
 /// What a row makes of a token.
@@ -20,6 +21,12 @@ use crate::{Echo, Error};
 pub struct Explained {
     /// What operators call the row.
     pub row: String,
+    /// Its id, if an administrator made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Whether it is the draft that is tried.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub draft: bool,
     /// Its `type`: the proof has to name it.
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -34,7 +41,8 @@ pub struct Explained {
     /// What the row allows at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
-    /// What makes the proof single: `jti`, or a `challenge` that has to be asked for.
+    /// What makes the proof single: `jti`, or a `challenge` that has to be asked for; where the row is for people, a
+    /// `nonce` made of one.
     #[serde(rename = "singleBy", skip_serializing_if = "Option::is_none")]
     pub single_by: Option<&'static str>,
     /// What stands in the way: `token`, `issuer`, `audience`, `algorithm`, `times`, `rules`, `subject` or `order`.
@@ -81,8 +89,11 @@ pub fn explain(rows: &[TrustedIssuer], token: &str, now: u64) -> Result<Vec<Expl
 
 /// A row of which nothing is said yet.
 fn nothing(row: &TrustedIssuer) -> Explained {
+    let made = row.made.as_ref();
     Explained {
         row: row.name.clone(),
+        id: made.map(|at| at.id.clone()).filter(|id| !id.is_empty()),
+        draft: made.is_some_and(|at| at.revision == 0),
         kind: row.kind.as_str(),
         fits: false,
         rule: None,
@@ -94,14 +105,33 @@ fn nothing(row: &TrustedIssuer) -> Explained {
     }
 }
 
-/// What is to be tried: `{"token": JWT}`.
+/// What is to be tried: a token, and perhaps a row that nobody has saved yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The token.
+    pub token: String,
+    /// The row.
+    pub draft: Option<Draft>,
+    /// The id of the row in whose place that would be.
+    pub id: Option<String>,
+}
+
+/// Reads `{"token": JWT, "row"?: row, "id"?: id}`.
 ///
 /// # Errors
-/// [`Error::InvalidJson`] and [`Error::MissingToken`].
-pub fn wanted(body: &[u8]) -> Result<String, Error> {
-    let json: Value = object(body)?;
+/// [`Error::InvalidJson`], [`Error::MissingToken`], and those of the row.
+pub fn wanted(body: &[u8]) -> Result<Trial, Error> {
+    let json = notme_keys::json::object(body).map_err(|_| Error::InvalidJson)?;
     let token = json.get("token").and_then(Value::as_str);
-    Ok(token.ok_or(Error::MissingToken)?.to_owned())
+    let draft = match json.get("row") {
+        None | Some(Value::Null) => None,
+        row => Some(Draft::read(row)?),
+    };
+    Ok(Trial {
+        token: token.ok_or(Error::MissingToken)?.to_owned(),
+        draft,
+        id: text(json.get("id"), "id")?.map(str::to_owned),
+    })
 }
 
 /// The answer: what the signature is worth, and what each row says.
@@ -204,7 +234,9 @@ fn judge(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Result<Fit, M
             return misfit("subject", why);
         }
     };
-    let single_by = if dates.single_use_id(claims).is_some() {
+    let single_by = if row.is_for_people {
+        "nonce"
+    } else if dates.single_use_id(claims).is_some() {
         "jti"
     } else {
         "challenge"

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::claims::Claims;
 use super::row::{Form, Row};
 use super::{
-    Answer, Ask, Door, Facts, Gathered, Given, Identified, Need, Obliged, Opened, Proof, Rows,
+    Answer, Ask, Door, Facts, Gathered, Given, Identified, Need, Obliged, Opened, Proof, RowsOf,
     Shown,
 };
 use crate::error::PolicyRule;
@@ -19,7 +19,7 @@ use crate::{Error, Fault};
 pub const DOOR: Door = Door {
     name: "github_pat",
     read,
-    rows: Rows::Plain(Form {
+    rows: RowsOf::Plain(Form {
         members: &[],
         // A rule that looks at names alone lets in whoever takes such a name next.
         pins: &["app_id", "organization_ids", "owner_id", "user_id"],
@@ -104,7 +104,7 @@ impl Shown for Token {
         facts.challenge()?;
         facts.pair()?; // nobody is asked about what leads nowhere
         let holder = self.holder()?;
-        let rows = facts.config.rows.iter();
+        let rows = facts.rows.plain.iter();
         let rows: Vec<_> = rows.filter(|row| row.kind == DOOR.name).collect();
         if rows.is_empty() {
             return Err(Error::NotPermitted(PolicyRule::Claims));
@@ -274,9 +274,11 @@ impl Opened for Lookup<'_> {
             name: name.unwrap_or(&subject).to_owned(),
             subject,
             method: format!("{}:{}", DOOR.name, self.api),
+            is_person: false,
             ceiling: row.scopes.clone(),
             burns: Vec::new(),
             certificate: None,
+            row: row.made.clone(),
         };
         // GitHub vouched for it: there is no signature to check.
         Ok(Obliged::by_all(Vec::new(), move |_| Ok(who)))
@@ -359,7 +361,7 @@ mod tests {
         }
         let rules = json!([{ "user_id": "7" }, { "user_id": "8", "token_kind": "oauth" }]);
         let row = json!([{ "type": "github_pat", "scopes": ["bridgeCert"], "rules": rules }]);
-        let row = Row::read_all(&row.to_string()).unwrap().remove(0);
+        let row = config(&row).rows.plain.remove(0);
         let claims = |id: u64| {
             let claims = json!({ "user_id": id, "token_kind": "oauth" });
             claims.as_object().unwrap().clone()

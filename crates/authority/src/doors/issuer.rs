@@ -1,20 +1,22 @@
 //! Issuers that are trusted, each in a row: whose tokens, for whom, and whom they let in as what.
 
 use notme_jose::{Algorithm, JwkSet};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::claims::{Claims, Rule, Template};
+use super::made::RowRef;
 use super::presets::{self, Preset};
-use super::row::door_of;
-use super::{DOORS, Rows};
-use crate::config::rows;
+use super::rows::Rows;
+use super::{DOORS, RowsOf};
 use crate::people::{Scope, Scopes};
+use crate::rows::Row;
 use crate::url::BaseUrl;
 
 /// The members of a row.
-const MEMBERS: [&str; 11] = [
+const MEMBERS: [&str; 12] = [
     "algorithms",
     "audience",
+    "for",
     "issuer",
     "jwks",
     "jwks_uri",
@@ -41,12 +43,16 @@ pub struct TrustedIssuer {
     pub algorithms: Vec<Algorithm>,
     /// Where its keys are.
     pub keys: Keys,
+    /// Whether it is for people, and not for workloads.
+    pub is_for_people: bool,
     /// What is written of its claims to be a subject that it gives to nobody else.
     pub subject: Template,
     /// What those may do at most whom it lets in.
     pub scopes: Scopes,
     /// Whom it lets in: whoever one of them fits.
     pub rules: Vec<Rule>,
+    /// Which row it is, if an administrator made it.
+    pub made: Option<RowRef>,
 }
 
 /// The kind of proof that a row is about: a member of `proof.type`.
@@ -81,6 +87,15 @@ impl Kind {
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether tokens of this kind can name what we make up for one sign-in, without which one that leaks would be
+    /// somebody else's way in.
+    const fn has_nonces(self) -> bool {
+        match self {
+            Self::Oidc | Self::Custom => true,
+            Self::Kubernetes | Self::Access => false,
+        }
     }
 
     /// Where the keys of `issuer` are where the row doesn't say.
@@ -120,64 +135,49 @@ impl TrustedIssuer {
     /// # Errors
     /// Sentences for the operator, each about one row. They don't repeat values.
     pub fn read_all(json: &str) -> Result<Vec<Self>, Vec<String>> {
-        let rows = rows(json).map_err(|problem| vec![problem])?;
-        let (mut read, mut problems) = (Vec::<Self>::new(), Vec::new());
-        for (at, row) in rows.iter().enumerate() {
-            if door_of(row).is_some_and(|door| !matches!(door.rows, Rows::Issuers | Rows::Never)) {
-                continue; // of another form
+        Rows::read_all(json).map(|rows| rows.issuers)
+    }
+
+    /// Reads a row that stands beside others.
+    ///
+    /// # Errors
+    /// A sentence for whoever wrote it. It doesn't repeat values.
+    pub(super) fn read(row: &Value, others: &[Self]) -> Result<Self, String> {
+        let row = Self::read_alone(Row::new(row, "a row", &MEMBERS)?)?;
+        let is_of_it = |other: &&Self| other.issuer == row.issuer;
+        match others.iter().find(is_of_it) {
+            Some(other) if other.keys != row.keys => {
+                Err("an earlier row has other keys for this issuer".into())
             }
-            let row = row.as_object().ok_or_else(|| "is no object".to_owned());
-            match row.and_then(Self::read) {
-                Ok(row) => {
-                    let is_of_it = |other: &&Self| other.issuer == row.issuer;
-                    match read.iter().find(is_of_it) {
-                        Some(other) if other.keys != row.keys => problems.push(format!(
-                            "row {}: an earlier row has other keys for this issuer",
-                            at + 1
-                        )),
-                        _ => read.push(row),
-                    }
-                }
-                Err(problem) => problems.push(format!("row {}: {problem}", at + 1)),
-            }
-        }
-        if problems.is_empty() {
-            Ok(read)
-        } else {
-            Err(problems)
+            _ => Ok(row),
         }
     }
 
-    fn read(row: &Map<String, Value>) -> Result<Self, String> {
-        if let Some(unknown) = row.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-            let members = MEMBERS.join(", ");
-            return Err(format!(
-                "{unknown} is no member of a row; they are {members}"
-            ));
-        }
-        let text = |name: &str| match row.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.as_str())),
-            Some(_) => Err(format!("{name} must be a text")),
-        };
-        let required = |name: &str| text(name)?.ok_or_else(|| format!("{name} is missing"));
-        let kind = text("type")?.unwrap_or(Kind::Oidc.as_str());
+    fn read_alone(row: Row<'_>) -> Result<Self, String> {
+        let kind = row.text("type")?.unwrap_or(Kind::Oidc.as_str());
         let kind = Kind::parse(kind).ok_or_else(|| {
             let has_rows = DOORS
                 .iter()
-                .filter(|door| !matches!(door.rows, Rows::Never));
+                .filter(|door| !matches!(door.rows, RowsOf::Never));
             let kinds: Vec<_> = has_rows.map(|door| door.name).collect();
             format!("type must be {}", kinds.join(" or "))
         })?;
-        let preset = text("preset")?.map(presets::find).transpose()?;
+        let preset = row.text("preset")?.map(presets::find).transpose()?;
         if preset.is_some() && kind != Kind::Oidc {
             return Err("has a preset, which is for type oidc".into());
         }
+        let is_for_people = is_for_people(row.get("for"))?;
+        if is_for_people && !kind.has_nonces() {
+            return Err(format!(
+                "for can't be people where type is {}: its tokens can't be made for one sign-in",
+                kind.as_str()
+            ));
+        }
         let issuer = match (row.get("issuer"), preset.and_then(|preset| preset.issuer)) {
             (None, Some(issuer)) => issuer,
-            _ => required("issuer")?,
+            _ => row.required("issuer")?,
         };
-        let keys = match (row.get("jwks"), text("jwks_uri")?) {
+        let keys = match (row.get("jwks"), row.text("jwks_uri")?) {
             (None, None) => {
                 BaseUrl::parse(issuer).map_err(|error| format!("issuer {}", error.0))?;
                 kind.keys(issuer)
@@ -192,7 +192,7 @@ impl TrustedIssuer {
             },
             (Some(_), Some(_)) => return Err("has both jwks and jwks_uri".into()),
         };
-        let subject = match (text("subject")?, preset) {
+        let subject = match (row.text("subject")?, preset) {
             (Some(subject), _) => subject,
             (None, Some(preset)) => preset.subject,
             (None, None) => kind.default_subject(),
@@ -200,17 +200,19 @@ impl TrustedIssuer {
         let subject = Template::read(subject).map_err(|why| format!("subject {why}"))?;
         Ok(Self {
             kind,
-            name: text("name")?.unwrap_or(issuer).to_owned(),
+            name: row.text("name")?.unwrap_or(issuer).to_owned(),
             issuer: issuer.to_owned(),
-            audience: required("audience")?.to_owned(),
+            audience: row.required("audience")?.to_owned(),
             algorithms: match (row.get("algorithms"), preset) {
                 (None, Some(preset)) => algorithms(Some(&preset.algorithms.into()))?,
                 (given, _) => algorithms(given)?,
             },
             keys,
+            is_for_people,
             subject,
             scopes: scopes(row.get("scopes"))?,
             rules: pinned(rules(row.get("rules"))?, preset)?,
+            made: None,
         })
     }
 
@@ -277,6 +279,15 @@ fn algorithms(member: Option<&Value>) -> Result<Vec<Algorithm>, String> {
                 Algorithm::ALL.map(Algorithm::as_str).join(", ")
             )
         })
+}
+
+/// Whether a row is for people; if it doesn't say, it is for workloads.
+pub(super) fn is_for_people(member: Option<&Value>) -> Result<bool, String> {
+    match member.map(Value::as_str) {
+        None | Some(Some("workloads")) => Ok(false),
+        Some(Some("people")) => Ok(true),
+        Some(_) => Err("for must be people or workloads".into()),
+    }
 }
 
 pub(super) fn scopes(member: Option<&Value>) -> Result<Scopes, String> {
@@ -490,6 +501,33 @@ mod tests {
             told,
             ["row 2: an earlier row has other keys for this issuer"]
         );
+    }
+
+    #[test]
+    fn a_row_is_for_workloads_unless_it_says_people_and_can() {
+        let is_for_people = |row: &Value| read(row).map(|row| row.is_for_people);
+        assert_eq!(is_for_people(&row()), Ok(false));
+        assert_eq!(is_for_people(&with("for", json!("workloads"))), Ok(false));
+        assert_eq!(is_for_people(&with("for", json!("people"))), Ok(true));
+        for bad in [
+            json!("everybody"),
+            json!(true),
+            json!(["people"]),
+            json!(null),
+        ] {
+            let told = is_for_people(&with("for", bad)).unwrap_err();
+            assert_eq!(told, "row 1: for must be people or workloads");
+        }
+        for (kind, is_good) in [
+            ("oidc", true),
+            ("custom", true),
+            ("kubernetes", false),
+            ("access", false),
+        ] {
+            let mut row = with("for", json!("people"));
+            row["type"] = json!(kind);
+            assert_eq!(is_for_people(&row).is_ok(), is_good, "{kind}");
+        }
     }
 
     #[test]

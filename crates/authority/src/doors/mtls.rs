@@ -8,7 +8,7 @@ use notme_keys::{decode_base64_any, decode_pem};
 use sha2::{Digest, Sha256};
 
 use super::x509::{Exchange, First, MAX_CHAIN, certificates};
-use super::{Door, Edge, Facts, Given, Opened, Proof, Rows, Shown};
+use super::{Door, Edge, Facts, Given, Opened, Proof, RowsOf, Shown};
 use crate::config::MtlsProxy;
 use crate::possession::BoundTo;
 use crate::{Error, Possession};
@@ -17,7 +17,7 @@ use crate::{Error, Possession};
 pub const DOOR: Door = Door {
     name: "mtls",
     read,
-    rows: Rows::Roots,
+    rows: RowsOf::Roots,
 };
 
 /// The longest header that is read, in bytes: that of the longest certificate, in PEM, percent-encoded.

@@ -8,8 +8,11 @@ use serde_json::Value;
 
 use super::claims::Claims;
 use super::issuer::{Keys, Kind, TrustedIssuer};
-use super::{Door, Facts, Gathered, Given, Identified, Need, Obliged, Opened, Proof, Rows, Shown};
+use super::{
+    Door, Facts, Gathered, Given, Identified, Need, Obliged, Opened, Proof, RowsOf, Shown,
+};
 use crate::error::{PolicyRule, TokenError};
+use crate::people::challenge;
 use crate::possession::BoundTo;
 use crate::{Burn, Echo, Error};
 
@@ -54,7 +57,7 @@ const fn door(kind: Kind, read: fn(&Given<'_>) -> Result<Proof, Error>) -> Door 
     Door {
         name: kind.as_str(),
         read,
-        rows: Rows::Issuers,
+        rows: RowsOf::Issuers,
     }
 }
 
@@ -81,10 +84,10 @@ impl Shown for Token {
     }
 
     fn open<'a>(&'a self, facts: &Facts<'a>) -> Result<Box<dyn Opened + 'a>, Error> {
-        let rows = &facts.config.issuers;
+        let rows = &facts.rows.issuers;
         let exchange = Exchange::parse(rows, self.kind, &self.token, facts.now)?;
         Ok(Box::new(Exchange {
-            has_challenge: facts.has_challenge(),
+            challenge: facts.challenge,
             ..exchange
         }))
     }
@@ -98,7 +101,8 @@ pub struct Exchange<'a> {
     token: CompactJws<'a>,
     algorithm: Algorithm,
     dates: Dates,
-    has_challenge: bool,
+    /// The challenge that the request names, and that will be burned.
+    challenge: Option<&'a [u8; challenge::LEN]>,
 }
 
 /// When a token counts, of one that counts now.
@@ -189,7 +193,7 @@ impl<'a> Exchange<'a> {
             algorithm,
             dates,
             token,
-            has_challenge: false,
+            challenge: None,
         })
     }
 
@@ -201,12 +205,16 @@ impl<'a> Exchange<'a> {
         let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
         let subject = row.subject.write(claims);
         let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
+        // Who signs people in makes a token for one request, and it is worth nothing in another.
+        if row.is_for_people && !names(claims, self.challenge.ok_or(Error::ChallengeRequired)?) {
+            return Err(TokenError::InvalidClaim("nonce").into());
+        }
         let forgotten_at = self.dates.exp + CLOCK_SKEW;
         let burns: Vec<Burn> = (self.dates.single_use_id(claims))
             .map(|jti| Burn::of_token(&row.issuer, jti, forgotten_at))
             .into_iter()
             .collect();
-        if burns.is_empty() && !self.has_challenge {
+        if burns.is_empty() && self.challenge.is_none() {
             return Err(Error::ChallengeRequired);
         }
         Ok(Identified {
@@ -215,11 +223,19 @@ impl<'a> Exchange<'a> {
             name: subject.clone(),
             subject,
             method: format!("{}:{}", row.kind.as_str(), row.issuer),
+            is_person: row.is_for_people,
             ceiling: row.scopes.clone(),
             burns,
             certificate: None,
+            row: row.made.clone(),
         })
     }
+}
+
+/// Whether a token names a challenge: by its digest, so that whoever sees the token doesn't know the challenge.
+fn names(claims: &Claims, made_for: &[u8; challenge::LEN]) -> bool {
+    let nonce = claims.get("nonce").and_then(Value::as_str);
+    nonce == Some(&challenge::nonce(made_for))
 }
 
 impl Opened for Exchange<'_> {

@@ -1,11 +1,13 @@
-//! Rows of the doors that have no form of their own: a name, whom they let in and as what, and what the door adds.
+//! RowsOf of the doors that have no form of their own: a name, whom they let in and as what, and what the door adds.
 
 use serde_json::{Map, Value};
 
+use super::Door;
 use super::claims::{Claims, Rule};
 use super::issuer::{permit, pinned_by, rules, scopes};
-use super::{Door, Rows};
+use super::made::RowRef;
 use crate::people::Scopes;
+use crate::rows;
 
 /// The members that each has.
 const MEMBERS: [&str; 4] = ["name", "rules", "scopes", "type"];
@@ -32,57 +34,29 @@ pub struct Row {
     pub scopes: Scopes,
     /// All its members.
     pub members: Map<String, Value>,
+    /// Which row it is, if an administrator made it.
+    pub made: Option<RowRef>,
     rules: Vec<Rule>,
 }
 
 impl Row {
-    /// Reads the rows that are of such doors, of a JSON array that was found to be one.
+    /// Reads a row of this door.
     ///
     /// # Errors
-    /// Sentences for the operator, each about one row. They don't repeat values.
-    pub fn read_all(json: &str) -> Result<Vec<Self>, Vec<String>> {
-        let rows: Value = serde_json::from_str(json).unwrap_or_default();
-        let (mut read, mut problems) = (Vec::new(), Vec::new());
-        for (at, row) in rows.as_array().into_iter().flatten().enumerate() {
-            let Some((row, door)) = row.as_object().zip(door_of(row)) else {
-                continue;
-            };
-            if let Rows::Plain(form) = door.rows {
-                match Self::read(row, door.name, form) {
-                    Ok(row) => read.push(row),
-                    Err(problem) => problems.push(format!("row {}: {problem}", at + 1)),
-                }
-            }
-        }
-        if problems.is_empty() {
-            Ok(read)
-        } else {
-            Err(problems)
-        }
-    }
-
-    fn read(row: &Map<String, Value>, kind: &'static str, form: Form) -> Result<Self, String> {
-        let is_known = |name: &str| MEMBERS.contains(&name) || form.members.contains(&name);
-        if let Some(unknown) = row.keys().find(|name| !is_known(name)) {
-            let members = [&MEMBERS[..], form.members].concat().join(", ");
-            return Err(format!(
-                "{unknown} is no member of a row of type {kind}; they are {members}"
-            ));
-        }
-        let name = match row.get("name") {
-            None => kind,
-            Some(name) => name
-                .as_str()
-                .filter(|name| !name.trim().is_empty())
-                .ok_or("name must be a text")?,
-        };
-        (form.check)(row)?;
+    /// A sentence for whoever wrote it. It doesn't repeat values.
+    pub(super) fn read(row: &Value, kind: &'static str, form: Form) -> Result<Self, String> {
+        let members = [&MEMBERS[..], form.members].concat();
+        let read = rows::Row::new(row, &format!("a row of type {kind}"), &members)?;
+        let name = read.text("name")?.unwrap_or(kind);
+        let members = row.as_object().cloned().unwrap_or_default();
+        (form.check)(&members)?;
         Ok(Self {
             kind,
             name: name.to_owned(),
-            scopes: scopes(row.get("scopes"))?,
-            rules: pinned_by(rules(row.get("rules"))?, form.pins, false)?,
-            members: row.clone(),
+            scopes: scopes(read.get("scopes"))?,
+            rules: pinned_by(rules(read.get("rules"))?, form.pins, false)?,
+            members,
+            made: None,
         })
     }
 

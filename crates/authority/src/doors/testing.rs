@@ -110,7 +110,7 @@ pub(crate) fn identified(
     let body = request.to_string();
     let request = Request::parse(body.as_bytes(), config, &Beside(beside))?;
     let (identified, of_keys) = {
-        let opened = request.open(config, NOW)?.unwrap();
+        let opened = request.open(config, &config.rows, NOW)?.unwrap();
         let obliged = opened.oblige(gather(opened.need()))?;
         let checks = [obliged.checks(), &request.checks()].concat();
         // As hosts do it: without the first the others aren't made.

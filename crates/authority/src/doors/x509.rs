@@ -12,20 +12,22 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::claims::{Claims, Rule, Template};
-use super::issuer::{permit, rules, scopes};
-use super::row::door_of;
+use super::issuer::{is_for_people, permit, rules, scopes};
+use super::made::RowRef;
 use super::{
-    Door, Facts, Gathered, Given, Identified, Obliged, Opened, Proof, Rows, Shown, ShownCertificate,
+    Door, Facts, Gathered, Given, Identified, Obliged, Opened, Proof, RowsOf, Shown,
+    ShownCertificate,
 };
 use crate::error::PolicyRule;
 use crate::people::Scopes;
+use crate::rows::Row;
 use crate::{Error, TokenError};
 
 /// The door.
 pub const DOOR: Door = Door {
     name: "x509",
     read,
-    rows: Rows::Roots,
+    rows: RowsOf::Roots,
 };
 
 /// The most certificates there may be in a chain.
@@ -33,7 +35,7 @@ pub(super) const MAX_CHAIN: usize = 10;
 /// The most roots that a row may pin.
 const MAX_ROOTS: usize = 10;
 /// The members of a row.
-const MEMBERS: [&str; 6] = ["name", "roots", "rules", "scopes", "subject", "type"];
+const MEMBERS: [&str; 7] = ["for", "name", "roots", "rules", "scopes", "subject", "type"];
 /// How a subject is written where the row doesn't say: by the one URI that the certificate is for.
 const DEFAULT_SUBJECT: &str = "{san_uri}";
 /// The longest SPIFFE ID (SPIFFE-ID §2.3), in bytes.
@@ -48,67 +50,48 @@ pub struct TrustedRoots {
     pub name: String,
     /// The roots, in DER.
     pub roots: Vec<Vec<u8>>,
+    /// Whether it is for people, and not for workloads.
+    pub is_for_people: bool,
     /// What is written of a certificate's claims to be a subject that nobody else will have.
     pub subject: Template,
     /// What those may do at most whom it lets in.
     pub scopes: Scopes,
     /// Whom it lets in: whoever one of them fits.
     pub rules: Vec<Rule>,
+    /// Which row it is, if an administrator made it.
+    pub made: Option<RowRef>,
 }
 
 impl TrustedRoots {
-    /// Reads the rows that are of this kind, of a JSON array that was found to be one.
+    /// Reads the rows that are of this kind.
     ///
     /// # Errors
     /// Sentences for the operator, each about one row. They don't repeat values.
     pub fn read_all(json: &str) -> Result<Vec<Self>, Vec<String>> {
-        let rows: Value = serde_json::from_str(json).unwrap_or_default();
-        let (mut read, mut problems) = (Vec::<Self>::new(), Vec::new());
-        for (at, row) in rows.as_array().into_iter().flatten().enumerate() {
-            let Some((row, door)) = row.as_object().zip(door_of(row)) else {
-                continue;
-            };
-            if !matches!(door.rows, Rows::Roots) {
-                continue;
-            }
-            match Self::read(row, door.name) {
-                Ok(row) => {
-                    let is_of_it = |other: &&Self| other.kind == row.kind && other.name == row.name;
-                    let mut others = read.iter().filter(is_of_it);
-                    if others.any(|other| other.roots != row.roots) {
-                        let problem = "an earlier row of this name has other roots";
-                        problems.push(format!("row {}: {problem}", at + 1));
-                    }
-                    // Else one's subject could read like another's.
-                    let mut others = read.iter().filter(is_of_it);
-                    if others.any(|other| other.subject != row.subject) {
-                        let problem = "an earlier row of this name writes its subjects otherwise";
-                        problems.push(format!("row {}: {problem}", at + 1));
-                    }
-                    read.push(row);
-                }
-                Err(problem) => problems.push(format!("row {}: {problem}", at + 1)),
-            }
-        }
-        if problems.is_empty() {
-            Ok(read)
-        } else {
-            Err(problems)
-        }
+        super::rows::Rows::read_all(json).map(|rows| rows.roots)
     }
 
-    fn read(row: &Map<String, Value>, kind: &'static str) -> Result<Self, String> {
-        if let Some(unknown) = row.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-            let members = MEMBERS.join(", ");
-            return Err(format!(
-                "{unknown} is no member of a row of type {kind}; they are {members}"
-            ));
+    /// Reads a row of this door that stands beside others.
+    ///
+    /// # Errors
+    /// A sentence for whoever wrote it. It doesn't repeat values.
+    pub(super) fn read(row: &Value, kind: &'static str, others: &[Self]) -> Result<Self, String> {
+        let row = Row::new(row, &format!("a row of type {kind}"), &MEMBERS)?;
+        let row = Self::read_alone(row, kind)?;
+        let is_of_it = |other: &&Self| other.kind == row.kind && other.name == row.name;
+        for other in others.iter().filter(is_of_it) {
+            if other.roots != row.roots {
+                return Err("an earlier row of this name has other roots".into());
+            }
+            // Else one's subject could read like another's.
+            if other.subject != row.subject {
+                return Err("an earlier row of this name writes its subjects otherwise".into());
+            }
         }
-        let text = |name: &str| match row.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.as_str())),
-            Some(_) => Err(format!("{name} must be a text")),
-        };
+        Ok(row)
+    }
+
+    fn read_alone(row: Row<'_>, kind: &'static str) -> Result<Self, String> {
         let roots = row
             .get("roots")
             .ok_or("roots is missing: certificates in PEM")?;
@@ -125,14 +108,16 @@ impl TrustedRoots {
                 return Err("roots has one whose key is neither Ed25519 nor P-256 nor RSA".into());
             }
         }
-        let subject = text("subject")?.unwrap_or(DEFAULT_SUBJECT);
+        let subject = row.text("subject")?.unwrap_or(DEFAULT_SUBJECT);
         Ok(Self {
             kind,
-            name: text("name")?.ok_or("name is missing")?.to_owned(),
+            name: row.required("name")?.to_owned(),
             roots,
+            is_for_people: is_for_people(row.get("for"))?,
             subject: Template::read(subject).map_err(|why| format!("subject {why}"))?,
             scopes: scopes(row.get("scopes"))?,
             rules: rules(row.get("rules"))?,
+            made: None,
         })
     }
 }
@@ -185,9 +170,8 @@ struct Chain {
 
 impl Shown for Chain {
     fn open<'a>(&'a self, facts: &Facts<'a>) -> Result<Box<dyn Opened + 'a>, Error> {
-        let (challenge, pair) = (facts.challenge()?, facts.pair()?);
         let leaf = self.certificates.first().map_or(&[][..], |leaf| leaf);
-        let message = pair.message_of_certificate(leaf, challenge);
+        let message = facts.message_of_certificate(leaf)?;
         let first = First::OfCertificate(message, &self.signature);
         Exchange::open(facts, DOOR.name, &self.certificates, first)
     }
@@ -223,7 +207,7 @@ impl<'a> Exchange<'a> {
         first: First<'a>,
     ) -> Result<Box<dyn Opened + 'a>, Error> {
         let unfit = Error::InvalidCertificate;
-        let rows = facts.config.roots.iter().filter(|row| row.kind == kind);
+        let rows = facts.rows.roots.iter().filter(|row| row.kind == kind);
         let rows: Vec<&TrustedRoots> = rows.collect();
         // Nothing of a stranger's is taken apart for nothing.
         if rows.is_empty() {
@@ -316,6 +300,7 @@ fn identify(rows: &[&TrustedRoots], path: &Path<'_>) -> Result<Identified, Error
         name: subject.clone(),
         subject,
         method: format!("{}:{}", row.kind, row.name),
+        is_person: row.is_for_people,
         ceiling: row.scopes.clone(),
         burns: Vec::new(),
         certificate: Some(ShownCertificate {
@@ -323,6 +308,7 @@ fn identify(rows: &[&TrustedRoots], path: &Path<'_>) -> Result<Identified, Error
             serial: without_sign(leaf.serial()).to_vec(),
             not_after: u64::try_from(path.not_after()).unwrap_or(0),
         }),
+        row: row.made.clone(),
     })
 }
 
@@ -531,9 +517,5 @@ mod tests {
             let told = row(change);
             assert!(told.starts_with(problem), "{told}");
         }
-        assert_eq!(
-            TrustedRoots::read_all(r#"[{"type":"oidc"}]"#),
-            Ok(Vec::new())
-        );
     }
 }

@@ -289,6 +289,9 @@ fn common_errors(route: &Route) -> Vec<Error> {
         Error::Fault(Fault::Clock(String::new())),
         Error::Fault(Fault::Internal(String::new())),
     ];
+    if route.class().is_some() {
+        errors.push(Error::TooManyRequests(1));
+    }
     if route.session != Session::Unused {
         errors.push(Error::CrossSite);
     }

@@ -80,6 +80,26 @@ pub fn problem(error: &Error) -> Problem {
             "challenge_required",
             "this proof can be shown again: name a challenge of /cert/challenge, and sign it",
         ),
+        Error::IdentityTaken => text(
+            409,
+            "identity_taken",
+            "this identity is linked already, and not to you",
+        ),
+        Error::UnknownIdentity => text(
+            403,
+            "unknown_identity",
+            "unknown identity — get an invite first",
+        ),
+        Error::WorkloadIdentity => text(
+            403,
+            "workload_identity",
+            "this identity is a workload's: it gets no session, and can't be linked to a person",
+        ),
+        Error::LastWayIn => text(
+            409,
+            "last_way_in",
+            "you could not sign in any more: add another way in first",
+        ),
         Error::TurnedAway => text(
             403,
             "turned_away",
@@ -114,6 +134,25 @@ pub fn problem(error: &Error) -> Problem {
         Error::InvalidMember(name) => {
             text(400, "invalid_member", &format!("{name} has the wrong form"))
         }
+        Error::InvalidRow(why) => text(400, "invalid_row", why),
+        Error::TooManyRows => text(
+            409,
+            "too_many_rows",
+            "there are as many rows as there may be: remove one first",
+        ),
+        Error::RowEdited => text(
+            409,
+            "row_edited",
+            "somebody changed this row meanwhile: look at it again",
+        ),
+        Error::RowChanged => Problem {
+            retry_after: Some(1),
+            ..text(
+                503,
+                "row_changed",
+                "who is let in is being changed: ask again",
+            )
+        },
         Error::MissingUserId => text(
             400,
             "missing_user_id",
@@ -211,6 +250,10 @@ pub fn problem(error: &Error) -> Problem {
                 "too_many_keys",
                 "the key was rolled over too often in a short time: wait until an old one has left, or begin a new epoch",
             )
+        },
+        Error::TooManyRequests(secs) => Problem {
+            retry_after: Some(*secs),
+            ..text(429, "too_many_requests", "rate_limited")
         },
         Error::TooManyTries(secs) => Problem {
             retry_after: Some(*secs),
@@ -441,6 +484,12 @@ fn fault_problem(fault: &Fault) -> Problem {
             "authority unavailable: whoever knows this token can't be asked now",
             reason,
         ),
+        Fault::RowsUnavailable(reason) => (
+            503,
+            "rows_unavailable",
+            "authority unavailable: whom it lets in can't be looked up",
+            reason,
+        ),
         Fault::KeyStorage(reason) => (
             503,
             "key_unavailable",
@@ -612,6 +661,7 @@ pub(super) fn examples() -> Vec<Error> {
             reason: String::new(),
             retry_after: 10,
         },
+        Fault::RowsUnavailable(String::new()),
         Fault::KeyStorage(String::new()),
         Fault::Clock(String::new()),
         Fault::Internal(String::new()),
@@ -647,6 +697,10 @@ pub(super) fn examples() -> Vec<Error> {
     examples.extend([
         Error::BadBootstrapCode,
         Error::ChallengeRequired,
+        Error::IdentityTaken,
+        Error::UnknownIdentity,
+        Error::WorkloadIdentity,
+        Error::LastWayIn,
         Error::TurnedAway,
         Error::BadChallenge,
         Error::CredentialKnown,
@@ -677,9 +731,14 @@ pub(super) fn examples() -> Vec<Error> {
         Error::GrantTooLong,
         Error::InvalidQuery("…"),
         Error::NoSuchItem,
+        Error::InvalidRow("…".into()),
+        Error::TooManyRows,
+        Error::RowEdited,
+        Error::RowChanged,
         Error::ManageRequired,
         Error::StepUpRequired,
         Error::TooManyKeys(1),
+        Error::TooManyRequests(1),
         Error::TooManyTries(1),
         Error::UnknownPasskey,
     ]);

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::{Page, RequestHead};
+use crate::limits::Class;
 use crate::revocation::Form;
 
 /// A method that a route may have. `HEAD` comes with `GET`, `OPTIONS` with every path.
@@ -17,6 +18,8 @@ pub enum Method {
     Post,
     /// DELETE.
     Delete,
+    /// PUT.
+    Put,
 }
 
 impl Route {
@@ -30,6 +33,34 @@ impl Route {
             Operation::Me => head.wants_page(),
             _ => false,
         }
+    }
+
+    /// Which limit its requests count against; none for whether the worker runs.
+    #[must_use]
+    pub const fn class(&self) -> Option<Class> {
+        Some(match self.operation {
+            Operation::Health => return None,
+            Operation::BeginConnection
+            | Operation::BeginIdentity
+            | Operation::BeginRecovery
+            | Operation::BeginRegistration
+            | Operation::BeginSignIn
+            | Operation::BeginStepUp
+            | Operation::Connect
+            | Operation::Identify
+            | Operation::Invitation
+            | Operation::Join
+            | Operation::Register
+            | Operation::SignIn
+            | Operation::StepUp => Class::Ceremonies,
+            Operation::BeginPossession
+            | Operation::Cert
+            | Operation::CertGha
+            | Operation::CertPasskey => Class::Enrolments,
+            Operation::AuthorizeCode | Operation::Redeem | Operation::Token => Class::Tokens,
+            _ if matches!(self.session, Session::Unused) => Class::Documents,
+            _ => Class::Account,
+        })
     }
 
     /// What stands in a path where the route has `{…}`, as it is written there.
@@ -48,6 +79,7 @@ impl Method {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Delete => "DELETE",
+            Self::Put => "PUT",
         }
     }
 }
@@ -55,6 +87,18 @@ impl Method {
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
+    /// A challenge for linking an identity.
+    BeginConnection,
+    /// A challenge for signing in or joining by an identity.
+    BeginIdentity,
+    /// Links an identity.
+    Connect,
+    /// The identities that are linked.
+    Connections,
+    /// Removes a linked identity.
+    Disconnect,
+    /// The token of a linked identity in, a session out.
+    Identify,
     /// Options for recovery.
     BeginRecovery,
     /// Options for showing a passkey again.
@@ -105,6 +149,14 @@ pub enum Operation {
     Revocations(Form),
     /// What rows make of a token.
     TestPolicy,
+    /// The rows that let somebody in.
+    ListRows,
+    /// Makes a row.
+    MakeRow,
+    /// Changes a row.
+    EditRow,
+    /// Removes a row.
+    RemoveRow,
     /// Options for registering a passkey.
     BeginRegistration,
     /// Options for signing in.
@@ -290,7 +342,7 @@ const fn session(
         cache: Cache::NoStore,
         cors: Cors::Nobody,
         body: match method {
-            Method::Post => Body::Json,
+            Method::Post | Method::Put => Body::Json,
             Method::Get | Method::Delete => Body::None,
         },
         session: Session::Used,
@@ -481,7 +533,7 @@ pub const ROUTES: &[Route] = &[
         Method::Post,
         "/join",
         Operation::Join,
-        "Redeems an invite: its token and the passkey that was made for it in, a session out.",
+        "Redeems an invite: its token and a passkey, or the token of an identity, in, a session out.",
     ),
     session(
         Method::Post,
@@ -556,12 +608,41 @@ pub const ROUTES: &[Route] = &[
         Operation::Invitation,
         "What an invite offers to whoever holds its token.",
     ),
-    later(Method::Get, "/connections", "Lists linked identities."),
-    later(Method::Post, "/connections", "Links an identity."),
-    later(
+    session(
+        Method::Get,
+        "/connections",
+        Operation::Connections,
+        "Lists the identities that are linked to oneself.",
+    ),
+    session(
+        Method::Post,
+        "/connections",
+        Operation::Connect,
+        "Links an identity to oneself; needs a passkey that was shown a short while ago.",
+    ),
+    session(
+        Method::Post,
+        "/connections/options",
+        Operation::BeginConnection,
+        "Begins linking: the challenge that the identity's proof has to be made for.",
+    ),
+    session(
+        Method::Delete,
+        "/connections/{id}",
+        Operation::Disconnect,
+        "Removes a linked identity; needs a passkey that was shown a short while ago.",
+    ),
+    session(
+        Method::Post,
+        "/auth/oidc/options",
+        Operation::BeginIdentity,
+        "Begins signing in, or joining, by a linked identity: the nonce that its token has to name.",
+    ),
+    session(
         Method::Post,
         "/auth/oidc/login",
-        "An OIDC token in, a session out.",
+        Operation::Identify,
+        "A token of a linked identity in, a session out.",
     ),
     session(
         Method::Post,
@@ -706,6 +787,30 @@ pub const ROUTES: &[Route] = &[
         "/policy/test",
         Operation::TestPolicy,
         "Says which row would let a token in, and why the others wouldn't; issues nothing.",
+    ),
+    manage(
+        Method::Get,
+        "/policy/issuers",
+        Operation::ListRows,
+        "Lists the rows that let somebody in, those of the configuration first.",
+    ),
+    manage_fresh(
+        Method::Post,
+        "/policy/issuers",
+        Operation::MakeRow,
+        "Makes a row.",
+    ),
+    manage_fresh(
+        Method::Put,
+        "/policy/issuers/{id}",
+        Operation::EditRow,
+        "Changes a row that an administrator made, if nobody else did meanwhile.",
+    ),
+    manage_fresh(
+        Method::Delete,
+        "/policy/issuers/{id}",
+        Operation::RemoveRow,
+        "Removes a row that an administrator made: at once nobody is let in by it.",
     ),
     manage_fresh(
         Method::Post,

@@ -10,6 +10,18 @@ impl Problem {
         if let Some(text) = words(operation, self.code, has_cookie) {
             text.clone_into(&mut self.text);
         }
+        // Here the protocol begins with other words.
+        if operation == Operation::Connect {
+            for (ours, theirs) in [
+                ("invalid token: ", "proof verification failed: "),
+                ("invalid certificate: ", "proof verification failed: "),
+                ("unknown proof type: ", "unsupported proof.type: "),
+            ] {
+                if let Some(rest) = self.text.strip_prefix(ours) {
+                    self.text = format!("{theirs}{rest}");
+                }
+            }
+        }
         self
     }
 }
@@ -17,6 +29,7 @@ impl Problem {
 fn words(operation: Operation, code: &str, has_cookie: bool) -> Option<&'static str> {
     Some(match (operation, code) {
         (Operation::BeginRecovery, "bad_bootstrap_code") => "invalid or expired bootstrap code",
+        (Operation::CertGha, "too_many_requests") => "rate limit exceeded",
         (Operation::Cert, "bad_bootstrap_code") => "invalid or consumed bootstrap code",
         (Operation::Token | Operation::AuthorizeCode, "no_session_cookie" | "no_session") => {
             "session_required"
@@ -34,7 +47,13 @@ fn words(operation: Operation, code: &str, has_cookie: bool) -> Option<&'static 
             "session holds no cert-eligible scopes (need bridgeCert)"
         }
         (
-            Operation::ListInvites | Operation::MakeInvite | Operation::RevokeInvite,
+            Operation::ListInvites
+            | Operation::MakeInvite
+            | Operation::RevokeInvite
+            | Operation::Connect
+            | Operation::Connections
+            | Operation::BeginConnection
+            | Operation::Disconnect,
             "no_session",
         ) => {
             if has_cookie {
@@ -45,6 +64,13 @@ fn words(operation: Operation, code: &str, has_cookie: bool) -> Option<&'static 
         }
         (Operation::SignIn, "unknown_passkey") => {
             "authentication failed (verified=false, userId=null)"
+        }
+        (Operation::Identify, "missing_proof_token") => "token required",
+        (Operation::Identify | Operation::Join, "challenge_required") => {
+            "challenge required: begin at /auth/oidc/options, and ask the issuer for a token with the nonce that it names"
+        }
+        (Operation::Connect, "challenge_required") => {
+            "challenge required: begin at /connections/options, and have the proof made for it"
         }
         (Operation::Status, "manage_required") => "admin required",
         _ => return None,

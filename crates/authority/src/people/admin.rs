@@ -17,6 +17,7 @@ use self::list::{Kind, List, MAX_NUMBER};
 use self::query::decode;
 use super::command::Origin;
 use super::{PrincipalId, Scope, Scopes, is_uuid};
+use crate::doors::made::{self, Draft};
 use crate::http::{Dispatch, Method, Operation, Session, dispatch};
 use crate::{Error, Fault};
 
@@ -73,6 +74,21 @@ pub enum Act {
     Show(PrincipalId),
     /// Changes something.
     Change(Change),
+    /// Shows the rows that let somebody in.
+    ShowRows,
+    /// Changes one of those that administrators made.
+    Row(RowChange),
+}
+
+/// A change of the rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowChange {
+    /// Makes one.
+    Make(Draft),
+    /// Makes another one of it, if it is as of this revision.
+    Edit(ItemId, Draft, u64),
+    /// Removes it, if it is as of this revision or none is named.
+    Remove(ItemId, Option<u64>),
 }
 
 /// A change.
@@ -213,6 +229,20 @@ pub fn parse<'a>(
                 Operation::RemoveAuthenticator => Change::RemoveAuthenticator(id),
                 Operation::EndSession => Change::EndSession(id),
                 _ => Change::RevokeInvite(id),
+            })
+        }
+        Operation::ListRows => Act::ShowRows,
+        Operation::MakeRow => Act::Row(RowChange::Make(made::wanted(body)?.0)),
+        Operation::EditRow | Operation::RemoveRow => {
+            let id = parameter().and_then(|id| ItemId::parse(&id));
+            let id = id.ok_or(Error::NoSuchItem)?;
+            Act::Row(if operation == Operation::RemoveRow {
+                let revision = query.read("revision", |text| text.parse().ok())?;
+                RowChange::Remove(id, revision)
+            } else {
+                let (draft, revision) = made::wanted(body)?;
+                let revision = revision.ok_or(Error::InvalidMember("revision"))?;
+                RowChange::Edit(id, draft, revision)
             })
         }
         lists => {
@@ -395,6 +425,12 @@ pub mod actions {
     pub const CREDENTIAL_REVOKED: &str = "credential.revoked";
     /// An invite was taken back.
     pub const INVITE_REVOKED: &str = "invite.revoked";
+    /// A row was made.
+    pub const ROW_ADDED: &str = "issuer.added";
+    /// A row was changed.
+    pub const ROW_CHANGED: &str = "issuer.changed";
+    /// A row was removed.
+    pub const ROW_REMOVED: &str = "issuer.removed";
 }
 
 #[cfg(test)]

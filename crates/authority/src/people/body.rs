@@ -29,6 +29,18 @@ pub(crate) fn text<'a>(
     }
 }
 
+/// A challenge that a request names; `None` if it names none.
+pub(super) fn challenge(member: Option<&Value>) -> Result<Option<[u8; 32]>, Error> {
+    match member {
+        None | Some(Value::Null) => Ok(None),
+        Some(challenge) => {
+            let bytes = challenge.as_str().and_then(notme_keys::decode_base64url);
+            let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+            Ok(Some(bytes.ok_or(Error::BadChallenge)?))
+        }
+    }
+}
+
 /// What somebody or something is to be called; `None` if nothing was said.
 pub(crate) fn shown_name(
     member: Option<&Value>,

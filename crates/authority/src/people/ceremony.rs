@@ -131,8 +131,7 @@ impl Join {
     ///
     /// # Errors
     /// [`Error::MissingInviteToken`], [`Error::BadInvite`], [`Error::MissingProofType`],
-    /// [`Error::UnknownProofType`], [`Error::NotImplemented`] for the doors of later, and those of
-    /// [`Registration::parse`].
+    /// [`Error::UnknownProofType`], and those of [`Registration::parse`].
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let invite = invite::presented(body)?.hash();
         let body: Joining<'_> = object(body)?;
@@ -141,7 +140,6 @@ impl Join {
         match text(kind.get("type"), "proof.type")? {
             Some("passkey") => {}
             None | Some("") => return Err(Error::MissingProofType),
-            Some("oidc") => return Err(Error::NotImplemented),
             Some(other) => return Err(Error::UnknownProofType(Echo::new(other))),
         }
         Ok(Self {

@@ -2,8 +2,9 @@
 //! ([ADR 8](https://github.com/notme/notme/blob/main/docs/adr/0008-challenges.md)).
 
 use hmac::{Hmac, KeyInit, Mac};
+use notme_keys::encode_base64url;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::Burn;
@@ -29,6 +30,10 @@ pub enum Ceremony {
     StepUp,
     /// Showing possession of two keys; the context is the session.
     Possession,
+    /// Signing in, or joining, by an identity of an issuer that is trusted; nobody is known yet.
+    Identity,
+    /// Linking an identity; the context is the session.
+    Connection,
     /// An authorization code; the context is what it stands for.
     Code,
     /// A nonce for DPoP proofs. It is for everybody, and what makes a proof single is something else.
@@ -42,6 +47,8 @@ impl Ceremony {
             Self::SignIn => "sign-in",
             Self::StepUp => "step-up",
             Self::Possession => "possession",
+            Self::Identity => "identity",
+            Self::Connection => "connection",
             Self::Code => "code",
             Self::Nonce => "nonce",
         }
@@ -54,6 +61,13 @@ impl Ceremony {
             _ => LIFETIME_SECS,
         }
     }
+}
+
+/// What a token says that is made for a challenge: its digest, so that the token doesn't tell the challenge. Whoever
+/// shows it has to know both.
+#[must_use]
+pub fn nonce(challenge: &[u8; LEN]) -> String {
+    encode_base64url(&Sha256::digest(challenge))
 }
 
 /// Why a challenge isn't accepted.

@@ -7,7 +7,9 @@ use notme_webauthn::{
 use serde::{Deserialize, Serialize};
 
 use super::challenge::{AnybodysKey, Ceremony};
+use super::connection::Proven;
 use super::invite::Draft;
+use super::session::{LIFETIME_SECS, STEP_UP_SECS};
 use super::{PrincipalId, Scope, Scopes};
 use crate::http::Session;
 use crate::{Error, Fault};
@@ -89,6 +91,30 @@ pub enum Command {
     Invitation([u8; 32]),
     /// Counts for the administrator who has this session.
     Status([u8; 32]),
+    /// A challenge for linking an identity in this session.
+    BeginConnection([u8; 32]),
+    /// Link an identity to whoever has the session.
+    Connect(Box<Proven>),
+    /// Begin a session for whoever an identity is linked to.
+    Identify {
+        /// The identity.
+        proven: Box<Proven>,
+        /// The session to begin.
+        session: [u8; 32],
+    },
+    /// Redeem an invite for an identity: whoever it is comes to be, and a session begins.
+    JoinBy {
+        /// The identity.
+        proven: Box<Proven>,
+        /// The hash of the invite's token.
+        invite: [u8; 32],
+        /// Who it will be.
+        principal: PrincipalId,
+        /// What they will be called.
+        display_name: String,
+        /// The session to begin.
+        session: [u8; 32],
+    },
 }
 
 /// What somebody presents who wants to register.
@@ -160,6 +186,10 @@ pub enum OwnAct {
     Sessions,
     /// Ends one.
     EndSession(String),
+    /// Lists the identities that are linked to it.
+    Connections,
+    /// Removes one.
+    Disconnect(String),
 }
 
 /// What it answers.
@@ -265,6 +295,21 @@ impl SessionFacts {
         } else {
             Err(Error::StepUpRequired)
         }
+    }
+}
+
+impl SessionFacts {
+    /// Whether a passkey may be added. Who came in by something else and has none may, for as long after that as if they
+    /// had shown one.
+    ///
+    /// # Errors
+    /// [`Error::StepUpRequired`].
+    pub const fn permit_passkey(&self, is_first: bool, now: u64) -> Result<(), Error> {
+        let began_at = self.expires_at.saturating_sub(LIFETIME_SECS);
+        if is_first && now < began_at.saturating_add(STEP_UP_SECS) {
+            return Ok(());
+        }
+        self.require_fresh(now)
     }
 }
 

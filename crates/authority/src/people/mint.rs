@@ -4,11 +4,12 @@ use notme_keys::{Outcome, SignatureCheck};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::body::{object, text};
+use super::body::{challenge, object, text};
 use super::command::{Origin, SessionFacts};
 use super::{PrincipalId, Scope, Scopes};
 use crate::config::Config;
-use crate::doors::{Door, Edge, Facts, Given, Identified, Opened, Proof};
+use crate::doors::rows::Rows;
+use crate::doors::{Aim, Door, Edge, Facts, Given, Identified, Opened, Proof};
 use crate::issue::{IssueRequest, over};
 use crate::possession::{BoundTo, PairRequest};
 use crate::{Burn, Echo, Error, Evidence};
@@ -138,16 +139,7 @@ impl Request {
             Some("token") => return Err(Error::NotImplemented),
             Some(_) => return Err(Error::InvalidMember("credential")),
         }
-        let challenge = match json.get("challenge") {
-            None | Some(Value::Null) => None,
-            Some(challenge) => Some(
-                challenge
-                    .as_str()
-                    .and_then(notme_keys::decode_base64url)
-                    .and_then(|bytes| bytes.try_into().ok())
-                    .ok_or(Error::BadChallenge)?,
-            ),
-        };
+        let challenge = challenge(json.get("challenge"))?;
         let (scopes, asked) = scopes(&json)?;
         Ok(Self {
             proof,
@@ -182,6 +174,7 @@ impl Request {
     pub fn open<'a>(
         &'a self,
         config: &'a Config,
+        rows: &'a Rows,
         now: u64,
     ) -> Result<Option<Box<dyn Opened + 'a>>, Error> {
         let Proof::Shown(shown) = &self.proof else {
@@ -189,9 +182,10 @@ impl Request {
         };
         let facts = Facts {
             config,
+            rows,
             now,
             challenge: self.challenge.as_ref(),
-            pair: &self.pair,
+            aim: Aim::Pair(&self.pair),
         };
         shown.open(&facts).map(Some)
     }
@@ -380,6 +374,7 @@ mod tests {
                 subject: "a".into(),
                 name: "a".into(),
                 method: "x509:mesh".into(),
+                is_person: false,
                 ceiling: Scopes::of_anybody(),
                 burns: Vec::new(),
                 certificate: Some(crate::doors::ShownCertificate {
@@ -387,6 +382,7 @@ mod tests {
                     serial: Vec::new(),
                     not_after: 1000,
                 }),
+                row: None,
             },
             principal: PrincipalId::from_random([1; 16]),
             origin: Origin {

@@ -5,6 +5,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use notme_keys::{decode_base64url, encode_base64url};
 
+use super::Scope;
+
 /// The name of the cookie (notme protocol §25).
 pub const COOKIE: &str = "notme_session";
 /// How long a session lasts, in seconds: §5.6.
@@ -144,10 +146,25 @@ impl Times {
         now >= self.seen_at.saturating_add(SEEN_GRAIN_SECS) || is_ahead(self.seen_at, now)
     }
 
-    /// Until when its holder may do what is dangerous without showing an authenticator again.
+    /// Whether its holder has shown a passkey in it. In one that began with something else that is later than its
+    /// beginning.
     #[must_use]
-    pub const fn fresh_until(&self, now: u64) -> u64 {
-        if is_ahead(self.verified_at, now) {
+    pub const fn has_shown_passkey(&self, began_with_passkey: bool) -> bool {
+        began_with_passkey || self.verified_at > self.created_at
+    }
+
+    /// Whether a grant counts in it already. What was granted since its holder last showed an authenticator waits for the
+    /// next time; what no certificate may carry waits for a passkey.
+    #[must_use]
+    pub fn makes_due(&self, scope: Scope, granted_at: u64, began_with_passkey: bool) -> bool {
+        granted_at <= self.verified_at
+            && (scope.is_for_certificates() || self.has_shown_passkey(began_with_passkey))
+    }
+
+    /// Until when its holder may do what is dangerous without showing a passkey again.
+    #[must_use]
+    pub const fn fresh_until(&self, now: u64, began_with_passkey: bool) -> u64 {
+        if is_ahead(self.verified_at, now) || !self.has_shown_passkey(began_with_passkey) {
             return 0;
         }
         self.verified_at.saturating_add(STEP_UP_SECS)
@@ -235,7 +252,28 @@ mod tests {
         assert!(!busy.is_over(1000 + LIFETIME_SECS - 1));
         assert!(busy.is_over(1000 + LIFETIME_SECS));
         assert!(!times.is_to_be_noted(1059) && times.is_to_be_noted(1060));
-        assert_eq!(times.fresh_until(1000), 1300);
+        assert_eq!(times.fresh_until(1000, true), 1300);
+    }
+
+    #[test]
+    fn what_began_without_a_passkey_is_worth_a_certificate_until_one_is_shown() {
+        let began = Times::starting(1000);
+        let shown = Times {
+            verified_at: 1001,
+            ..began
+        };
+        for (times, began_with_passkey, is_whole) in [
+            (began, true, true),
+            (began, false, false),
+            (shown, false, true),
+        ] {
+            let is_due = |scope| times.makes_due(scope, 1000, began_with_passkey);
+            assert!(is_due(Scope::BridgeCert));
+            assert_eq!(is_due(Scope::AuthorityManage), is_whole);
+            let fresh_until = times.fresh_until(1100, began_with_passkey);
+            assert_eq!(fresh_until > 1100, is_whole);
+            assert!(!times.makes_due(Scope::BridgeCert, 1002, began_with_passkey));
+        }
     }
 
     #[test]
@@ -244,7 +282,7 @@ mod tests {
         for (now, is_ahead) in [(1000, false), (940, false), (939, true)] {
             assert_eq!(times.is_over(now), is_ahead, "{now}");
             assert_eq!(times.is_to_be_noted(now), is_ahead, "{now}");
-            assert_eq!(times.fresh_until(now) == 0, is_ahead, "{now}");
+            assert_eq!(times.fresh_until(now, true) == 0, is_ahead, "{now}");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::limits::Bucket;
+
 /// Wrong tries a source may make at once, and per minute afterwards.
 const PER_SOURCE: u32 = 5;
 /// Wrong tries that all sources together may make at once, and per minute afterwards. A code has 80 bits
@@ -9,42 +11,6 @@ const PER_SOURCE: u32 = 5;
 const IN_TOTAL: u32 = 60;
 /// Sources that are remembered; the one that was quiet for longest is forgotten first.
 const MAX_SOURCES: usize = 1024;
-
-/// Tries that are left, filled up by the minute.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Bucket {
-    size: u32,
-    /// Used tries, times 60 so that a second gives back a whole number.
-    used: u64,
-    at: u64,
-}
-
-impl Bucket {
-    const fn new(size: u32, now: u64) -> Self {
-        Self {
-            size,
-            used: 0,
-            at: now,
-        }
-    }
-
-    fn used(&self, now: u64) -> u64 {
-        let back = now.saturating_sub(self.at).saturating_mul(self.size.into());
-        self.used.saturating_sub(back)
-    }
-
-    /// In how many seconds there is a try again.
-    fn wait(&self, now: u64) -> Option<u64> {
-        let size = u64::from(self.size);
-        let over = (self.used(now) + 60).checked_sub(size * 60)?;
-        (over > 0).then(|| over.div_ceil(size))
-    }
-
-    fn take(&mut self, now: u64) {
-        self.used = self.used(now) + 60;
-        self.at = now.max(self.at);
-    }
-}
 
 /// The wrong tries of late. Times are Unix seconds.
 #[derive(Debug)]

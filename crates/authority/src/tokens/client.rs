@@ -1,9 +1,9 @@
 //! Applications that may ask to act for somebody: who is registered, and where codes may go.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::config::rows;
 use crate::people::{Scope, Scopes};
+use crate::rows::{Row, each};
 use crate::url::BaseUrl;
 
 /// The members of a row.
@@ -59,32 +59,19 @@ impl Client {
     /// # Errors
     /// Sentences for the operator, each about one row. They don't repeat values.
     pub fn read_all(json: &str) -> Result<Vec<Self>, Vec<String>> {
-        let rows = rows(json).map_err(|problem| vec![problem])?;
-        let (mut read, mut problems) = (Vec::<Self>::new(), Vec::new());
-        for (at, row) in rows.iter().enumerate() {
-            let row = row.as_object().ok_or_else(|| "is no object".to_owned());
-            match row.and_then(Self::read) {
-                Ok(row) if read.iter().any(|other| other.id == row.id) => {
-                    problems.push(format!("row {}: an earlier row has this id", at + 1));
-                }
-                Ok(row) => read.push(row),
-                Err(problem) => problems.push(format!("row {}: {problem}", at + 1)),
+        let mut clients = Vec::<Self>::new();
+        each(json, &mut |row| {
+            let row = Self::read(Row::new(row, "a row", &MEMBERS)?)?;
+            if clients.iter().any(|other| other.id == row.id) {
+                return Err("an earlier row has this id".into());
             }
-        }
-        if problems.is_empty() {
-            Ok(read)
-        } else {
-            Err(problems)
-        }
+            clients.push(row);
+            Ok(())
+        })?;
+        Ok(clients)
     }
 
-    fn read(row: &Map<String, Value>) -> Result<Self, String> {
-        if let Some(unknown) = row.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-            let members = MEMBERS.join(", ");
-            return Err(format!(
-                "{unknown} is no member of a row; they are {members}"
-            ));
-        }
+    fn read(row: Row<'_>) -> Result<Self, String> {
         let id = match row.get("id").and_then(Value::as_str) {
             Some(id) if is_id(id) => id.to_owned(),
             _ => return Err("id must be 1 to 64 letters, digits or any of - . _ ~".into()),
@@ -96,11 +83,13 @@ impl Client {
                 .flatten()
                 .ok_or("name must be a text of at most 64 characters that are seen")?,
         };
-        let redirect_uris = texts(row, "redirect_uris")?.ok_or("redirect_uris is missing")?;
+        let redirect_uris = row
+            .texts("redirect_uris")?
+            .ok_or("redirect_uris is missing")?;
         for uri in &redirect_uris {
             permit(uri).map_err(|problem| format!("redirect_uris {problem}"))?;
         }
-        let scopes = match texts(row, "scopes")? {
+        let scopes = match row.texts("scopes")? {
             None => Scopes::eligible(),
             Some(names) => names
                 .iter()
@@ -119,7 +108,7 @@ impl Client {
             id,
             name,
             redirect_uris,
-            audiences: texts(row, "audiences")?,
+            audiences: row.texts("audiences")?,
             scopes,
             may_bear,
         })
@@ -174,19 +163,6 @@ fn is_id(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
-}
-
-fn texts(row: &Map<String, Value>, name: &str) -> Result<Option<Vec<String>>, String> {
-    let problem = || format!("{name} must be an array of texts, and not empty");
-    let Some(value) = row.get(name) else {
-        return Ok(None);
-    };
-    let list = value.as_array().filter(|list| !list.is_empty());
-    let texts = list.ok_or_else(problem)?.iter().map(|one| match one {
-        Value::String(text) if !text.is_empty() => Ok(text.clone()),
-        _ => Err(problem()),
-    });
-    texts.collect::<Result<_, _>>().map(Some)
 }
 
 /// Whether codes may be sent there at all.

@@ -1,6 +1,8 @@
 //! Who is known by a proof of an issuer that is trusted: found, or made.
 
 use notme_authority::Error;
+use notme_authority::doors::Identified;
+use notme_authority::people::connection::Owner;
 use notme_authority::people::mint::Newcomer;
 use notme_authority::people::session::SEEN_GRAIN_SECS;
 use notme_authority::people::{PrincipalId, Scope, Scopes};
@@ -13,7 +15,7 @@ use super::registration::{Sort, insert_principal};
 use super::{grants, principal, trail};
 use crate::host::random;
 use crate::sql::Argument::{Bytes, Number, Text};
-use crate::sql::{Database, Row, internal};
+use crate::sql::{Database, internal};
 
 /// The principal that an identity leads to, and what it may do at this moment; for one that nobody has seen yet,
 /// who it will be, and what its row grants it.
@@ -25,7 +27,7 @@ pub(super) fn known(
     newcomer: &Newcomer,
     now: u64,
 ) -> Result<(PrincipalId, Scopes), Error> {
-    let ours = ours(db, newcomer)?;
+    let ours = ours(db, &newcomer.identified)?;
     let most = |scopes: Scopes| match &ours {
         Some(ours) => scopes.narrowed_to(&ours.scopes),
         None => scopes,
@@ -40,14 +42,19 @@ pub(super) fn known(
         }
         return Ok((owner.clone(), most(scopes_of(&grants(db, owner, now)?))));
     }
-    let Some(mut row) = find(db, newcomer)? else {
+    let Some(Owner {
+        principal: owner,
+        is_turned_away,
+        ..
+    }) = owner_of(db, &newcomer.identified)?
+    else {
+        newcomer.identified.permit_newcomer()?;
         return Ok((
             newcomer.principal.clone(),
             most(newcomer.identified.ceiling.clone()),
         ));
     };
-    let owner = principal(&mut row)?;
-    if row.optional_integer()?.is_some() {
+    if is_turned_away {
         return Err(Error::TurnedAway);
     }
     let granted = scopes_of(&grants(db, &owner, now)?);
@@ -66,9 +73,9 @@ struct Ours {
 ///
 /// # Errors
 /// [`Error::InvalidCertificate`] if it was taken back, with its epoch or by itself, or is not known any more.
-fn ours(db: &Database, newcomer: &Newcomer) -> Result<Option<Ours>, Error> {
+fn ours(db: &Database, identified: &Identified) -> Result<Option<Ours>, Error> {
     let revoked = || Error::InvalidCertificate(Refusal::Revoked);
-    let Some(shown) = &newcomer.identified.certificate else {
+    let Some(shown) = &identified.certificate else {
         return Ok(None);
     };
     let Ok(key) = Ed25519PublicKey::from_spki(&shown.issuer_spki) else {
@@ -115,35 +122,16 @@ fn ours(db: &Database, newcomer: &Newcomer) -> Result<Option<Ours>, Error> {
 /// issues.
 pub(super) fn admit(db: &Database, newcomer: &Newcomer, now: u64) -> Result<(), Error> {
     let identified = &newcomer.identified;
-    if ours(db, newcomer)?.is_some_and(|ours| ours.owner.is_some()) {
+    if ours(db, identified)?.is_some_and(|ours| ours.owner.is_some()) {
         return Ok(()); // it stands for the way in that it was issued for
     }
-    if let Some(mut row) = find(db, newcomer)? {
-        let _ = (principal(&mut row)?, row.optional_integer()?);
-        let (id, last_used_at) = (row.text()?, row.optional_integer()?);
-        // As with passkeys, using one isn't a write each time.
-        if last_used_at.is_none_or(|at| at + SEEN_GRAIN_SECS <= now) {
-            let statement = "UPDATE authenticators SET last_used_at = ? WHERE id = ?";
-            db.run(statement, &[Number(now), Text(&id)])?;
-        }
-        return Ok(());
+    if let Some(owner) = owner_of(db, identified)? {
+        return note_use(db, &owner, now);
     }
     let grants = identified.ceiling.for_good();
     let id = &newcomer.principal;
     insert_principal(db, id, Sort::Workload, &identified.name, &grants, None, now)?;
-    let authenticator = notme_authority::people::uuid(random::<16>()?);
-    db.run(
-        "INSERT INTO authenticators VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
-        &[
-            Text(&authenticator),
-            Text(id.as_str()),
-            Text(&identified.kind),
-            Text(&identified.issuer),
-            Text(&identified.subject),
-            Text(&identified.name),
-            Number(now),
-        ],
-    )?;
+    let authenticator = insert(db, id, identified, now)?;
     let details = json!({
         "admission": identified.kind,
         "authenticator": authenticator,
@@ -156,16 +144,64 @@ pub(super) fn admit(db: &Database, newcomer: &Newcomer, now: u64) -> Result<(), 
     trail(db, now, actor, action, actor, &newcomer.origin, &details)
 }
 
-/// Principal, when it was turned away, authenticator, and its last use.
-fn find(db: &Database, newcomer: &Newcomer) -> Result<Option<Row>, Error> {
-    let identified = &newcomer.identified;
-    let query = "SELECT a.principal, p.disabled_at, a.id, a.last_used_at FROM authenticators a \
-                 JOIN principals p ON p.id = a.principal \
+/// Notes that an identity was used. As with passkeys, that isn't a write each time.
+pub(super) fn note_use(db: &Database, owner: &Owner, now: u64) -> Result<(), Error> {
+    if owner
+        .last_used_at
+        .is_none_or(|at| at + SEEN_GRAIN_SECS <= now)
+    {
+        let statement = "UPDATE authenticators SET last_used_at = ? WHERE id = ?";
+        db.run(statement, &[Number(now), Text(&owner.authenticator)])?;
+    }
+    Ok(())
+}
+
+/// Makes an identity a principal's that is nobody's; tells its authenticator's id.
+pub(super) fn insert(
+    db: &Database,
+    owner: &PrincipalId,
+    identified: &Identified,
+    now: u64,
+) -> Result<String, Error> {
+    let authenticator = notme_authority::people::uuid(random::<16>()?);
+    db.run(
+        "INSERT INTO authenticators VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+        &[
+            Text(&authenticator),
+            Text(owner.as_str()),
+            Text(&identified.kind),
+            Text(&identified.issuer),
+            Text(&identified.subject),
+            Text(&identified.name),
+            Number(now),
+        ],
+    )?;
+    Ok(authenticator)
+}
+
+/// Whose an identity is; nobody's, if nobody has seen it yet.
+pub(super) fn owner_of(db: &Database, identified: &Identified) -> Result<Option<Owner>, Error> {
+    let query = "SELECT a.principal, p.kind = 'human', p.disabled_at IS NOT NULL, a.id, a.last_used_at \
+                 FROM authenticators a JOIN principals p ON p.id = a.principal \
                  WHERE a.kind = ? AND a.issuer = ? AND a.subject = ?";
     let by = [
         Text(&identified.kind),
         Text(&identified.issuer),
         Text(&identified.subject),
     ];
-    Ok(db.ask(query, &by)?.into_iter().next())
+    let Some(mut row) = db.ask(query, &by)?.into_iter().next() else {
+        return Ok(None);
+    };
+    Ok(Some(Owner {
+        principal: principal(&mut row)?,
+        is_human: row.integer()? != 0,
+        is_turned_away: row.integer()? != 0,
+        authenticator: row.text()?,
+        last_used_at: row.optional_integer()?,
+    }))
+}
+
+/// Whether a proof is a pair of ours: that stands for the way in that it was issued for, and is none itself.
+pub(super) fn is_ours(db: &Database, identified: &Identified) -> Result<bool, Error> {
+    Ok(ours(db, identified)?.is_some())
 }

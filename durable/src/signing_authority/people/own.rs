@@ -2,11 +2,14 @@
 
 use notme_authority::Error;
 use notme_authority::http::Session;
+use notme_authority::limits::Class;
 use notme_authority::people::command::{Origin, OwnAct, Reply, SessionFacts};
+use notme_authority::people::connection::connections;
 use notme_authority::people::own::{PasskeyRow, SessionRow, passkeys, sessions};
 use notme_authority::people::session::{IDLE_SECS, LIFETIME_SECS};
 use serde_json::json;
 
+use super::connections::connection_rows;
 use super::{KeyFacts, People, distrust_sessions, trail};
 use crate::signing_authority::admin::{administrators, permit_removal};
 use crate::sql::{Database, integer, internal};
@@ -21,6 +24,8 @@ impl People {
         now: u64,
     ) -> Result<Reply, Error> {
         let holder = self.session(db, session, now)?;
+        self.permit(Class::Account, holder.principal.as_str(), now)?;
+        self.charge(Class::Account, holder.principal.as_str(), now);
         match act {
             OwnAct::Passkeys => {
                 let document = passkeys(&holder, &self.passkey_rows(db, &holder)?);
@@ -40,6 +45,15 @@ impl People {
             OwnAct::RemovePasskey(id) => {
                 holder.require_fresh(now)?;
                 self.remove_passkey(db, &holder, &id, origin, now)?;
+                Ok(Reply::Done)
+            }
+            OwnAct::Connections => {
+                let document = connections(&connection_rows(db, &holder.principal)?);
+                Ok(Reply::Document(document.to_string()))
+            }
+            OwnAct::Disconnect(id) => {
+                holder.require_fresh(now)?;
+                self.disconnect(db, &holder, &id, origin, now)?;
                 Ok(Reply::Done)
             }
             OwnAct::Sessions => {

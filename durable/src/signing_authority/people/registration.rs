@@ -145,7 +145,7 @@ impl People {
             }
             Wish::Session(hash) => {
                 let session = db.transact(|db| self.session(db, hash, now))?;
-                session.require_fresh(now)?;
+                self.permit_further(db, &session, now)?;
                 return Ok(Admitted {
                     admission: Admission::Session,
                     principal: session.principal,
@@ -311,7 +311,7 @@ impl People {
         if let Some(previous) = registration.current {
             sign_out(db, previous, origin, now)?;
         }
-        let session = begin_session(db, &authenticator, *session, origin, now)?;
+        let session = begin_session(db, &authenticator, PASSKEY, *session, origin, now)?;
         let details = json!({
             "admission": admission.as_str(),
             "authenticator": authenticator,
@@ -326,6 +326,12 @@ impl People {
         let actor = Some(principal.as_str());
         trail(db, now, actor, action, actor, origin, &details)?;
         Ok(session)
+    }
+
+    /// Whether the holder of a session may add a passkey.
+    fn permit_further(&self, db: &Database, holder: &SessionFacts, now: u64) -> Result<(), Error> {
+        let is_first = self.passkeys_of(db, &holder.principal)?.is_empty();
+        holder.permit_passkey(is_first, now)
     }
 
     /// A further passkey, for whoever has the session that asked for it.
@@ -347,7 +353,7 @@ impl People {
         if holder.principal != *principal || holder.id.as_bytes() != session_id {
             return Err(Error::NoSession);
         }
-        holder.require_fresh(now)?;
+        self.permit_further(db, &holder, now)?;
         let name = registration.name.as_deref();
         let authenticator = self.insert_passkey(db, principal, passkey, name, now)?;
         // A new passkey says nothing of who holds the others: it makes nothing fresh, and no grant due.

@@ -1,5 +1,6 @@
 //! Who may have a token, and who lets an application have one.
 
+use notme_authority::limits::Class;
 use notme_authority::people::command::{Origin, SessionFacts};
 use notme_authority::tokens::authorize::Consent;
 use notme_authority::tokens::command::{By, Issue, Reply};
@@ -88,6 +89,8 @@ impl People {
         now: u64,
     ) -> Result<Reply, Error> {
         let session = self.session(db, consent.session, now)?;
+        self.permit(Class::Tokens, session.principal.as_str(), now)?;
+        self.charge(Class::Tokens, session.principal.as_str(), now);
         let mut code = Code::from_bytes(&consent.code)?;
         code.scopes = carried(&code.scopes, &session)?;
         code.session = session.id;
@@ -102,18 +105,25 @@ impl People {
         Ok(Reply::Code(code.seal(&self.challenges, random()?, now)?))
     }
 
-    /// Notes that a code was shown that had been used.
-    #[expect(clippy::unused_self, reason = "the trail is people's")]
+    /// Notes that a code was shown that had been used, as often as its principal may do something with codes.
     pub(in crate::signing_authority) fn note_reuse(
         &self,
         db: &Database,
         code: &Code,
-        grant: &Grant,
         origin: &Origin,
         now: u64,
     ) -> Result<(), Error> {
-        let details = code.told(&[]);
-        let (action, target) = ("authorization.code_reused", Some(grant.principal.as_str()));
-        trail(db, now, None, action, target, origin, &details)
+        let query = "SELECT principal FROM sessions WHERE id = ?";
+        let row = db.rows(query, vec![code.session.as_str().into()])?;
+        let principal = row.into_iter().next().map(|mut row| row.text());
+        // Of a session that is over there is nobody left; its lines count together.
+        let principal = principal.transpose()?;
+        let paying = principal.as_deref().unwrap_or_default();
+        if self.permit(Class::Tokens, paying, now).is_err() {
+            return Ok(());
+        }
+        self.charge(Class::Tokens, paying, now);
+        let (action, target) = ("authorization.code_reused", principal.as_deref());
+        trail(db, now, None, action, target, origin, &code.told(&[]))
     }
 }

@@ -139,6 +139,15 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::Asset => asset(),
         Operation::Authorize => authorize(),
         Operation::AuthorizeCode => authorize_code(),
+        Operation::BeginConnection => begin_connection(),
+        Operation::BeginIdentity => begin_identity(),
+        Operation::Connect => connect(),
+        Operation::Connections => of(Tag::Own)
+            .by(Caller::Session)
+            .json("Connections", "All of them.")
+            .errors([Error::NoSession]),
+        Operation::Disconnect => disconnect(),
+        Operation::Identify => identify(),
         Operation::BeginPossession => begin_possession(),
         Operation::BeginRecovery => begin_recovery(),
         Operation::BeginRegistration => begin_registration(),
@@ -204,10 +213,32 @@ pub(super) fn describe(route: &Route) -> Description {
             .text("application/x-pem-file", "PEM revocation lists, without a newline at the end.")
             .or_known(),
         Operation::TestPolicy => of(Tag::Administration)
-            .details("The token is looked at as at `POST /cert`, and isn't used up. What is said of rows holds if `signature` is `valid`.")
+            .details("The token is looked at as at `POST /cert`, and isn't used up. What is said of rows holds if `signature` is `valid`. With `row` a row is tried that isn't there yet, in the place of the one that `id` names or behind all others.")
             .takes("PolicyTest")
             .json("PolicyTested", "What each row makes of it.")
-            .errors([Error::InvalidJson, Error::MissingToken, Error::InvalidToken(TokenError::Malformed)]),
+            .errors([Error::InvalidJson, Error::MissingToken, Error::InvalidMember("…"), Error::InvalidRow("…".into()), Error::InvalidToken(TokenError::Malformed)]),
+        Operation::ListRows => of(Tag::Administration)
+            .details("In the order in which they are asked: of the rows that are of a proof's issuer or root, the first decides that lets it in.")
+            .json("Issuers", "The rows.")
+            .errors([Error::InvalidQuery("…")]),
+        Operation::MakeRow => row_change()
+            .takes("MakeIssuer")
+            .json("IssuerMade", "It is asked behind all others: by the worker that answered at once, by others within 15 seconds.")
+            .errors([Error::TooManyRows]),
+        Operation::EditRow => row_change()
+            .details("What is let in by it is what the row says now, from the answer on. Nothing that was issued is revoked.")
+            .takes("EditIssuer")
+            .json("IssuerMade", "It stays where it was.")
+            .errors([Error::RowEdited, Error::NoSuchItem]),
+        Operation::RemoveRow => of(Tag::Administration)
+            .details("From the answer on nobody is let in by it. Nothing that was issued is revoked, and whom it made principals stay that.")
+            .query(Parameter {
+                name: "revision",
+                what: "If this is given, it is removed only as of this revision.",
+                schema: json!({ "type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_u64 }),
+            })
+            .json("Done", "It is gone.")
+            .errors([Error::InvalidQuery("…"), Error::RowEdited, Error::NoSuchItem]),
         Operation::Roots => of(Tag::Documents)
             .text("application/x-pem-file", "PEM certificates, without a newline at the end."),
         Operation::Service => of(Tag::Service)
@@ -253,7 +284,7 @@ fn cert_gha() -> Description {
 
 fn cert() -> Description {
     of(Tag::Certificates)
-        .details("With a session for whoever is signed in, with a token of an issuer that is trusted, a token of GitHub's, a certificate under a root that is pinned, or a connection with one, for whoever it is about, or with the operator's code for the first administrator of an authority without people.\n\nWith a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`, and after that `SHA-256(token)` where there is a token. A token that lives for more than 15 minutes, or has no `jti`, needs a challenge. So does a certificate: its key signs `\"notme-certificate-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`. So do GitHub's tokens, and a connection with a client certificate, where both keys sign `\"notme-mtls-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`.")
+        .details("With a session for whoever is signed in, with a token of an issuer that is trusted, a token of GitHub's, a certificate under a root that is pinned, or a connection with one, for whoever it is about, or with the operator's code for the first administrator of an authority without people.\n\nWith a `challenge` of `/cert/challenge` both keys sign `\"notme-proof-of-possession-v1\" ‖ 0x00 ‖ challenge ‖ mtlsSPKI ‖ signingSPKI`, without one `mtlsSPKI ‖ signingSPKI`, and after that `SHA-256(token)` where there is a token. A token that lives for more than 15 minutes, or has no `jti`, needs a challenge; so does one of a person, whose `nonce` is the challenge's SHA-256 in base64url. So does a certificate: its key signs `\"notme-certificate-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`. So do GitHub's tokens, and a connection with a client certificate, where both keys sign `\"notme-mtls-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ mtlsSPKI ‖ signingSPKI`.")
         .by(Caller::AnybodyOrSession)
         .takes("PrincipalPairRequest")
         .json("PrincipalPair", "The pair.")
@@ -273,12 +304,15 @@ fn cert() -> Description {
             Error::NotPermitted(PolicyRule::Claims),
             Error::ChallengeRequired,
             Error::TurnedAway,
+            Error::UnknownIdentity,
             Error::ProofUsed,
             Error::WrongSigner,
             Error::NoClientCertificate,
             Error::UntrustedProxy,
             Error::TokenRefused,
             Error::UnsupportedToken,
+            Error::RowChanged,
+            Error::Fault(Fault::RowsUnavailable(String::new())),
             Error::Fault(Fault::IssuerUnavailable(String::new())),
             Error::Fault(Fault::ApiUnavailable {
                 reason: String::new(),
@@ -670,6 +704,94 @@ fn remove_passkey() -> Description {
         ])
 }
 
+fn begin_connection() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .takes_anything()
+        .json(
+            "IdentityOptions",
+            "The challenge: good once, for this session.",
+        )
+        .errors([Error::NoSession, Error::StepUpRequired])
+}
+
+fn connect() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .details("The issuer's row, or the root's, has to be for people. A token is made for this by its `nonce`. The key of a certificate signs `\"notme-connection-proof-v1\" ‖ 0x00 ‖ challenge ‖ SHA-256(certificate) ‖ userId`, the last as `/me` has it, in ASCII. An identity that is somebody else's stays theirs.")
+        .takes("Connect")
+        .json("Connected", "It is linked, or was already.")
+        .errors([
+            Error::NoSession,
+            Error::StepUpRequired,
+            Error::UnknownProofType(Echo::new("…")),
+            Error::MissingProofType,
+            Error::WrongSigner,
+        ])
+        .errors(certificates().map(Error::InvalidCertificate))
+        .errors(identity_errors())
+        .errors([Error::IdentityTaken])
+}
+
+fn disconnect() -> Description {
+    of(Tag::Own)
+        .by(Caller::Session)
+        .json(
+            "Done",
+            "It opens nothing any more, and the sessions that began with it have ended.",
+        )
+        .errors([
+            Error::NoSession,
+            Error::NoSuchItem,
+            Error::StepUpRequired,
+            Error::LastWayIn,
+        ])
+}
+
+fn begin_identity() -> Description {
+    of(Tag::Own)
+        .by(Caller::AnybodyOrSession)
+        .takes_anything()
+        .json(
+            "IdentityOptions",
+            "The challenge: good once, for `/auth/oidc/login` or `/join`.",
+        )
+}
+
+fn identify() -> Description {
+    of(Tag::Own)
+        .by(Caller::AnybodyOrSession)
+        .details("What a certificate may carry can be done at once, the rest is pending until a passkey is shown (`/auth/passkey/step-up/options`).")
+        .takes("IdentitySignIn")
+        .json("IdentitySignedIn", "A session has begun.")
+        .with("Set-Cookie", "SetCookie")
+        .errors([
+            Error::UnknownProofType(Echo::new("…")),
+            Error::UnknownIdentity,
+            Error::TurnedAway,
+        ])
+        .errors(identity_errors())
+}
+
+/// What can be wrong with a token that stands for a person.
+fn identity_errors() -> Vec<Error> {
+    let mut errors = vec![
+        Error::InvalidJson,
+        Error::InvalidMember("…"),
+        Error::MissingToken,
+        Error::ChallengeRequired,
+        Error::BadChallenge,
+        Error::NotPermitted(PolicyRule::Claims),
+        Error::WorkloadIdentity,
+        Error::ProofUsed,
+        Error::RowChanged,
+        Error::Fault(Fault::RowsUnavailable(String::new())),
+        Error::Fault(Fault::IssuerUnavailable(String::new())),
+    ];
+    errors.extend(token_errors());
+    errors
+}
+
 fn own_sessions() -> Description {
     of(Tag::Own)
         .by(Caller::Session)
@@ -741,9 +863,9 @@ fn invitation() -> Description {
 
 fn join() -> Description {
     of(Tag::Invites)
-        .details("Begin with `/auth/passkey/register/options` and the invite's token. The invite stays usable if this fails.")
+        .details("With a passkey begin with `/auth/passkey/register/options` and the invite's token; with the token of an identity begin with `/auth/oidc/options`. The invite stays usable if this fails.")
         .takes("JoinAnswer")
-        .json("Joined", "The invite is redeemed, the passkey registered, and a session has begun.")
+        .json("Joined", "The invite is redeemed, the passkey registered or the identity linked, and a session has begun.")
         .with("Set-Cookie", "SetCookie")
         .errors(admission_errors())
         .errors(registration_errors())
@@ -752,8 +874,9 @@ fn join() -> Description {
             Error::MissingUserId,
             Error::MissingProofType,
             Error::UnknownProofType(Echo::new("…")),
-            Error::NotImplemented,
+            Error::IdentityTaken,
         ])
+        .errors(identity_errors())
 }
 
 // ---- Administration -----------------------------------------------------------------------------
@@ -809,6 +932,17 @@ fn grant_scope() -> Description {
             Error::LastAdministrator,
             Error::LastHolder(Scope::BridgeCert),
         ])
+}
+
+fn row_change() -> Description {
+    of(Tag::Administration).errors([
+        Error::InvalidQuery("…"),
+        Error::InvalidJson,
+        Error::InvalidMember("…"),
+        Error::InvalidRow("…".into()),
+        Error::ScopeNotHeld(Scope::BridgeCert),
+        Error::GrantTooLong,
+    ])
 }
 
 fn revoke_grant() -> Description {

@@ -1,0 +1,125 @@
+//! Identities that others vouch for: linked to whoever is signed in, and what signs people in or lets them join.
+//!
+//! The worker says who a proof is about, and that it was made for this; the object decides whose that is, and writes. What
+//! is refused has answered its challenge.
+
+use std::pin::Pin;
+
+use notme_authority::Error;
+use notme_authority::doors::Identified;
+use notme_authority::http::Reply;
+use notme_authority::people::challenge::Ceremony;
+use notme_authority::people::command::{Command, Reply as Answer};
+use notme_authority::people::connection::{self, Joining, Presented, Proven};
+use notme_authority::people::session::SessionToken;
+use notme_authority::people::{PrincipalId, ceremony};
+use notme_durable::{now_millis, random};
+
+use crate::handlers::json;
+use crate::people::{
+    anybodys_challenge, ask, astray, begun, current, origin, presented, session, session_of, spend,
+    tell,
+};
+use crate::{Call, doors, rows};
+
+/// Begins linking.
+pub(crate) async fn begin(call: &Call) -> Result<Reply, Error> {
+    let command = Command::BeginConnection(presented(call)?.hash());
+    match ask(call, command).await? {
+        Answer::Challenge(challenge) => Ok(json(&connection::options(&challenge))),
+        other => Err(astray(other)),
+    }
+}
+
+/// Begins signing in, or joining, by an identity.
+pub(crate) async fn begin_sign_in(call: &Call) -> Result<Reply, Error> {
+    let challenge = anybodys_challenge(call, Ceremony::Identity).await?;
+    Ok(json(&connection::options(&challenge)))
+}
+
+/// Links an identity to whoever is signed in.
+pub(crate) async fn connect(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    // Nothing is looked at, nor asked of an issuer, for whoever couldn't link it.
+    let holder = session_of(call).await?;
+    holder.require_fresh(now_millis() / 1000)?;
+    let session = presented(call)?.hash();
+    let shown = Presented::parse(body, &call.config, call)?;
+    let owner = Some(&holder.principal);
+    let proven = proven(call, &shown, owner, Ceremony::Connection, &session).await?;
+    let answer = connection::connected(&proven.identified);
+    ask(call, Command::Connect(proven)).await?;
+    Ok(json(&answer))
+}
+
+/// Begins a session for whoever an identity is linked to.
+pub(crate) async fn sign_in(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let shown = Presented::sign_in(body, &call.config, call)?;
+    let token = SessionToken::from_random(random()?);
+    let command = Command::Identify {
+        proven: proven(call, &shown, None, Ceremony::Identity, b"").await?,
+        session: token.hash(),
+    };
+    let session = session(ask(call, command).await?)?;
+    tell(call, "signed_in", &session);
+    Ok(begun(&connection::signed_in(&session), &token, &session))
+}
+
+/// Redeems an invite for an identity.
+pub(crate) async fn join(call: &Call, joining: Joining) -> Result<Reply, Error> {
+    let Joining {
+        invite,
+        guest,
+        display_name,
+    } = joining;
+    let token = SessionToken::from_random(random()?);
+    let command = Command::JoinBy {
+        proven: proven(call, &guest, None, Ceremony::Identity, b"").await?,
+        invite,
+        principal: PrincipalId::from_random(random()?),
+        display_name,
+        session: token.hash(),
+    };
+    let session = session(ask(call, command).await?)?;
+    tell(call, "registered", &session);
+    Ok(begun(&ceremony::joined(&session), &token, &session))
+}
+
+/// Who a proof is about, if that is a person and it was made for this. `owner` is whom a certificate's key has to say
+/// that it is linked to. What is wrong uses the challenge up, unless that is our fault.
+///
+/// It is behind a pointer, so that it is compiled once.
+fn proven<'a>(
+    call: &'a Call,
+    shown: &'a Presented,
+    owner: Option<&'a PrincipalId>,
+    ceremony: Ceremony,
+    context: &'a [u8],
+) -> Pin<Box<dyn Future<Output = Result<Box<Proven>, Error>> + 'a>> {
+    Box::pin(async move {
+        match identified(call, shown, owner).await {
+            Ok(identified) => Ok(Box::new(Proven {
+                identified,
+                challenge: shown.challenge,
+                current: current(call),
+                origin: origin(call),
+            })),
+            Err(fault @ Error::Fault(_)) => Err(fault),
+            Err(error) => {
+                spend(call, ceremony, context.to_vec(), shown.challenge).await?;
+                Err(error)
+            }
+        }
+    })
+}
+
+async fn identified(
+    call: &Call,
+    shown: &Presented,
+    owner: Option<&PrincipalId>,
+) -> Result<Identified, Error> {
+    let rows = rows::rows(call).await?.rows;
+    let opened = shown.open(&call.config, &rows, owner, now_millis() / 1000)?;
+    let (identified, _) = doors::settled(call, &*opened, Vec::new()).await?;
+    identified.require_person()?;
+    Ok(identified)
+}
