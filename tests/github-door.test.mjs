@@ -60,7 +60,7 @@ describe("a token of GitHub's", () => {
   before(async () => {
     api = await startGitHub();
     authority = await start(api, [
-      row([{ user_id: "583231", token_kind: ["classic", "fine_grained", "app_user", "oauth"] }], { name: "people" }),
+      row([{ user_id: "583231", token_kind: ["classic", "fine_grained", "app_user", "oauth", "unmarked"] }], { name: "people" }),
       row([{ organization_ids: "9919", token_scopes: "read:org" }, { organization_ids: "9920" }, { app_id: "7", owner_id: "9919" }], { name: "staff" }),
     ]);
   });
@@ -101,6 +101,12 @@ describe("a token of GitHub's", () => {
     refused(await member([ACME], { scopes: undefined }), 403, "claims_not_permitted");
     assert.equal((await member([{ id: 9920, login: "acme-labs" }], { scopes: undefined })).status, 200);
     refused(await member([ACME], { mayNotList: true }), 403, "claims_not_permitted");
+  });
+
+  test("that an app holds for somebody is worth nothing, unless a rule asks for such tokens", async () => {
+    const staff = { user: { id: 77, login: "hub" }, scopes: "read:org", organizations: [ACME] };
+    assert.equal((await enroll(authority, known("ghp_", staff))).status, 200);
+    for (const prefix of ["gho_", "ghu_", "0123456789abcdef"]) refused(await enroll(authority, known(prefix, staff)), 403, "claims_not_permitted");
   });
 
   test("of an app leads to the app, and that of its installation to nobody", async () => {

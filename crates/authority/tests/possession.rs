@@ -12,6 +12,7 @@ use notme_authority::{Error, Possession};
 use notme_chain::Certificate;
 use notme_keys::native::settle;
 use notme_keys::{SignatureCheck, decode_base64_any, decode_base64url};
+use sha2::{Digest, Sha256};
 
 const DOCUMENT: &str = include_str!("../../../docs/people.md");
 
@@ -39,9 +40,15 @@ fn challenge() -> [u8; 32] {
 }
 
 fn request() -> PairRequest {
+    request_with(DOCUMENT)
+}
+
+/// The same keys, with the proofs of this document.
+fn request_with(proofs: &'static str) -> PairRequest {
+    let proof = |name| value_in(proofs, name);
     let body = serde_json::json!({
         "public_keys": { "mtls": pem(value("mtlsSPKI")), "signing": pem(value("signingSPKI")) },
-        "proofs": { "mtls": value("mtls proof"), "signing": value("signing proof") },
+        "proofs": { "mtls": proof("mtls proof"), "signing": proof("signing proof") },
     });
     PairRequest::parse(body.to_string().as_bytes()).unwrap()
 }
@@ -83,4 +90,26 @@ fn the_documented_certificate_signs_the_documented_message() {
     assert!(settle(&check).is_verified());
     let other = request().message_of_certificate(&der, &[0; 32]);
     assert_ne!(check.messages, [other]);
+}
+
+#[test]
+fn the_documented_keys_sign_which_connection_they_mean() {
+    let der = decode_base64_any(value_in(DOORS, "leaf")).unwrap();
+    let digest: [u8; 32] = Sha256::digest(der).into();
+    let challenge = challenge();
+    let request = request_with(DOORS);
+    let judge = |bound_to: BoundTo<'_>| {
+        let checks = request.checks(bound_to);
+        request.settled([settle(&checks[0]), settle(&checks[1])])
+    };
+    let bound_to = BoundTo::Connection(&challenge, &digest);
+    let message = hex::decode(value_in(DOORS, "mtls message")).unwrap();
+    for check in request.checks(bound_to) {
+        assert_eq!(check.messages, [message.as_slice()]);
+    }
+    assert_eq!(judge(bound_to), Ok(()));
+    let failed = Err(Error::PossessionFailed(Possession::P256));
+    assert_eq!(judge(BoundTo::Connection(&challenge, &[0; 32])), failed);
+    assert_eq!(judge(BoundTo::Connection(&[0; 32], &digest)), failed);
+    assert_eq!(judge(BoundTo::Challenge(&challenge)), failed);
 }

@@ -83,12 +83,19 @@ impl Token {
     /// What kind of token it says it is.
     fn kind(&self) -> &'static str {
         match &self.0 {
+            token if token.starts_with("ghp_") => "classic",
             token if token.starts_with("github_pat_") => "fine_grained",
             token if token.starts_with("gho_") => "oauth",
             token if token.starts_with("ghu_") => "app_user",
             token if token.contains('.') => "app",
-            _ => "classic",
+            _ => "unmarked",
         }
+    }
+
+    /// Whether whoever it is of made it to be shown. The others are in the hands of any app that a user ever signed in
+    /// to, so a rule has to ask for them.
+    fn is_own(&self) -> bool {
+        matches!(self.kind(), "classic" | "fine_grained" | "app")
     }
 }
 
@@ -246,7 +253,11 @@ impl Opened for Lookup<'_> {
             return Err(unexpected("nothing"));
         };
         let claims = self.claims(&answers)?;
-        let row = self.rows.iter().find(|row| row.permits(&claims));
+        let permits = |row: &&&Row| match self.token.is_own() {
+            true => row.permits(&claims),
+            false => row.permits_by("token_kind", &claims),
+        };
+        let row = self.rows.iter().find(permits);
         let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
         let (sort, id) = match self.holder {
             Holder::User => ("user", claims.get("user_id")),
@@ -336,6 +347,30 @@ mod tests {
             let user = answer(200, &scopes, &json!({ "id": 7, "login": login }));
             assert_eq!(ask("ghp_x", &[user]).unwrap().name, "user:7");
         }
+    }
+
+    #[test]
+    fn a_token_that_others_hold_is_asked_for_or_worth_nothing() {
+        let user = || answer(200, &[("x-oauth-scopes", "repo")], &json!({ "id": 7 }));
+        let no = Err(Error::NotPermitted(PolicyRule::Claims));
+        for token in ["gho_x", "ghu_x", "0123abcd", "ghx_x"] {
+            assert_eq!(ask(token, &[user()]), no, "{token}");
+        }
+        for token in ["ghp_x", "github_pat_x"] {
+            assert!(ask(token, &[user()]).is_ok(), "{token}");
+        }
+        let rules = json!([{ "user_id": "7" }, { "user_id": "8", "token_kind": "oauth" }]);
+        let row = json!([{ "type": "github_pat", "scopes": ["bridgeCert"], "rules": rules }]);
+        let row = config(&row).rows.plain.remove(0);
+        let claims = |id: u64| {
+            let claims = json!({ "user_id": id, "token_kind": "oauth" });
+            claims.as_object().unwrap().clone()
+        };
+        assert!(row.permits_by("token_kind", &claims(8)));
+        assert!(
+            !row.permits_by("token_kind", &claims(7)),
+            "the other rule asks"
+        );
     }
 
     #[test]

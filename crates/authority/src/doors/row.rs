@@ -66,6 +66,13 @@ impl Row {
         permit(&self.rules, claims).is_ok()
     }
 
+    /// Whether one of those rules lets these claims in that say what `claim` has to be.
+    #[must_use]
+    pub fn permits_by(&self, claim: &str, claims: &Claims) -> bool {
+        let fits = |rule: &Rule| rule.looks_at(claim) && rule.first_mismatch(claims).is_none();
+        self.rules.iter().any(fits)
+    }
+
     /// Whether one of the rules looks at this claim.
     #[must_use]
     pub fn looks_at(&self, claim: &str) -> bool {
