@@ -54,7 +54,7 @@ const STATES = {
   "the dialog that adds a passkey": ["ana", "/me", async (one) => one.button("Add a passkey").click()],
   "the dialog that renames one": ["ana", "/me", async (one) => one.button("Rename").click()],
   "the dialog that removes one": ["ana", "/me", async (one) => one.button("Remove").click()],
-  "linked identities": ["ben", "/me", async (one) => one.says("Vouched for by")],
+  "linked identities": ["ben", "/me", async (one) => one.says(LONG)],
   "the dialog that removes a linked identity": ["ben", "/me", async ({ page }) => page.getByRole("region", { name: "Other ways in" }).getByRole("button", { name: "Remove" }).click()],
   console: ["ana", "/console"],
   principals: ["ana", "/console#principals"],
