@@ -59,7 +59,7 @@ const STATES = {
   "the dialog that removes one": ["ana", "/me", async (one) => one.button("Remove").click()],
   "an application that asks": ["ana", "/authorize?client_id=app&redirect_uri=https%3A%2F%2Fapp.example%2Fcb&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256&state=s", async (one) => one.says("asks to act for you")],
   "an application that nobody knows": ["ana", "/authorize?client_id=nobody"],
-  "linked identities": ["ben", "/me", async (one) => one.says("Vouched for by")],
+  "linked identities": ["ben", "/me", async (one) => one.says(LONG)],
   "the dialog that removes a linked identity": ["ben", "/me", async ({ page }) => page.getByRole("region", { name: "Other ways in" }).getByRole("button", { name: "Remove" }).click()],
   console: ["ana", "/console"],
   principals: ["ana", "/console#principals"],

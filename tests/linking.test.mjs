@@ -655,7 +655,7 @@ describe("linked identities", () => {
       const remove = region.getByRole("button", { name: "Remove" });
       await remove.focus();
       await ben.page.keyboard.press("Enter");
-      await ben.page.getByRole("dialog").getByText("Nobody comes in as").waitFor();
+      await ben.page.getByRole("dialog").getByText("Nobody can sign in with").waitFor();
       await ben.page.keyboard.press("Escape");
       await ben.page.getByRole("dialog").waitFor({ state: "detached" });
       await ben.page.keyboard.press("Enter");

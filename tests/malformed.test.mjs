@@ -324,7 +324,7 @@ describe("a body", () => {
     "8,000 members": `{${Array.from({ length: 8_000 }, (_, i) => `"${i}":1`).join()}}`,
   };
   /** Those that look at no body. */
-  const BLIND = ["/cert/challenge", "/logout", "/auth/passkey/login/options", "/auth/passkey/step-up/options", "/disable", "/enable"];
+  const BLIND = ["/cert/challenge", "/logout", "/auth/passkey/login/options", "/auth/passkey/step-up/options", "/connections/options", "/auth/oidc/options", "/disable", "/enable"];
   const send = (path, body) => {
     const init = { method: "POST", body, headers: { "content-type": "application/json", origin: authority.url, cookie: browser.cookie } };
     return fetch(authority.url + path, init).then(async (response) => {

@@ -85,21 +85,22 @@ function passkeys(): HTMLElement {
 
 function connections(): HTMLElement {
   const texts = words.connections;
+  const removal = strings.console.authenticators;
   const status = new Status();
   const items = h("ul", { class: "rows" });
 
   const remove = async ({ id, provider, subject }: Connection) => {
-    if ((await confirm({ title: texts.removeTitle, text: texts.removeText(subject, method(provider)), action: texts.remove })) === undefined) return;
+    if ((await confirm({ title: removal.removeTitle, text: removal.removeText(subject, method(provider)), action: removal.remove })) === undefined) return;
     const done = await attempt(status, () => withPasskey(() => ask("DELETE", path`/connections/${id}`, DoneSchema)));
     if (done === undefined) return;
     await load();
-    status.done(texts.removed);
+    status.done(removal.removed);
   };
   const show = (connection: Connection) =>
     row(
       [code(connection.subject)],
       [about(texts.by, method(connection.provider)), about(texts.since, when(Date.parse(`${connection.connectedAt.replace(" ", "T")}Z`) / 1000))],
-      [button(texts.remove, () => remove(connection), "danger")],
+      [button(removal.remove, () => remove(connection), "danger")],
     );
   const load = async (): Promise<void> => {
     status.busy(strings.common.loading);
@@ -107,7 +108,7 @@ function connections(): HTMLElement {
     if (!found) return;
     status.clear();
     items.replaceChildren(...found.connections.map(show));
-    if (!found.connections.length) items.append(h("li", { class: "none" }, empty(texts.empty, texts.emptyNext)));
+    if (!found.connections.length) items.append(h("li", { class: "none" }, empty(texts.empty)));
   };
   void load();
   return pane(texts.window, texts.title, status.element, items);

@@ -102,7 +102,7 @@ pub fn document() -> Result<Value, serde_json::Error> {
                     "type": "apiKey",
                     "in": "cookie",
                     "name": "notme_session",
-                    "description": "A session, which `/auth/passkey/login/verify`, `/auth/passkey/register/verify` and `/join` begin. The browser holds it; scripts can't read it.",
+                    "description": "A session, which `/auth/passkey/login/verify`, `/auth/passkey/register/verify`, `/auth/oidc/login` and `/join` begin. The browser holds it; scripts can't read it.",
                 },
                 "githubActions": {
                     "type": "http",
