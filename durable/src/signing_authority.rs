@@ -46,14 +46,13 @@ use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
 use people::{KeyFacts, People};
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/signing_authority/0001_initial.sql"),
     include_str!("../migrations/signing_authority/0002_people.sql"),
     include_str!("../migrations/signing_authority/0003_credentials.sql"),
     include_str!("../migrations/signing_authority/0004_endorsements.sql"),
     include_str!("../migrations/signing_authority/0005_revocation.sql"),
-    include_str!("../migrations/signing_authority/0006_delegations.sql"),
-    include_str!("../migrations/signing_authority/0007_issuers.sql"),
+    include_str!("../migrations/signing_authority/0006_delegations_and_issuers.sql"),
 ];
 /// How often used proofs that have expired are deleted, in seconds.
 const SWEEP_SECS: u64 = 60;

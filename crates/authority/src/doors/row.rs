@@ -1,4 +1,4 @@
-//! RowsOf of the doors that have no form of their own: a name, whom they let in and as what, and what the door adds.
+//! Rows of the doors that have no form of their own: a name, whom they let in and as what, and what the door adds.
 
 use serde_json::{Map, Value};
 

@@ -56,7 +56,8 @@ impl Route {
             Operation::BeginPossession
             | Operation::Cert
             | Operation::CertGha
-            | Operation::CertPasskey => Class::Enrolments,
+            | Operation::CertPasskey
+            | Operation::MakeDelegation => Class::Enrolments,
             Operation::AuthorizeCode | Operation::Redeem | Operation::Token => Class::Tokens,
             _ if matches!(self.session, Session::Unused) => Class::Documents,
             _ => Class::Account,

@@ -30,3 +30,24 @@ CREATE INDEX delegations_by_end ON delegations (expires_at);
 -- What a credential hangs on, if on anything. Of an issuing certificate both serial numbers are its one.
 ALTER TABLE credentials ADD COLUMN delegation TEXT;
 CREATE INDEX credentials_by_delegation ON credentials (delegation) WHERE delegation IS NOT NULL;
+
+-- Rows that administrators made: who is let in beside those whom the configuration names. They are asked in the
+-- order of their places. A row's revision is that of all rows when it was last changed, so no two are alike.
+CREATE TABLE issuers (
+    place      INTEGER PRIMARY KEY,
+    id         TEXT    NOT NULL UNIQUE,
+    row        TEXT    NOT NULL,
+    revision   INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    created_by TEXT    NOT NULL,
+    changed_at INTEGER NOT NULL,
+    changed_by TEXT    NOT NULL
+) STRICT;
+
+-- How often they were changed.
+CREATE TABLE issuers_revision (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    revision INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO issuers_revision VALUES (1, 0);
