@@ -73,7 +73,7 @@ const STATES = {
     await one.button("Make the invite").click();
     await one.says("Here it is.");
   }],
-  issuers: ["ana", "/console#issuers", async (one) => one.says("Nobody's tokens let anybody in yet.")],
+  issuers: ["ana", "/console#issuers", async (one) => one.says("Whose tokens and certificates let")],
   "the form of an issuer, with what is wrong with it": ["ana", "/console#issuers", async (one) => {
     await one.button("Add an issuer…").click();
     await one.page.getByLabel("Rules", { exact: true }).fill("[");

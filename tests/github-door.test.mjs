@@ -236,7 +236,7 @@ describe("a token of GitHub's", () => {
     const token = known("ghp_", { user: OCTOCAT });
     refused(await enroll(authority, token, { public_keys: undefined }), 400, "missing_public_keys");
     refused(await enroll(authority, token, { public_keys: { mtls: "x", signing: "y" } }), 400, "invalid_public_key");
-    refused(await enroll(authority, token, { credential: "token" }), 501, "not_implemented");
+    refused(await enroll(authority, token, { credential: "token" }), 400, "invalid_member");
     assert.deepEqual(api.requests, []);
   });
 

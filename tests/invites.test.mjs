@@ -588,9 +588,9 @@ describe("POST /cert/passkey", () => {
     assert.equal((await admin.browser.call("GET", "/cert/passkey")).status, 405);
   });
 
-  test("a token is for who asks for one by name, and not yet", async () => {
+  test("what lacks keys is no request for a token, and a token is asked for elsewhere", async () => {
     refused(await admin.browser.post("/cert", { proof: { type: "session" } }), 400, "missing_public_keys");
-    refused(await admin.browser.post("/cert", { proof: { type: "session" }, credential: "token" }), 501, "not_implemented");
+    refused(await admin.browser.post("/cert", { proof: { type: "session" }, credential: "token" }), 400, "invalid_member");
   });
 });
 

@@ -100,7 +100,7 @@ describe("an identity", () => {
   let authority;
   before(async () => {
     issuer = await startIssuer();
-    const vars = { ...BY, NOTME_RATE_LIMITS: "identity=6", GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", BOOTSTRAP_CODE: CODE };
+    const vars = { ...BY, REGISTRATION: "open", NOTME_RATE_LIMITS: "identity=6", GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", BOOTSTRAP_CODE: CODE };
     authority = await startAuthority({ allowLoopback: true, vars });
   });
   after(async () => {
@@ -143,7 +143,11 @@ describe("an identity", () => {
     const { challenge } = (await browser.post("/cert/challenge", {})).json;
     const refused = await mint(challenge);
     assert.equal(refused.status, 429, refused.text);
-    assert.equal((await browser.call("GET", "/me/passkeys")).status, 200, "the account is another class");
+    const ben = await new Browser(authority).register(new Passkey(ES256), { wanted: { displayName: "Ben" } });
+    assert.equal(ben.status, 200, ben.text);
+    const { json } = await browser.call("GET", "/admin/principals?q=Ben");
+    const delegate = () => browser.post("/delegations", { delegate: json.items[0].id });
+    assert.deepEqual(await statuses(7, delegate), [...Array(6).fill(200), 429], "the account is another class");
     await until(async () => (await mint(challenge)).status === 200, 20_000);
     await until(async () => (await mint(challenge)).json.code === "bad_challenge", 20_000);
   });

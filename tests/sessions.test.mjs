@@ -145,11 +145,19 @@ describe("another site's page, with a good administrator's session", () => {
     assert.equal(minted.status, 200, minted.text);
     const { json: passkeys } = await ana.browser.call("GET", "/me/passkeys");
     const { json: theirs } = await ana.browser.call("GET", `/admin/authenticators?principal=${ben.id}`);
+    const delegated = await ana.browser.post("/delegations", { delegate: ben.id });
+    assert.equal(delegated.status, 200, delegated.text);
+    const { x } = new Keys().signing.publicKey.export({ format: "jwk" });
+    const row = { type: "custom", issuer: "https://login.example", audience: "here", jwks: { keys: [{ kty: "OKP", crv: "Ed25519", x }] }, scopes: ["bridgeCert"], rules: [{}] };
+    const made = await ana.browser.post("/policy/issuers", { row });
+    assert.equal(made.status, 200, made.text);
     // What every route would find there.
     values = {
       "/me/passkeys/{id}": passkeys.passkeys[0].id,
       "/me/sessions/{id}": ana.session,
       "/connections/{id}": passkeys.passkeys[0].id,
+      "/delegations/{id}": delegated.json.id,
+      "/policy/issuers/{id}": made.json.id,
       "/invites/{id}": (await invited(ana)).id,
       "/admin/authenticators/{id}": theirs.items[0].id,
       "/admin/sessions/{id}": ben.session,

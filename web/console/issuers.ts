@@ -62,6 +62,8 @@ const BEGINNINGS: Record<keyof typeof texts.beginnings, { type?: string; preset?
   access: { type: "access", rules: [{ email: "" }] },
   custom: { type: "custom", rules: [{}], more: { jwks: { keys: [] } } },
   x509: { type: "x509", hasIssuer: false, hasAudience: false, rules: [{ spiffe_trust_domain: "" }], more: { roots: "" } },
+  mtls: { type: "mtls", hasIssuer: false, hasAudience: false, rules: [{ spiffe_trust_domain: "" }], more: { roots: "" } },
+  github_pat: { type: "github_pat", hasIssuer: false, hasAudience: false, rules: [{ organization_ids: "" }] },
   github: { preset: "github", hasIssuer: false, rules: [{ repository_owner_id: "" }] },
   "github-enterprise": { preset: "github-enterprise", rules: [{ repository_owner_id: "" }] },
   gitlab: { preset: "gitlab", hasIssuer: false, rules: [{ namespace_id: "" }] },

@@ -58,6 +58,8 @@ export const issuers = {
     access: "Cloudflare Access",
     custom: "Your own sign-in",
     x509: "Certificates under a root",
+    mtls: "Client certificates of connections",
+    github_pat: "GitHub's tokens",
     github: "GitHub Actions",
     "github-enterprise": "GitHub Enterprise",
     gitlab: "GitLab",
@@ -94,7 +96,7 @@ export const issuers = {
   fits: "lets it in",
   fitsNot: "doesn't",
   asWhom: "as",
-  singleBy: { jti: "once, by its jti", challenge: "needs a challenge each time" } as Record<string, string>,
+  singleBy: { jti: "once, by its jti", challenge: "needs a challenge each time", nonce: "for one request, by its nonce" } as Record<string, string>,
   signature: {
     valid: "The signature is its issuer's.",
     invalid: "The signature is not its issuer's.",

@@ -233,6 +233,15 @@ impl Certified {
         }
     }
 
+    /// DER SubjectPublicKeyInfo of each, one after the other.
+    #[must_use]
+    pub fn spkis(&self) -> Vec<u8> {
+        match self {
+            Self::Pair(pair) => [&pair.mtls.to_spki()[..], &pair.signing.to_spki()].concat(),
+            Self::Issuing(one) => one.key.to_spki().to_vec(),
+        }
+    }
+
     /// Which of the proofs is told to have failed, if the first did.
     #[must_use]
     pub const fn first(&self) -> Possession {

@@ -10,6 +10,7 @@ mod rows;
 pub(super) use rows::{all as rows, permit as permit_row};
 
 use notme_authority::delegation::{Delegate, DelegationProblem, Wish};
+use notme_authority::limits::Class;
 use notme_authority::people::admin::list::MAX_NUMBER;
 use notme_authority::people::admin::table::Moment;
 use notme_authority::people::admin::{
@@ -53,7 +54,10 @@ pub(super) fn answer(
             Act::List(list) => desk.page(list),
             Act::Show(principal) => desk.show(principal),
             Act::Change(change) => desk.change(change).map(|()| admin::done()),
-            Act::Delegate(wish) => desk.delegate(wish, &Scopes::eligible()),
+            Act::Delegate(wish) => {
+                people.count(Class::Account, &session.principal, now)?;
+                desk.delegate(wish, &Scopes::eligible())
+            }
             Act::ShowRows => desk.show_rows(env),
             Act::Row(change) => desk.change_row(change, env),
         }
@@ -99,6 +103,7 @@ pub(super) fn delegate(
         if !desk.is_active(&session.principal)? {
             return Err(Error::TurnedAway);
         }
+        people.count(Class::Account, &session.principal, now)?;
         desk.delegate(&wish, &known.ceiling)
     })
 }

@@ -144,6 +144,16 @@ impl People {
         }
     }
 
+    /// Counts one for this principal, if there is one left.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`].
+    pub(super) fn count(&self, class: Class, who: &PrincipalId, now: u64) -> Result<(), Error> {
+        self.permit(class, who.as_str(), now)?;
+        self.charge(class, who.as_str(), now);
+        Ok(())
+    }
+
     #[inline(never)]
     pub(super) fn answer(
         &self,
@@ -261,9 +271,7 @@ impl People {
             trail(db, now, actor, "session.began", actor, origin, &details)?;
             Ok(session)
         };
-        let owner = seen.found.known.owner.as_str();
-        self.permit(Class::Ceremonies, owner, now)?;
-        self.charge(Class::Ceremonies, owner, now);
+        self.count(Class::Ceremonies, &seen.found.known.owner, now)?;
         let begun = match shown.current {
             // Another session of this browser's would be forgotten, and go on.
             Some(previous) => burning(db, burn, |db| {
@@ -286,9 +294,7 @@ impl People {
     pub(super) async fn step_up(&self, db: &Database, shown: &Shown) -> Result<Reply, Error> {
         let current = shown.current.ok_or(Error::NoSession)?;
         let (seen, burn) = self.look(db, shown, Ceremony::StepUp, &current).await?;
-        let owner = seen.found.known.owner.as_str();
-        self.permit(Class::Ceremonies, owner, seen.now)?;
-        self.charge(Class::Ceremonies, owner, seen.now);
+        self.count(Class::Ceremonies, &seen.found.known.owner, seen.now)?;
         burning(db, burn, |db| {
             let holder = self.session(db, current, seen.now)?;
             let Found {

@@ -119,12 +119,12 @@ impl Holder {
 
 impl Request {
     /// Reads `{proof: {type, …}, credential?: "certificate" | "issuing", delegation?, scopes?, challenge?, public_keys,
-    /// proofs}`; what else is in `proof`, its door says. A token is what asks for one (`credential: "token"`), never what
-    /// lacks keys.
+    /// proofs}`; what else is in `proof`, its door says. What lacks keys is refused: it is no request
+    /// for a token.
     ///
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::MissingProofType`], [`Error::UnknownProofType`], those of the door,
-    /// [`Error::NotImplemented`], [`Error::InvalidMember`]; for an issuing certificate [`DelegationProblem::Missing`] and
+    /// [`Error::InvalidMember`]; for an issuing certificate [`DelegationProblem::Missing`] and
     /// [`Error::ChallengeRequired`]. Errors in keys and proofs are kept for later.
     pub fn parse(body: &[u8], config: &Config, edge: &dyn Edge) -> Result<Self, Error> {
         let json: Value = object(body)?;
@@ -141,7 +141,6 @@ impl Request {
         let is_issuing = match text(json.get("credential"), "credential")? {
             None | Some("certificate") => false,
             Some("issuing") => true,
-            Some("token") => return Err(Error::NotImplemented),
             Some(_) => return Err(Error::InvalidMember("credential")),
         };
         let delegation = text(json.get("delegation"), "delegation")?
@@ -518,7 +517,7 @@ mod tests {
             ),
             (
                 r#"{"proof":{"type":"session"},"credential":"token"}"#,
-                Error::NotImplemented,
+                Error::InvalidMember("credential"),
             ),
             (
                 r#"{"proof":{"type":"session"},"credential":"jwt"}"#,

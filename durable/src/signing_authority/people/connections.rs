@@ -1,6 +1,7 @@
 //! Identities that are linked to people: linked, used, listed, removed.
 
 use notme_authority::Error;
+use notme_authority::limits::Class;
 use notme_authority::people::PrincipalId;
 use notme_authority::people::challenge::Ceremony;
 use notme_authority::people::command::{Origin, Reply, SessionFacts};
@@ -24,6 +25,7 @@ impl People {
         burning(db, burn, |db| {
             let holder = self.session(db, session, now)?;
             holder.require_fresh(now)?;
+            self.count(Class::Account, &holder.principal, now)?;
             let owner = free_or_owned(db, proven)?;
             if let Some(owner) = owner {
                 return owner.permit_link(&holder.principal);
@@ -56,6 +58,7 @@ impl People {
         let begun = burning(db, burn, |db| {
             let owner = free_or_owned(db, proven)?.ok_or(Error::UnknownIdentity)?;
             owner.permit_session()?;
+            self.count(Class::Ceremonies, &owner.principal, now)?;
             note_use(db, &owner, now)?;
             let begun = begin(db, proven, &owner.authenticator, session, now)?;
             let details = json!({ "authenticator": owner.authenticator });

@@ -24,8 +24,7 @@ impl People {
         now: u64,
     ) -> Result<Reply, Error> {
         let holder = self.session(db, session, now)?;
-        self.permit(Class::Account, holder.principal.as_str(), now)?;
-        self.charge(Class::Account, holder.principal.as_str(), now);
+        self.count(Class::Account, &holder.principal, now)?;
         match act {
             OwnAct::Passkeys => {
                 let document = passkeys(&holder, &self.passkey_rows(db, &holder)?);

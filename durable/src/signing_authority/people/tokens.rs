@@ -89,8 +89,7 @@ impl People {
         now: u64,
     ) -> Result<Reply, Error> {
         let session = self.session(db, consent.session, now)?;
-        self.permit(Class::Tokens, session.principal.as_str(), now)?;
-        self.charge(Class::Tokens, session.principal.as_str(), now);
+        self.count(Class::Tokens, &session.principal, now)?;
         let mut code = Code::from_bytes(&consent.code)?;
         code.scopes = carried(&code.scopes, &session)?;
         code.session = session.id;

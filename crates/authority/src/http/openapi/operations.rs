@@ -303,7 +303,6 @@ fn cert() -> Description {
         .errors([
             Error::MissingProofType,
             Error::UnknownProofType(Echo::new("…")),
-            Error::NotImplemented,
             Error::InvalidMember("…"),
             Error::BadChallenge,
             Error::NoSessionCookie,
