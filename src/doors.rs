@@ -8,6 +8,7 @@ use notme_authority::asking::{Asking, digest};
 use notme_authority::delegation::{Delegate, Signed};
 use notme_authority::doors::issuer::{Keys, TrustedIssuer};
 use notme_authority::doors::made;
+use notme_authority::doors::rows::Rows;
 use notme_authority::doors::x509::TrustedRoots;
 use notme_authority::doors::{Answer, Ask, Edge, Gathered, Identified, Need, Opened, explain};
 use notme_authority::http::{Reply, Route, Session};
@@ -46,18 +47,29 @@ impl Edge for Call {
 /// 3. settle what it comes to, and then the proofs of possession;
 /// 4. say who it is about, and whether they hold the keys.
 pub(crate) async fn identified(call: &Call, request: Request) -> Result<Mint, Error> {
-    let nobody = || Fault::Internal("a proof without a door".into());
     let rows = rows::rows(call).await?.rows;
-    let opened = request.open(&call.config, &rows, now_millis() / 1000)?; // (1)
-    let opened = opened.ok_or_else(nobody)?;
-    let (identified, of_keys) = settled(call, &*opened, request.checks()).await?;
-    drop(opened);
-    let newcomer = Newcomer {
-        identified,
-        principal: PrincipalId::from_random(random()?),
-        origin: origin(call),
-    };
-    request.settle(Holder::Identified(Box::new(newcomer)), &of_keys)
+    identified_by(call, &rows, request).await
+}
+
+/// The same, by these rows. Behind a pointer, so that it is compiled once.
+pub(crate) fn identified_by<'a>(
+    call: &'a Call,
+    rows: &'a Rows,
+    request: Request,
+) -> Pin<Box<dyn Future<Output = Result<Mint, Error>> + 'a>> {
+    Box::pin(async move {
+        let nobody = || Fault::Internal("a proof without a door".into());
+        let opened = request.open(&call.config, rows, now_millis() / 1000)?; // (1)
+        let opened = opened.ok_or_else(nobody)?;
+        let (identified, of_keys) = settled(call, &*opened, request.checks()).await?;
+        drop(opened);
+        let newcomer = Newcomer {
+            identified,
+            principal: PrincipalId::from_random(random()?),
+            origin: origin(call),
+        };
+        request.settle(Holder::Identified(Box::new(newcomer)), &of_keys)
+    })
 }
 
 /// Who was proven to be asking, and what came of further checks.

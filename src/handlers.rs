@@ -3,21 +3,17 @@
 use std::future::ready;
 use std::pin::Pin;
 
-use notme_authority::config::LogLevel;
-use notme_authority::gha::Exchange;
 use notme_authority::http::{OPENAPI, Operation, Page, Reply, Route};
-use notme_authority::issue::IssueRequest;
 use notme_authority::people::command::OwnAct;
 use notme_authority::protocol::{self, Command};
 use notme_authority::revocation::Form;
 use notme_authority::rotation::Act;
 use notme_authority::state::Archive;
 use notme_authority::{Error, Fault, documents};
-use notme_durable::{log, now_millis, settle_all};
-use notme_jose::Algorithm;
+use notme_durable::now_millis;
 use serde_json::Value;
 
-use crate::objects::{issuer_key, signing_authority};
+use crate::objects::signing_authority;
 use crate::{Call, admin, connections, keys, pages, people, rows, tokens};
 
 /// An answer that is being made.
@@ -76,7 +72,7 @@ pub(crate) fn run<'a>(
         Operation::TestPolicy => Box::pin(crate::doors::test_policy(call, body)),
         Operation::Revocations(form) => Box::pin(revocations(call, form)),
         Operation::Cert => Box::pin(people::cert(call, body)),
-        Operation::CertGha => Box::pin(cert_gha(call, body)),
+        Operation::CertGha => Box::pin(people::cert_gha(call, body)),
         Operation::Discovery => done(Ok(json(&documents::discovery(config)))),
         Operation::Epochs => Box::pin(epochs(call)),
         Operation::Health => done(Ok(text("ok"))),
@@ -142,53 +138,6 @@ async fn jwks(call: &Call) -> Result<Reply, Error> {
 async fn roots(call: &Call) -> Result<Reply, Error> {
     let pem = documents::roots(&archive(call).await?, now_millis() / 1000);
     Ok(Reply::new(200, "application/x-pem-file", pem.into_bytes()))
-}
-
-/// A pair from a GitHub Actions token (notme protocol §7):
-///
-/// 1. take the request apart: 401, 503 while the configuration can't be used;
-/// 2. find the key that the token names: 401, 503 while its issuer can't be reached;
-/// 3. settle the token's signature and the proofs of possession;
-/// 4. decide: 401, 403, 400;
-/// 5. burn and issue, in one transaction of the object: 401, 503.
-async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let gha = &call.config.gha;
-    let now = now_millis() / 1000;
-    let authorization = call.request.headers().get("authorization").ok().flatten();
-    let exchange = Exchange::parse(gha, authorization.as_deref(), body, now)?; // (1)
-    let key = issuer_key(
-        &call.env,
-        &gha.issuer,
-        None,
-        exchange.kid(),
-        Algorithm::Rs256,
-    )
-    .await?; // (2)
-    let obliged = exchange.oblige(key.as_ref())?;
-    let outcomes = settle_all(obliged.checks()).await?; // (3)
-    let verified = obliged.settle(&call.config, &outcomes, now)?; // (4)
-    let request = IssueRequest {
-        evidence: verified.evidence,
-        keys: verified.pair.keys(),
-        ttl_secs: gha.ttl_secs,
-        until: None,
-        claims: Some(verified.claims),
-        principal: None,
-    };
-    let identity = request.evidence.identity.clone();
-    let command = Command::Issue(Box::new(request));
-    match signing_authority(&call.env, &command).await? {
-        // (5)
-        protocol::Reply::Issued(body) => {
-            let fields = [
-                ("request_id", call.id.as_str().into()),
-                ("identity", identity.into()),
-            ];
-            log(LogLevel::Info, "issued", fields);
-            Ok(Reply::json(body))
-        }
-        other => Err(unexpected(&other)),
-    }
 }
 
 async fn bundle(call: &Call) -> Result<Reply, Error> {

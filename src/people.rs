@@ -22,7 +22,7 @@ use notme_authority::people::mint::{Holder, Mint};
 use notme_authority::people::session::{Presented, SessionToken, clear_cookie};
 use notme_authority::people::{PrincipalId, mint, own};
 use notme_authority::protocol;
-use notme_authority::{CeremonyError, Echo, Error, Fault};
+use notme_authority::{CeremonyError, Echo, Error, Fault, gha};
 use notme_durable::{log, now_millis, random, settle_all};
 use notme_keys::encode_base64url;
 use notme_webauthn::{NewCredential, RelyingParty};
@@ -367,6 +367,16 @@ async fn shown_proof(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     held(call, request, holder).await
 }
 
+/// A pair for a GitHub Actions job (notme protocol §7). What lets it in is configured, so rows that administrators
+/// make aren't asked for.
+pub(crate) async fn cert_gha(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let authorization = call.request.headers().get("authorization").ok().flatten();
+    let request = gha::request(authorization, body)?;
+    let wish = Wished::of(&request, &[]);
+    let mint = doors::identified_by(call, &call.config.rows, request);
+    minted(call, wish, mint).await
+}
+
 /// The same for whoever holds the cookie, and not only sends it (§8.2).
 pub(crate) async fn cert_passkey(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let session = match session_of_cert(call) {
@@ -454,11 +464,19 @@ async fn minted(
 }
 
 async fn issued(call: &Call, mint: Mint) -> Result<Reply, Error> {
+    let identity = mint.holder.alias().map(|alias| alias.identity.clone());
     let command = protocol::Command::Mint(Box::new(mint));
     match signing_authority(&call.env, &command).await? {
         protocol::Reply::Issued(body) => {
-            let fields = [("request_id", call.id.as_str().into())];
-            log(LogLevel::Info, "issued", fields);
+            let id = ("request_id", call.id.as_str().into());
+            match identity {
+                Some(identity) => log(
+                    LogLevel::Info,
+                    "issued",
+                    [id, ("identity", identity.into())],
+                ),
+                None => log(LogLevel::Info, "issued", [id]),
+            }
             Ok(Reply::json(body))
         }
         other => Err(unexpected(&other)),

@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { X509Certificate, sign } from "node:crypto";
 import { startAuthority } from "./support/authority.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { startIssuer } from "./support/issuer.mjs";
 import { until } from "./support/processes.mjs";
@@ -466,5 +468,82 @@ describe("errors in several places", () => {
     assertRefused(await enroll(authority.url, owner, "{"), 403, "repository owner not permitted");
     const expired = await issuer.token({ exp: now() - 5, repository_owner: "evil", repository: "evil/app" });
     assertRefused(await enroll(authority.url, expired, "{"), 401, "invalid token: token expired");
+  });
+});
+
+describe("a repository", () => {
+  const audience = "https://id.example";
+  let repository;
+  let admin;
+  let known;
+  before(async () => {
+    const row = { issuer: issuer.url, audience, subject: "repository:{repository_id}", scopes: ["bridgeCert"], rules: [{ repository_owner_id: "7" }] };
+    known = await startAuthority({
+      allowLoopback: true,
+      vars: { BOOTSTRAP_CODE: CODE, GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", TRUSTED_ISSUERS: JSON.stringify([row]) },
+    });
+    admin = new Browser(known);
+    assert.equal((await admin.register(new Passkey(ES256))).status, 200);
+  });
+  after(() => known?.stop());
+
+  const claims = { repository_id: "42", repository_owner_id: "7" };
+  const principals = async () => (await admin.call("GET", "/admin/principals")).json.items.filter(({ kind }) => kind === "workload");
+  const serials = ({ json }) => Object.values(json.certificates).map((pem) => new X509Certificate(pem).serialNumber.toLowerCase().padStart(32, "0"));
+
+  test("is a principal, whichever door its jobs take, whatever its name", async () => {
+    const first = await exchange({ claims, url: known.url });
+    assert.equal(first.status, 200, first.text);
+    for (const member of ["principal_id", "subject", "auth_method"]) assert.ok(!(member in first.json), `${member} is no member of this answer`);
+    [repository] = await principals();
+    assert.equal(repository.displayName, "acme/app");
+    const moved = await exchange({ claims: { ...claims, repository: "acme/moved" }, url: known.url });
+    assert.equal(moved.json.identity, `wimse://localhost:${known.port}/gha/acme/moved`);
+    const token = await issuer.token({ ...claims, aud: audience });
+    const keys = new Keys();
+    const response = await fetch(`${known.url}/cert`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ proof: { type: "oidc", token }, ...keys.body(token) }) });
+    const json = await response.json();
+    assert.equal(json.principal_id, repository.id, JSON.stringify(json));
+    assert.equal((await principals()).length, 1);
+    const another = await exchange({ claims: { ...claims, repository_id: "43" }, url: known.url });
+    assert.equal(another.status, 200);
+    assert.equal((await principals()).length, 2, "a name that was registered again is somebody else's");
+    assertRefused(await exchange({ claims: { ...claims, repository_id: "acme/app" }, url: known.url }), 401, "invalid token: invalid claims: repository_id", "invalid_claims");
+    const crowd = await Promise.all(Array.from({ length: 10 }, () => exchange({ claims: { ...claims, repository_id: "44" }, url: known.url })));
+    assert.deepEqual(crowd.map(({ status }) => status), Array(10).fill(200));
+    assert.equal((await principals()).length, 3, "ten first jobs at once are one repository's");
+  });
+
+  test("that is turned away gets nothing, its pairs are revoked, and no token is used up", async () => {
+    const before = await exchange({ claims, url: known.url });
+    assert.equal((await admin.post(`/admin/principals/${repository.id}/disable`)).status, 200);
+    const list = await (await fetch(`${known.url}/.well-known/revocations.jwt`)).text();
+    const { credentials, principals } = JSON.parse(Buffer.from(list.split(".")[1], "base64url"));
+    assert.ok(repository.id in principals);
+    // The pair doesn't name the principal, so a verifier knows it by its serial numbers.
+    for (const serial of serials(before)) assert.ok(credentials.includes(serial), serial);
+    const refused = await exchange({ claims, url: known.url });
+    assert.deepEqual([refused.status, refused.json.code], [403, "turned_away"]);
+    assert.equal((await admin.post(`/admin/principals/${repository.id}/enable`)).status, 200);
+    const again = await enroll(known.url, refused.token, refused.keys.body(refused.token));
+    assert.equal(again.status, 200, again.text);
+    assert.equal((await enroll(known.url, refused.token, refused.keys.body(refused.token))).json.code, "token_used");
+  });
+
+  test("does what it is granted", async () => {
+    const path = `/admin/principals/${repository.id}/grants/bridgeCert`;
+    const revoked = await admin.call("DELETE", path);
+    assert.equal(revoked.status, 200, revoked.text);
+    const refused = await exchange({ claims, url: known.url });
+    assert.deepEqual([refused.status, refused.json.code], [403, "scopes_not_granted"]);
+    const granted = await admin.post(`/admin/principals/${repository.id}/grants`, { scope: "bridgeCert" });
+    assert.equal(granted.status, 200, granted.text);
+    assert.equal((await enroll(known.url, refused.token, refused.keys.body(refused.token))).status, 200);
+  });
+
+  test("that an issuer without ids tells of is known by its name", async () => {
+    const unnumbered = await exchange({ claims: { ...claims, repository_id: undefined }, url: known.url });
+    assert.equal(unnumbered.status, 200, unnumbered.text);
+    assert.equal((await principals()).length, 4);
   });
 });

@@ -207,6 +207,7 @@ describe("a pair of our own", { skip }, () => {
   let pki;
   let issuer;
   let authority;
+  let browser;
   before(async () => {
     pki = new Pki();
     const root = pki.ca("/CN=Root");
@@ -216,6 +217,7 @@ describe("a pair of our own", { skip }, () => {
     const ours = { pem: await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text() };
     const rows = [row(root, { rules: [{}] }), row(ours, { name: "ours", rules: [{ san_uri: "wimse://*" }] })];
     await authority.restart({ vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(rows) } });
+    browser = new Browser(authority);
   });
   const jobs = () => ({ GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme" });
   after(async () => {
@@ -229,39 +231,68 @@ describe("a pair of our own", { skip }, () => {
     return { pem, der: new X509Certificate(pem).raw, secret: keys[name].privateKey };
   };
 
-  test("leads to the principal that it names, and ends when it does", async () => {
+  test("leads to the principal that it names, for as long as the proof lasts that it was asked for with", async () => {
     const keys = new Keys();
     const first = await enroll(authority, [pki.leaf(pki.root)], { keys });
     assert.equal(first.status, 200, first.text);
-    await new Promise((resolve) => setTimeout(resolve, 1100));
     let last = { json: first.json, keys };
     for (const name of ["mtls", "signing", "mtls"]) {
+      await new Promise((resolve) => setTimeout(resolve, 1100));
       const next = new Keys();
       const renewed = await enroll(authority, [shown(last.json, last.keys, name)], { keys: next });
       assert.equal(renewed.status, 200, renewed.text);
       assert.equal(renewed.json.principal_id, first.json.principal_id);
       assert.equal(renewed.json.auth_method, "x509:ours");
-      assert.equal(renewed.json.expires_at, first.json.expires_at, "nobody goes on for ever");
+      assert.ok(renewed.json.expires_at > last.json.expires_at, "the certificate is good for days");
       last = { json: renewed.json, keys: next };
     }
   });
 
-  test("of a job is a principal by the row's subject, and ends when it does", async () => {
-    const keys = new Keys();
-    const token = await issuer.token();
-    const job = await enrollJob(authority.url, token, keys.body(token));
-    assert.equal(job.status, 200, job.text);
-    const renewed = await enroll(authority, [shown(job.json, keys, "mtls")]);
+  test("of a job is the repository's, and goes on until the job's token would have ended", async () => {
+    const now = () => Math.floor(Date.now() / 1000);
+    const job = async (exp) => {
+      const keys = new Keys();
+      const token = await issuer.token({ exp });
+      const { status, text, json } = await enrollJob(authority.url, token, keys.body(token));
+      assert.equal(status, 200, text);
+      return { json, keys };
+    };
+    const exp = now() + 200;
+    const { json, keys } = await job(exp);
+    assert.ok(json.expires_at > exp, "a token only lets in");
+    const next = new Keys();
+    const renewed = await enroll(authority, [shown(json, keys, "mtls")], { keys: next });
     assert.equal(renewed.status, 200, renewed.text);
     assert.equal(renewed.json.identity, `wimse://localhost:${authority.port}/principal/${renewed.json.principal_id}`);
-    assert.ok(renewed.json.expires_at <= job.json.expires_at);
-    const again = await enroll(authority, [shown(job.json, keys, "signing")]);
-    assert.equal(again.json.principal_id, renewed.json.principal_id);
+    assert.equal(renewed.json.expires_at, exp);
+    const again = await enroll(authority, [shown(renewed.json, next, "signing")]);
+    assert.deepEqual([again.json.principal_id, again.json.expires_at], [renewed.json.principal_id, exp], "nobody goes on for ever");
+    const soon = now() + 2;
+    const short = await job(soon);
+    while (now() <= soon) await new Promise((resolve) => setTimeout(resolve, 100));
+    refused(await enroll(authority, [shown(short.json, short.keys, "mtls")]), 401, "certificate_expired");
+  });
+
+  test("that is taken back takes with it all that came of the same proof", async () => {
+    assert.equal((await browser.register(new Passkey(ES256))).status, 200);
+    const uris = ["spiffe://td.example/ns/agents/sa/line"];
+    const [leaf, keys] = [pki.leaf(pki.root, { uris }), [new Keys(), new Keys(), new Keys(), new Keys()]];
+    const first = await enroll(authority, [leaf], { keys: keys[0] });
+    const second = await enroll(authority, [shown(first.json, keys[0], "mtls")], { keys: keys[1] });
+    const third = await enroll(authority, [shown(second.json, keys[1], "signing")], { keys: keys[2] });
+    const other = await enroll(authority, [leaf], { keys: keys[3] });
+    const serial = new X509Certificate(second.json.certificates.mtls).serialNumber;
+    const revoked = await browser.call("DELETE", `/admin/credentials/${serial}`);
+    assert.equal(revoked.status, 200, revoked.text);
+    for (const [i, { json }] of [first, second, third].entries()) refused(await enroll(authority, [shown(json, keys[i], "mtls")]), 401, "certificate_revoked");
+    assert.equal((await enroll(authority, [shown(other.json, keys[3], "mtls")])).status, 200, "another proof of theirs is as good as before");
+    const list = await (await fetch(`${authority.url}/.well-known/revocations.jwt`)).text();
+    const { credentials } = JSON.parse(Buffer.from(list.split(".")[1], "base64url"));
+    const told = (answer) => Object.values(answer.json.certificates).every((pem) => credentials.includes(new X509Certificate(pem).serialNumber.toLowerCase().padStart(32, "0")));
+    assert.deepEqual([first, second, third, other].map(told), [true, true, true, false]);
   });
 
   test("is refused once it was taken back, or its epoch is over", async () => {
-    const browser = new Browser(authority);
-    assert.equal((await browser.register(new Passkey(ES256))).status, 200);
     const pair = async () => {
       const keys = new Keys();
       const { json, status, text } = await enroll(authority, [pki.leaf(pki.root, { uris: ["spiffe://td.example/revoked"] })], { keys });

@@ -358,10 +358,29 @@ pub struct Identified {
     pub ceiling: Scopes,
     /// The proof's own single-use values; empty where a challenge makes it single.
     pub burns: Vec<Burn>,
+    /// Until when the proof lasts, in Unix seconds, if it says so.
+    pub until: Option<u64>,
     /// The certificate that was shown, if it was one.
     pub certificate: Option<ShownCertificate>,
     /// The row that lets it in, if an administrator made that: it may be another one by now, or gone.
     pub row: Option<RowRef>,
+    /// What its pair is called instead of by its principal, on a route that is older than principals.
+    pub alias: Option<Box<Alias>>,
+}
+
+/// What a pair says of whoever it is issued to, where it names no principal (notme protocol §5.4, §7.4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    /// The subject.
+    pub subject: String,
+    /// The URI.
+    pub identity: String,
+    /// How it was proven.
+    pub method: String,
+    /// What the answer repeats of the proof, as JSON.
+    pub claims: String,
+    /// The longest that its pair lives, in seconds.
+    pub ttl_secs: u64,
 }
 
 /// What has to be known of a certificate that was shown, since it may be one of ours.
@@ -373,8 +392,6 @@ pub struct ShownCertificate {
     /// Its serial number, big endian, without a sign.
     #[serde(with = "serde_bytes")]
     pub serial: Vec<u8>,
-    /// When its chain is over, in Unix seconds; what is made of it is over then as well.
-    pub not_after: u64,
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::delegation::Behalf;
 
 /// Who was proven to be asking, and what must be stored so that the proof works once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// Who: the CN where it fits, and the subject identity extension.
     pub subject: String,

@@ -1,18 +1,23 @@
-//! The door for GitHub Actions jobs: an OIDC token in, evidence out (notme protocol §7).
+//! The door for GitHub Actions jobs: an OIDC token in, who it is about out (notme protocol §7).
 //!
-//! The checks come in the order of §7.2, with one difference: the token's `jti` is burned last, in
+//! It goes the way of all proofs, and has a route of its own with names of its own: a job's pair names the repository
+//! and the job (§5.4), and not the principal that the repository is. The checks come in the order of §7.2, with one difference: the token's `jti` is burned last, in
 //! the transaction that issues, so a caller's mistake costs no token.
 
-use notme_jose::{Audience, CompactJws, numeric_date};
-use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
+use notme_jose::{Algorithm, Audience, CompactJws, numeric_date};
+use notme_keys::VerifyingKey;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::{Config, GhaConfig};
+use crate::doors::issuer::{Keys, Kind};
+use crate::doors::{Alias, Facts, Gathered, Identified, Need, Obliged, Opened, Proof, Shown};
 use crate::error::{PolicyRule, TokenError};
+use crate::people::Scopes;
+use crate::people::mint::Request;
 use crate::policy::PatternList;
-use crate::possession::{BoundTo, PairRequest};
-use crate::{Burn, Echo, Error, Evidence};
+use crate::possession::BoundTo;
+use crate::{Burn, Echo, Error};
 
 /// The one algorithm that GitHub signs with.
 const ALGORITHM: &str = "RS256";
@@ -25,36 +30,39 @@ const MAX_LIFETIME: u64 = 86_400;
 const PULL_REQUEST_EVENTS: [&str; 2] = ["pull_request", "pull_request_target"];
 /// The method as certificates show it.
 const AUTH_METHOD: &str = "gha-oidc";
-/// The only scope that a certificate may carry (§5.5).
-const SCOPE: &str = "bridgeCert";
 
-/// A request whose token has the right form, issuer, times and audience, and whose signatures
-/// nobody has checked yet.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Exchange<'a> {
-    token_text: &'a str,
+/// The request for a job's pair: `authorization` is the header's value.
+///
+/// # Errors
+/// [`Error::MissingBearer`]. Errors in the body are told after those of the token.
+pub fn request(authorization: Option<String>, body: &[u8]) -> Result<Request, Error> {
+    let token = authorization
+        .as_deref()
+        .and_then(|a| a.strip_prefix("Bearer "));
+    let token = Token(token.ok_or(Error::MissingBearer)?.to_owned());
+    Ok(Request::beside(Proof::Shown(Box::new(token)), body))
+}
+
+/// A job's token as it was sent.
+struct Token(String);
+
+impl Shown for Token {
+    fn bound_to<'a>(&'a self, _challenge: Option<&'a [u8; 32]>) -> BoundTo<'a> {
+        BoundTo::Token(&self.0)
+    }
+
+    fn open<'a>(&'a self, facts: &Facts<'a>) -> Result<Box<dyn Opened + 'a>, Error> {
+        let exchange = Exchange::parse(facts.config, &self.0, facts.now)?;
+        Ok(Box::new(exchange))
+    }
+}
+
+/// A token that has the right form, issuer, times and audience, and whose signature nobody has checked yet.
+#[derive(Clone, Debug)]
+struct Exchange<'a> {
+    config: &'a Config,
     token: CompactJws<'a>,
-    kid: String,
-    /// Errors in the body come after those in the token, however early they are noticed.
-    pair: Result<PairRequest, Error>,
-}
-
-/// An [`Exchange`] and what must be settled for it: the token's signature, then the proofs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Obliged<'a> {
-    exchange: Exchange<'a>,
-    checks: Vec<SignatureCheck>,
-}
-
-/// What a verified exchange is worth.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Verified {
-    /// Who was proven to be asking.
-    pub evidence: Evidence,
-    /// The keys that they hold.
-    pub pair: PairRequest,
-    /// The claims that the answer repeats, as JSON.
-    pub claims: String,
+    now: u64,
 }
 
 /// The claims that the answer repeats (§7.4), in its order.
@@ -71,109 +79,73 @@ struct EchoedClaims<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// Takes the request apart: `authorization` is the header's value, `now` in Unix seconds.
-    ///
-    /// # Errors
-    /// [`Error::MissingBearer`] and [`Error::InvalidToken`]. Errors in the body are kept for later.
-    pub fn parse(
-        config: &GhaConfig,
-        authorization: Option<&'a str>,
-        body: &[u8],
-        now: u64,
-    ) -> Result<Self, Error> {
-        let token_text = authorization
-            .and_then(|a| a.strip_prefix("Bearer "))
-            .ok_or(Error::MissingBearer)?;
-        let token = CompactJws::parse(token_text).map_err(|_| TokenError::Malformed)?;
+    /// Takes a token apart; `now` in Unix seconds.
+    fn parse(config: &'a Config, token: &'a str, now: u64) -> Result<Self, Error> {
+        let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
         let alg = token.header("alg").unwrap_or_default();
         if alg != ALGORITHM || token.has_critical_extensions() {
             return Err(TokenError::UnsupportedAlgorithm(Echo::new(alg)).into());
         }
-        check_times_and_audience(config, token.claims(), now)?;
-        let kid = token.header("kid").unwrap_or_default().to_owned();
-        Ok(Self {
-            token_text,
-            token,
-            kid,
-            pair: PairRequest::parse(body),
-        })
+        check_times_and_audience(&config.gha, token.claims(), now)?;
+        Ok(Self { config, token, now })
     }
 
-    /// The key that the token says it is signed by.
-    #[must_use]
-    pub fn kid(&self) -> &str {
-        &self.kid
+    fn kid(&self) -> &str {
+        self.token.header("kid").unwrap_or_default()
     }
 
-    /// Names what must be settled, given the issuer's key with that id, if it has one.
-    ///
-    /// # Errors
-    /// [`TokenError::UnknownKey`] if there is none, or it isn't for RS256.
-    pub fn oblige(self, key: Option<&VerifyingKey>) -> Result<Obliged<'a>, Error> {
-        // A token without `kid` names no key (§7.3), also where the issuer has only one.
-        let key = key.filter(|_| !self.kid.is_empty());
-        let Some(key @ VerifyingKey::Rs256(_)) = key else {
-            return Err(TokenError::UnknownKey(Echo::new(&self.kid)).into());
-        };
-        let mut checks = vec![self.token.signature_check(key.clone())];
-        if let Ok(pair) = &self.pair {
-            checks.extend(pair.checks(BoundTo::Token(self.token_text)));
-        }
-        Ok(Obliged {
-            exchange: self,
-            checks,
+    /// Who the token is about, if its signature is good: its claims, the policy, `jti`.
+    fn identify(&self) -> Result<Identified, Error> {
+        let gha = &self.config.gha;
+        let claims = Claims::read(self.token.claims())?;
+        claims.permit(gha)?;
+        let jti = claims.jti.ok_or(Error::MissingTokenId)?;
+        // Remembered until after the token can't be accepted any more, by anybody's clock.
+        let forgotten_at = claims.exp.max(self.now.saturating_add(gha.min_replay_secs));
+        let burn = Burn::of_token(&gha.issuer, jti, forgotten_at + CLOCK_SKEW);
+        Ok(Identified {
+            // As the preset for a row of this issuer writes it: whichever door a job takes, it is the same principal.
+            kind: Kind::Oidc.as_str().to_owned(),
+            issuer: gha.issuer.clone(),
+            subject: claims.repository_subject(),
+            name: claims.repository.to_owned(),
+            method: AUTH_METHOD.into(),
+            is_person: false,
+            ceiling: Scopes::of_anybody(),
+            burns: vec![burn],
+            until: Some(claims.exp),
+            certificate: None,
+            row: None,
+            alias: Some(Box::new(Alias {
+                subject: claims.sub.to_owned(),
+                identity: claims.identity(&self.config.trust_domain()),
+                method: AUTH_METHOD.into(),
+                claims: claims.echoed(),
+                ttl_secs: gha.ttl_secs,
+            })),
         })
     }
 }
 
-impl Obliged<'_> {
-    /// What the host must settle, in this order.
-    #[must_use]
-    pub fn checks(&self) -> &[SignatureCheck] {
-        &self.checks
+impl Opened for Exchange<'_> {
+    fn need(&self) -> Need<'_> {
+        Need::Key {
+            issuer: &self.config.gha.issuer,
+            keys: &Keys::Discovered,
+            kid: self.kid(),
+            algorithm: Algorithm::Rs256,
+        }
     }
 
-    /// Decides, given how the checks were settled.
-    ///
-    /// # Errors
-    /// The first that applies of: the token's signature, its claims, the policy, `jti`, the body,
-    /// the proofs of possession.
-    pub fn settle(
-        self,
-        config: &Config,
-        outcomes: &[Outcome],
-        now: u64,
-    ) -> Result<Verified, Error> {
-        let Exchange { token, pair, .. } = self.exchange;
-        let (signature, proofs) = outcomes.split_first().unwrap_or((&Outcome::Failed, &[]));
-        if !signature.is_verified() {
-            return Err(TokenError::InvalidSignature.into());
-        }
-        let claims = Claims::read(token.claims())?;
-        claims.permit(&config.gha)?;
-        let jti = claims.jti.ok_or(Error::MissingTokenId)?;
-        let pair = pair?;
-        pair.settled(match proofs {
-            [mtls, signing] => [*mtls, *signing],
-            _ => [Outcome::Failed; 2],
-        })?;
-        // Remembered until after the token can't be accepted any more, by anybody's clock.
-        let forgotten_at = claims
-            .exp
-            .max(now.saturating_add(config.gha.min_replay_secs));
-        let burn = Burn::of_token(&config.gha.issuer, jti, forgotten_at + CLOCK_SKEW);
-        Ok(Verified {
-            evidence: Evidence {
-                subject: claims.sub.to_owned(),
-                identity: claims.identity(&config.trust_domain()),
-                auth_method: AUTH_METHOD.into(),
-                scopes: vec![SCOPE.into()],
-                behalf: None,
-                burns: vec![burn],
-            },
-            pair,
-            claims: claims.echoed(),
-        })
+    fn oblige(&self, gathered: Gathered) -> Result<Obliged<'_>, Error> {
+        let key = match gathered {
+            // A token without `kid` names no key (§7.3), also where the issuer has only one.
+            Gathered::Key(Some(key @ VerifyingKey::Rs256(_))) if !self.kid().is_empty() => key,
+            _ => return Err(TokenError::UnknownKey(Echo::new(self.kid())).into()),
+        };
+        let wrong = TokenError::InvalidSignature.into();
+        let check = self.token.signature_check(key);
+        Ok(Obliged::by(check, wrong, || self.identify()))
     }
 }
 
@@ -227,6 +199,7 @@ struct Claims<'a> {
     repository_owner: &'a str,
     repository_name: &'a str,
     repository_owner_id: Option<&'a str>,
+    repository_id: Option<&'a str>,
     git_ref: &'a str,
     sha: &'a str,
     actor: &'a str,
@@ -290,6 +263,12 @@ impl<'a> Claims<'a> {
             repository_owner,
             repository_name,
             repository_owner_id: optional("repository_owner_id")?,
+            repository_id: match optional("repository_id")? {
+                Some(id) if id.is_empty() || !id.bytes().all(|b| b.is_ascii_digit()) => {
+                    return Err(TokenError::InvalidClaim("repository_id"));
+                }
+                id => id,
+            },
             git_ref: required("ref")?,
             sha: required("sha")?,
             actor: required("actor")?,
@@ -346,6 +325,15 @@ impl<'a> Claims<'a> {
         format!(
             "wimse://{trust_domain}/gha/{}/{}",
             self.repository_owner, self.repository_name
+        )
+    }
+
+    /// What the issuer calls nobody else: the repository's id. An issuer that has none calls it by its name, in which
+    /// there is a slash, and whoever registers that name again is the same.
+    fn repository_subject(&self) -> String {
+        format!(
+            "repository:{}",
+            self.repository_id.unwrap_or(self.repository)
         )
     }
 

@@ -12,7 +12,7 @@ use crate::people::PrincipalId;
 use crate::{Error, Evidence, Fault};
 
 /// What the object that signs is asked for. It was verified by whoever asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssueRequest {
     /// Who was proven to be asking.
     pub evidence: Evidence,
@@ -22,10 +22,14 @@ pub struct IssueRequest {
     pub ttl_secs: u64,
     /// When it is over in any case, in Unix seconds.
     pub until: Option<u64>,
-    /// What the answer repeats of the proof, as JSON.
+    /// When the first proof is over, in Unix seconds, if it says so: until then the pair asks for further ones.
+    pub evidence_until: Option<u64>,
+    /// The first of the pairs that it renews, if it renews one.
+    pub renews: Option<u64>,
+    /// What the answer repeats of the proof, as JSON, in place of who the principal is.
     pub claims: Option<String>,
-    /// Whose pair it is, where there is a principal.
-    pub principal: Option<PrincipalId>,
+    /// Whose it is.
+    pub principal: PrincipalId,
 }
 
 /// What is certified: keys by their DER SubjectPublicKeyInfo.
@@ -272,6 +276,8 @@ impl Prepared {
             .transpose();
         let internal = |error: serde_json::Error| Fault::Internal(error.to_string());
         let behalf = evidence.behalf.as_ref();
+        // A route that repeats claims is older than principals, and so are its clients.
+        let principal = request.claims.is_none().then_some(&request.principal);
         let answer = Answer {
             certificates,
             identity: &evidence.identity,
@@ -283,15 +289,9 @@ impl Prepared {
                 key_id: &self.key_id,
             },
             claims: claims.map_err(internal)?,
-            subject: request
-                .principal
-                .as_ref()
-                .map(|_| request.evidence.subject.as_str()),
-            principal_id: request.principal.as_ref().map(PrincipalId::as_str),
-            auth_method: request
-                .principal
-                .as_ref()
-                .map(|_| request.evidence.auth_method.as_str()),
+            subject: principal.map(|_| evidence.subject.as_str()),
+            principal_id: principal.map(PrincipalId::as_str),
+            auth_method: principal.map(|_| evidence.auth_method.as_str()),
             delegation: behalf.map(|behalf| behalf.delegation.as_str()),
             on_behalf_of: behalf.map(|behalf| behalf.on_behalf_of.as_str()),
             namespace,

@@ -74,7 +74,7 @@ impl Document {
 pub struct RevokedPair {
     /// Of each of its certificates.
     pub serials: Vec<[u8; 16]>,
-    /// Whose it is, if it is a principal's.
+    /// The principal that it names, if it names one.
     pub principal: Option<PrincipalId>,
     /// When it was issued, in Unix seconds.
     pub issued_at: u64,

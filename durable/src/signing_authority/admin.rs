@@ -99,7 +99,7 @@ pub(super) fn delegate(
             origin: &newcomer.origin,
             moment: Moment { now, epoch },
         };
-        // A job's pair is nobody's.
+        // A certificate may be of somebody whom nobody has seen yet.
         if !desk.is_active(&session.principal)? {
             return Err(Error::TurnedAway);
         }
@@ -309,28 +309,36 @@ impl Desk<'_> {
         self.tell(actions::SESSION_REVOKED, id.as_str(), &details)
     }
 
-    /// What has expired needs no revoking, and stays expired.
+    /// Revokes a credential, and with it all that came of the same proof: who renewed it may not have been its
+    /// holder. What has expired needs none.
     fn revoke_credential(&self, serial: &Serial) -> Result<(), Error> {
-        let query = "SELECT id, serial, subject, principal, expires_at, revoked_at FROM credentials \
+        let query = "SELECT IFNULL(renews, id), serial, subject, principal FROM credentials \
                      WHERE id IN (SELECT id FROM credentials WHERE serial = ? \
                      UNION ALL SELECT id FROM credentials WHERE signing_serial = ?)";
         let bytes = Bytes(serial.as_bytes());
         let row = self.one(query, &[bytes, bytes])?;
         let mut row = row.ok_or(Error::NoSuchItem)?;
-        let (id, serial) = (row.integer()?, hex(&row.blob()?));
+        let (first, serial) = (row.integer()?, hex(&row.blob()?));
         let (subject, owner) = (row.text()?, row.optional_text()?);
-        let (expires_at, revoked_at) = (row.integer()?, row.optional_integer()?);
         let now = self.moment.now;
-        if revoked_at.is_some() || expires_at <= now {
+        let credentials = self.count(
+            "UPDATE credentials SET revoked_at = ?1, revoked_by = ?2 \
+             WHERE id IN (SELECT ?3 UNION ALL SELECT id FROM credentials WHERE renews = ?3) \
+             AND expires_at >= ?4 AND revoked_at IS NULL RETURNING 1",
+            &[
+                Number(now),
+                self.actor(),
+                Number(first),
+                Number(now.saturating_sub(LATE_CLOCK_SECS)),
+            ],
+        )?;
+        if matches!(credentials, Number(0)) {
             return Ok(());
         }
-        self.db.ask(
-            "UPDATE credentials SET revoked_at = ?, revoked_by = ? WHERE id = ?",
-            &[Number(now), self.actor(), Number(id)],
-        )?;
         let details = [
             ("subject", Text(&subject)),
             ("principal", owner.as_deref().map_or(Null, Text)),
+            ("credentials", credentials),
         ];
         self.tell(actions::CREDENTIAL_REVOKED, &serial, &details)
     }

@@ -26,7 +26,7 @@ use notme_authority::people::challenge::{Ceremony, ChallengeKey};
 use notme_authority::people::command::{
     Command, KnownPasskey, Origin, Passkey, PasskeyState, Reply, SessionFacts, Shown,
 };
-use notme_authority::people::mint::{BY_CODE, Holder, Mint, Subject};
+use notme_authority::people::mint::{BY_CODE, Holder, Lasting, Mint, Subject};
 use notme_authority::people::session::{self, Times};
 use notme_authority::people::throttle::Throttle;
 use notme_authority::people::{Grant, PrincipalId, Scope, Scopes, own as documents, uuid};
@@ -37,6 +37,7 @@ use notme_webauthn::{Counter, RelyingParty};
 use serde_json::{Value, json};
 use worker::SqlStorageValue;
 
+use self::identities::{Remembered, WayIn};
 use super::admin::permit_row;
 use super::delegations;
 use crate::host::{now_millis, random};
@@ -57,6 +58,8 @@ pub(super) struct People {
     given: RefCell<Limiter>,
     most_given: Option<u32>,
     tokens: TokenRules,
+    /// Who came in of late.
+    remembered: RefCell<Remembered>,
 }
 
 /// A passkey as it is stored.
@@ -124,6 +127,7 @@ impl People {
             given: RefCell::default(),
             most_given: config.rate_limits.identity,
             tokens: config.tokens.clone(),
+            remembered: RefCell::default(),
         })
     }
 
@@ -402,7 +406,12 @@ impl People {
     }
 
     /// What to issue to this holder, as of now.
-    pub(super) fn mint(&self, db: &Database, mint: &Mint, now: u64) -> Result<IssueRequest, Error> {
+    pub(super) fn mint(
+        &self,
+        db: &Database,
+        mint: &Mint,
+        now: u64,
+    ) -> Result<(IssueRequest, WayIn), Error> {
         let context = mint.holder.context();
         let recognize =
             |challenge: &[u8; 32]| self.recognize(Ceremony::Possession, context, challenge, now);
@@ -428,12 +437,11 @@ impl People {
                     ..own
                 };
                 let decided = mint.decide(subject, &self.trust_domain, burn, now);
-                match decided {
-                    Err(Error::ScopesNotGranted { .. }) if asks_for_pending => {
-                        Err(Error::StepUpRequired)
-                    }
-                    decided => decided,
-                }
+                let decided = decided.map_err(|error| match error {
+                    Error::ScopesNotGranted { .. } if asks_for_pending => Error::StepUpRequired,
+                    error => error,
+                });
+                Ok((decided?, WayIn::Known))
             }
             Holder::First {
                 code, principal, ..
@@ -447,12 +455,19 @@ impl People {
                     scopes: &Scopes::of_administrator(),
                     method: BY_CODE,
                     acting: None,
+                    evidence: Lasting::default(),
                 };
-                mint.decide(subject, &self.trust_domain, burn, now)
+                let decided = mint.decide(subject, &self.trust_domain, burn, now)?;
+                Ok((decided, WayIn::Known))
             }
             Holder::Identified(newcomer) => {
                 permit_row(db, newcomer.identified.row.as_ref())?;
                 let known = identities::known(db, newcomer, now)?;
+                if let WayIn::Used(_) = known.way_in {
+                    self.remembered
+                        .borrow_mut()
+                        .keep(&newcomer.identified, &known);
+                }
                 // Else what was revoked would go on under its holder's own name.
                 if known.on.is_some() && known.on != mint.delegation {
                     return Err(DelegationProblem::Bound.into());
@@ -466,10 +481,37 @@ impl People {
                     scopes: &scopes.narrowed_to(&known.ceiling),
                     method: &newcomer.identified.method,
                     acting: acting.as_ref(),
+                    evidence: known.evidence,
                 };
-                mint.decide(subject, &self.trust_domain, burn, now)
+                let decided = mint.decide(subject, &self.trust_domain, burn, now)?;
+                Ok((decided, known.way_in))
             }
         }
+    }
+
+    /// What a proof came to when it was last looked at. It may be something else by now; then what is signed for it
+    /// is thrown away. So a pair takes one look at who it is for, and not one before its signatures and one behind.
+    pub(super) fn guess(&self, mint: &Mint, now: u64) -> Option<IssueRequest> {
+        let Holder::Identified(newcomer) = &mint.holder else {
+            return None;
+        };
+        if mint.delegation.is_some() {
+            return None;
+        }
+        let identified = &newcomer.identified;
+        let remembered = self.remembered.borrow();
+        let (principal, granted) = remembered.find(identified)?;
+        let recognize =
+            |challenge: &[u8; 32]| self.recognize(Ceremony::Possession, b"", challenge, now);
+        let burn = mint.challenge.as_ref().map(recognize).transpose().ok()?;
+        let subject = Subject {
+            principal,
+            scopes: &granted.narrowed_to(&identified.ceiling),
+            method: &identified.method,
+            acting: None,
+            evidence: Lasting::of(identified),
+        };
+        mint.decide(subject, &self.trust_domain, burn, now).ok()
     }
 
     fn recognize(

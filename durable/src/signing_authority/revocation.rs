@@ -148,7 +148,8 @@ pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
 /// All that is revoked and may not have expired, by the clock of a verifier that is behind.
 fn read(db: &Database, now: u64) -> Result<Revoked, Error> {
     let oldest = now.saturating_sub(told_until(0));
-    let query = "SELECT serial, signing_serial, principal, issued_at, revoked_at FROM credentials \
+    // A pair that names its principal needs no entry beside that one's.
+    let query = "SELECT serial, signing_serial, IIF(subject = principal, principal, NULL), issued_at, revoked_at FROM credentials \
                  WHERE revoked_at IS NOT NULL AND id >= ?";
     let pair = |row: &mut crate::sql::Row| -> Result<RevokedPair, Error> {
         let mut serial = || row.blob()?.try_into().map_err(internal);

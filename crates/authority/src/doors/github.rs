@@ -277,8 +277,10 @@ impl Opened for Lookup<'_> {
             is_person: false,
             ceiling: row.scopes.clone(),
             burns: Vec::new(),
+            until: None,
             certificate: None,
             row: row.made.clone(),
+            alias: None,
         };
         // GitHub vouched for it: there is no signature to check.
         Ok(Obliged::by_all(Vec::new(), move |_| Ok(who)))

@@ -226,8 +226,10 @@ impl<'a> Exchange<'a> {
             is_person: row.is_for_people,
             ceiling: row.scopes.clone(),
             burns,
+            until: Some(self.dates.exp),
             certificate: None,
             row: row.made.clone(),
+            alias: None,
         })
     }
 }

@@ -357,12 +357,13 @@ fn identify(rows: &[&TrustedRoots], path: &Path<'_>) -> Result<Identified, Error
         is_person: row.is_for_people,
         ceiling: row.scopes.clone(),
         burns: Vec::new(),
+        until: Some(u64::try_from(path.not_after()).unwrap_or(0)),
         certificate: Some(ShownCertificate {
             issuer_spki: issuer.spki().to_vec(),
             serial: without_sign(leaf.serial()).to_vec(),
-            not_after: u64::try_from(path.not_after()).unwrap_or(0),
         }),
         row: row.made.clone(),
+        alias: None,
     })
 }
 

@@ -354,8 +354,10 @@ mod tests {
             is_person,
             ceiling: Scopes::of_anybody(),
             burns: Vec::new(),
+            until: None,
             certificate: None,
             row: None,
+            alias: None,
         }
     }
 

@@ -11,7 +11,7 @@ use super::{PrincipalId, Scope, Scopes};
 use crate::config::Config;
 use crate::delegation::{Acting, DelegationProblem};
 use crate::doors::rows::Rows;
-use crate::doors::{Aim, Door, Edge, Facts, Given, Identified, Opened, Proof};
+use crate::doors::{Aim, Alias, Door, Edge, Facts, Given, Identified, Opened, Proof};
 use crate::issue::{IssueRequest, Keys, over};
 use crate::possession::{BoundTo, Certified, IssuingRequest, PairRequest};
 use crate::{Burn, Echo, Error, Evidence};
@@ -96,14 +96,12 @@ impl Holder {
         }
     }
 
-    /// When the proof is over, in Unix seconds, where the pair is over with it.
-    fn until(&self) -> Option<u64> {
+    /// What its pair is called, where that isn't by its principal.
+    #[must_use]
+    pub fn alias(&self) -> Option<&Alias> {
         match self {
             Self::Session(_) | Self::First { .. } => None,
-            Self::Identified(newcomer) => {
-                let certificate = newcomer.identified.certificate.as_ref();
-                certificate.map(|certificate| certificate.not_after)
-            }
+            Self::Identified(newcomer) => newcomer.identified.alias.as_deref(),
         }
     }
 
@@ -186,6 +184,21 @@ impl Request {
         })
     }
 
+    /// Reads `{public_keys, proofs}` that come with this proof, on a route of its own.
+    #[must_use]
+    pub fn beside(proof: Proof, body: &[u8]) -> Self {
+        let scopes = Scopes::of_anybody();
+        Self {
+            proof,
+            asked: scopes.names().iter().map(|name| Echo::new(name)).collect(),
+            challenge: None,
+            scopes,
+            delegation: None,
+            cookie: None,
+            keys: PairRequest::parse(body).map(Certified::Pair),
+        }
+    }
+
     /// Opens the proof, if a door has to; `now` in Unix seconds.
     ///
     /// # Errors
@@ -266,6 +279,36 @@ pub struct Subject<'a> {
     pub method: &'a str,
     /// On whose behalf they ask, if on somebody's.
     pub acting: Option<&'a Acting>,
+    /// How long what shows it lasts.
+    pub evidence: Lasting,
+}
+
+/// How long what shows who somebody is lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lasting {
+    /// When it is over, in Unix seconds, if it says so.
+    pub until: Option<u64>,
+    /// Whether a pair is over with it: that of a certificate. A token only lets in.
+    pub is_limit: bool,
+    /// The first of the pairs that are renewed, if it is one of ours.
+    pub renews: Option<u64>,
+}
+
+impl Lasting {
+    /// Of what shows this, as far as it says itself.
+    #[must_use]
+    pub const fn of(identified: &Identified) -> Self {
+        Self {
+            until: identified.until,
+            is_limit: identified.certificate.is_some(),
+            renews: None,
+        }
+    }
+
+    /// When a pair is over in any case.
+    const fn limit(self) -> Option<u64> {
+        if self.is_limit { self.until } else { None }
+    }
 }
 
 impl<'a> From<&'a SessionFacts> for Subject<'a> {
@@ -275,6 +318,7 @@ impl<'a> From<&'a SessionFacts> for Subject<'a> {
             scopes: &session.scopes,
             method: &session.method,
             acting: None,
+            evidence: Lasting::default(),
         }
     }
 }
@@ -292,7 +336,8 @@ impl Mint {
         now: u64,
     ) -> Result<IssueRequest, Error> {
         // Else a pair could be renewed by the last moment of the one before, again and again.
-        if let Some(until) = self.holder.until().filter(|until| *until < now) {
+        let limit = subject.evidence.limit();
+        if let Some(until) = limit.filter(|until| *until < now) {
             return Err(over(until));
         }
         if let Keys::Issuing(_) = self.keys {
@@ -310,23 +355,38 @@ impl Mint {
             return Err(Error::ScopesNotEligible { requested });
         }
         let principal = subject.principal;
+        let alias = self.holder.alias();
+        let (called, identity, auth_method) = match alias {
+            Some(alias) => (
+                alias.subject.clone(),
+                alias.identity.clone(),
+                alias.method.clone(),
+            ),
+            None => (
+                principal.to_string(),
+                principal.uri(trust_domain),
+                subject.method.to_owned(),
+            ),
+        };
         Ok(IssueRequest {
             evidence: Evidence {
-                subject: principal.to_string(),
-                identity: principal.uri(trust_domain),
-                auth_method: subject.method.to_owned(),
+                subject: called,
+                identity,
+                auth_method,
                 scopes: carried.names(),
                 behalf: subject.acting.map(|acting| acting.behalf.clone()),
                 burns: self.holder.burns().iter().copied().chain(burn).collect(),
             },
             keys: self.keys.clone(),
-            ttl_secs: TTL_SECS,
-            until: [self.holder.until(), subject.acting.map(Acting::until)]
+            ttl_secs: alias.map_or(TTL_SECS, |alias| alias.ttl_secs.min(TTL_SECS)),
+            until: [limit, subject.acting.map(Acting::until)]
                 .into_iter()
                 .flatten()
                 .min(),
-            claims: None,
-            principal: Some(principal.clone()),
+            evidence_until: subject.evidence.until,
+            renews: subject.evidence.renews,
+            claims: alias.map(|alias| alias.claims.clone()),
+            principal: principal.clone(),
         })
     }
 }
@@ -396,37 +456,26 @@ mod tests {
 
     #[test]
     fn what_is_over_is_worth_nothing_also_where_it_was_good_a_moment_ago() {
-        let newcomer = Newcomer {
-            identified: Identified {
-                kind: "x509".into(),
-                issuer: "mesh".into(),
-                subject: "a".into(),
-                name: "a".into(),
-                method: "x509:mesh".into(),
-                is_person: false,
-                ceiling: Scopes::of_anybody(),
-                burns: Vec::new(),
-                certificate: Some(crate::doors::ShownCertificate {
-                    issuer_spki: Vec::new(),
-                    serial: Vec::new(),
-                    not_after: 1000,
-                }),
-                row: None,
-            },
-            principal: PrincipalId::from_random([1; 16]),
-            origin: Origin {
-                source: String::new(),
-                request_id: String::new(),
-            },
-        };
-        let mint = Mint {
-            holder: Holder::Identified(Box::new(newcomer)),
-            ..mint(&[Scope::BridgeCert])
-        };
         let holder = session(&[Scope::BridgeCert]);
-        let decided = |now| mint.decide((&holder).into(), "id.example", None, now);
-        assert_eq!(decided(1000).unwrap().until, Some(1000));
-        assert_eq!(decided(1001), Err(over(1000)));
+        let decided = |is_limit, now| {
+            let evidence = Lasting {
+                until: Some(1000),
+                is_limit,
+                renews: Some(7),
+            };
+            let subject = Subject {
+                evidence,
+                ..(&holder).into()
+            };
+            mint(&[Scope::BridgeCert])
+                .decide(subject, "id.example", None, now)
+                .map(|issue| (issue.until, issue.evidence_until, issue.renews))
+        };
+        let until = Some(1000);
+        assert_eq!(decided(true, 1000), Ok((until, until, Some(7))));
+        assert_eq!(decided(true, 1001), Err(over(1000)));
+        // A token only lets in: its pair may last longer, and asks for no other one then.
+        assert_eq!(decided(false, 1001), Ok((None, until, Some(7))));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Who is known by a proof of an issuer that is trusted: found, or made.
 
+use std::collections::BTreeMap;
+
 use notme_authority::Error;
 use notme_authority::doors::Identified;
 use notme_authority::people::admin::ItemId;
 use notme_authority::people::connection::Owner;
-use notme_authority::people::mint::Newcomer;
+use notme_authority::people::mint::{Lasting, Newcomer};
 use notme_authority::people::session::SEEN_GRAIN_SECS;
 use notme_authority::people::{PrincipalId, Scope, Scopes};
 use notme_chain::Refusal;
@@ -28,6 +30,54 @@ pub(in crate::signing_authority) struct Known {
     pub(in crate::signing_authority) ceiling: Scopes,
     /// What the pair that is shown hangs on, if it is one on somebody's behalf.
     pub(in crate::signing_authority) on: Option<ItemId>,
+    /// How long what was shown lasts.
+    pub(in crate::signing_authority) evidence: Lasting,
+    /// What is written when something is issued.
+    pub(in crate::signing_authority) way_in: WayIn,
+}
+
+/// What is written of the way in when something is issued.
+pub(in crate::signing_authority) enum WayIn {
+    /// Nothing.
+    Known,
+    /// That it was used.
+    Used(Owner),
+    /// That there is somebody new.
+    New,
+}
+
+/// Whom identities led to when they were last looked at. Nothing is decided by it.
+#[derive(Default)]
+pub(super) struct Remembered(BTreeMap<[String; 3], (PrincipalId, Scopes)>);
+
+/// How many of them are remembered.
+const MOST_REMEMBERED: usize = 4096;
+
+impl Remembered {
+    fn name(identified: &Identified) -> [String; 3] {
+        [&identified.kind, &identified.issuer, &identified.subject].map(Clone::clone)
+    }
+
+    /// What an identity led to; nothing for a certificate, which may be one of ours.
+    pub(super) fn find(&self, identified: &Identified) -> Option<&(PrincipalId, Scopes)> {
+        if identified.certificate.is_some() {
+            return None;
+        }
+        self.0.get(&Self::name(identified))
+    }
+
+    pub(super) fn keep(&mut self, identified: &Identified, known: &Known) {
+        if self.find(identified).is_some_and(|(principal, granted)| {
+            *principal == known.principal && *granted == known.granted
+        }) {
+            return;
+        }
+        if self.0.len() >= MOST_REMEMBERED {
+            self.0.clear();
+        }
+        let known = (known.principal.clone(), known.granted.clone());
+        self.0.insert(Self::name(identified), known);
+    }
 }
 
 /// The principal that an identity leads to, and what it may do at this moment; for one that nobody has seen yet,
@@ -40,44 +90,56 @@ pub(in crate::signing_authority) fn known(
     newcomer: &Newcomer,
     now: u64,
 ) -> Result<Known, Error> {
-    let row = &newcomer.identified.ceiling;
-    let (owner, ceiling, on) = match ours(db, &newcomer.identified)? {
-        Some(ours) => (ours.owner, row.narrowed_to(&ours.scopes), ours.on),
-        None => (None, row.clone(), None),
+    let identified = &newcomer.identified;
+    let row = &identified.ceiling;
+    let mut known = Known {
+        principal: newcomer.principal.clone(),
+        granted: row.clone(),
+        ceiling: row.clone(),
+        on: None,
+        evidence: Lasting::of(identified),
+        way_in: WayIn::New,
     };
-    let owner = match owner {
-        Some(owner) => Some(owner),
-        None => {
-            owner_of(db, &newcomer.identified)?.map(|owner| (owner.principal, owner.is_turned_away))
+    if let Some(ours) = ours(db, identified)? {
+        known.ceiling = row.narrowed_to(&ours.scopes);
+        known.on = ours.on;
+        known.evidence.renews = Some(ours.first);
+        // Of what doesn't say how long its proof lasts no more is known than how long it does itself.
+        known.evidence.until = ours.evidence_until.or(identified.until);
+        if let Some((owner, is_turned_away)) = ours.owner {
+            if is_turned_away {
+                return Err(Error::TurnedAway);
+            }
+            known.granted = scopes_of(&grants(db, &owner, now)?);
+            known.principal = owner;
+            known.way_in = WayIn::Known; // it stands for the way in that it was issued for
+            return Ok(known);
         }
-    };
-    let (principal, granted) = match owner {
-        Some((_, true)) => return Err(Error::TurnedAway),
-        Some((owner, false)) => {
-            let granted = scopes_of(&grants(db, &owner, now)?);
-            (owner, granted)
+    }
+    match owner_and_scopes(db, identified, now)? {
+        Some((owner, _)) if owner.is_turned_away => return Err(Error::TurnedAway),
+        Some((owner, granted)) => {
+            known.granted = granted;
+            known.principal = owner.principal.clone();
+            known.way_in = WayIn::Used(owner);
         }
-        None => {
-            newcomer.identified.permit_newcomer()?;
-            (newcomer.principal.clone(), row.clone())
-        }
-    };
-    Ok(Known {
-        principal,
-        granted,
-        ceiling,
-        on,
-    })
+        None => identified.permit_newcomer()?,
+    }
+    Ok(known)
 }
 
 /// What is known of a credential of ours that is shown.
 struct Ours {
-    /// Whose it is, and whether they were turned away; nobody's, if it was issued to a job.
+    /// Whose it is, and whether they were turned away; nobody's, if it was issued to a job before those were principals.
     owner: Option<(PrincipalId, bool)>,
     /// What it may be used for, which is the most that comes of it.
     scopes: Scopes,
     /// What it hangs on, if on anything.
     on: Option<ItemId>,
+    /// The first of the pairs that it renews; itself, if it renews none.
+    first: u64,
+    /// Until when the proof lasts that that one was issued for, if that is known.
+    evidence_until: Option<u64>,
 }
 
 /// The credential that is shown, if this authority issued it.
@@ -101,7 +163,7 @@ fn ours(db: &Database, identified: &Identified) -> Result<Option<Ours>, Error> {
         .checked_sub(shown.serial.len())
         .ok_or_else(revoked)?;
     let serial = [&vec![0; zeros], &shown.serial[..]].concat();
-    let query = "SELECT c.scopes, c.principal, p.disabled_at, c.delegation FROM credentials c LEFT JOIN principals p ON p.id = c.principal \
+    let query = "SELECT c.scopes, c.principal, p.disabled_at, c.delegation, IFNULL(c.renews, c.id), c.evidence_until FROM credentials c LEFT JOIN principals p ON p.id = c.principal \
                  WHERE (c.serial = ?1 OR c.signing_serial = ?1) AND c.revoked_at IS NULL";
     let is_of_this_epoch = row.integer()? == 1;
     let mut found = db.ask(query, &[Bytes(&serial)])?.into_iter();
@@ -132,19 +194,25 @@ fn ours(db: &Database, identified: &Identified) -> Result<Option<Ours>, Error> {
         owner,
         scopes,
         on: on.transpose()?,
+        first: row.integer()?,
+        evidence_until: row.optional_integer()?,
     }))
 }
 
 /// Makes a principal of an identity that nobody has seen yet, or notes that it was used. In the transaction that
 /// issues.
-pub(super) fn admit(db: &Database, newcomer: &Newcomer, now: u64) -> Result<(), Error> {
+pub(super) fn admit(
+    db: &Database,
+    newcomer: &Newcomer,
+    way_in: &WayIn,
+    now: u64,
+) -> Result<(), Error> {
+    match way_in {
+        WayIn::Known => return Ok(()),
+        WayIn::Used(owner) => return note_use(db, owner, now),
+        WayIn::New => {}
+    }
     let identified = &newcomer.identified;
-    if ours(db, identified)?.is_some_and(|ours| ours.owner.is_some()) {
-        return Ok(()); // it stands for the way in that it was issued for
-    }
-    if let Some(owner) = owner_of(db, identified)? {
-        return note_use(db, &owner, now);
-    }
     let grants = identified.ceiling.for_good();
     let id = &newcomer.principal;
     insert_principal(db, id, Sort::Workload, &identified.name, &grants, None, now)?;
@@ -198,24 +266,39 @@ pub(super) fn insert(
 
 /// Whose an identity is; nobody's, if nobody has seen it yet.
 pub(super) fn owner_of(db: &Database, identified: &Identified) -> Result<Option<Owner>, Error> {
-    let query = "SELECT a.principal, p.kind = 'human', p.disabled_at IS NOT NULL, a.id, a.last_used_at \
+    Ok(owner_and_scopes(db, identified, 0)?.map(|(owner, _)| owner))
+}
+
+/// The same, and what they are granted at this moment: a statement for each pair is enough.
+fn owner_and_scopes(
+    db: &Database,
+    identified: &Identified,
+    now: u64,
+) -> Result<Option<(Owner, Scopes)>, Error> {
+    let query = "SELECT g.scope, a.principal, p.kind = 'human', p.disabled_at IS NOT NULL, a.id, a.last_used_at \
                  FROM authenticators a JOIN principals p ON p.id = a.principal \
-                 WHERE a.kind = ? AND a.issuer = ? AND a.subject = ?";
+                 LEFT JOIN grants g ON g.principal = a.principal AND (g.expires_at IS NULL OR g.expires_at > ?4) \
+                 WHERE a.kind = ?1 AND a.issuer = ?2 AND a.subject = ?3";
     let by = [
         Text(&identified.kind),
         Text(&identified.issuer),
         Text(&identified.subject),
+        Number(now),
     ];
-    let Some(mut row) = db.ask(query, &by)?.into_iter().next() else {
-        return Ok(None);
-    };
-    Ok(Some(Owner {
-        principal: principal(&mut row)?,
-        is_human: row.integer()? != 0,
-        is_turned_away: row.integer()? != 0,
-        authenticator: row.text()?,
-        last_used_at: row.optional_integer()?,
-    }))
+    let (mut owner, mut scopes) = (None, Vec::new());
+    for mut row in db.ask(query, &by)? {
+        scopes.extend(row.optional_text()?.as_deref().and_then(Scope::parse));
+        if owner.is_none() {
+            owner = Some(Owner {
+                principal: principal(&mut row)?,
+                is_human: row.integer()? != 0,
+                is_turned_away: row.integer()? != 0,
+                authenticator: row.text()?,
+                last_used_at: row.optional_integer()?,
+            });
+        }
+    }
+    Ok(owner.map(|owner| (owner, scopes.into_iter().collect())))
 }
 
 /// Whether a proof is a pair of ours: that stands for the way in that it was issued for, and is none itself.

@@ -13,7 +13,7 @@ use notme_keys::encode_base64url;
 use serde_json::{Value, json};
 use worker::SqlStorageValue;
 
-use super::identities;
+use super::identities::{self, WayIn};
 use super::invites::scopes_of;
 use super::{PASSKEY, People, UNNAMED, begin_session, rotate_session, sign_out, signed, trail};
 use crate::host::random;
@@ -204,11 +204,12 @@ impl People {
         &self,
         db: &Database,
         holder: &Holder,
+        way_in: &WayIn,
         now: u64,
     ) -> Result<(), Error> {
         let (code, principal, display_name, origin) = match holder {
             Holder::Session(_) => return Ok(()),
-            Holder::Identified(newcomer) => return identities::admit(db, newcomer, now),
+            Holder::Identified(newcomer) => return identities::admit(db, newcomer, way_in, now),
             Holder::First {
                 code,
                 principal,
