@@ -450,6 +450,40 @@ describe("whoever has a live pair", () => {
     assert.deepEqual([line.action, line.actor], ["delegation.made", boss]);
   });
 
+  test("outlives no proof but a passkey that was just shown", { skip: noKnife }, async () => {
+    const now = () => Math.floor(Date.now() / 1000);
+    const far = now() + 86_400;
+    // A token's pair, and one that renews it: the token's end.
+    const exp = now() + 120;
+    const keys = new Keys();
+    const token = await issuer.token({ sub: "boss", exp });
+    const pair = { keys, ...good(await post(authority, "/cert", { proof: { type: "oidc", token }, public_keys: keys.publicKeys, proofs: keys.proofs(token) })).certificates };
+    refused(await signed(pair, { delegate: worker, expiresAt: far }), 403, "delegation_exceeded", "expiresAt");
+    refused(await signed(pair, { delegate: worker, expiresAt: exp + 1 }), 403, "delegation_exceeded", "expiresAt");
+    assert.equal(good(await signed(pair, { delegate: worker })).expiresAt, exp);
+    const top = await given(ben, boss, { depth: 2, expiresAt: far });
+    refused(await signed(pair, { delegate: worker, parent: top.id, expiresAt: far }), 403, "delegation_exceeded", "expiresAt");
+    // A person's: as long as it likes if their session is fresh, and else for as long as the pair lasts.
+    const personal = async () => {
+      const own = new Keys();
+      const answer = await ben.browser.post("/cert", { proof: { type: "session" }, public_keys: own.publicKeys, proofs: own.proofsOver(own.message()) });
+      const { certificates, expires_at: expiresAt } = good(answer);
+      return { keys: own, expiresAt, ...certificates };
+    };
+    good(await ben.browser.stepUp(ben.passkey));
+    const fresh = await personal();
+    const made = good(await signed(fresh, { delegate: worker, expiresAt: far }));
+    assert.deepEqual([made.onBehalfOf, made.expiresAt], [ben.id, far]);
+    const [line] = good(await ana.browser.call("GET", `/admin/audit?target=${made.id}`)).items;
+    assert.equal(JSON.parse(line.details).serial, new X509Certificate(fresh.signing).serialNumber.toLowerCase().padStart(32, "0"));
+    await meanwhile(authority, longAgo(301));
+    refused(await delegate(ben, worker), 403, "step_up_required");
+    const stale = await personal();
+    refused(await signed(stale, { delegate: worker, expiresAt: far }), 403, "delegation_exceeded", "expiresAt");
+    assert.equal(good(await signed(stale, { delegate: worker })).expiresAt, stale.expiresAt);
+    good(await ben.browser.stepUp(ben.passkey));
+  });
+
   test("signs this wish, with its key, for once", async () => {
     const pair = await pairOf("boss");
     const wish = { delegate: worker };

@@ -46,7 +46,7 @@ describe("linked identities", () => {
   before(async () => {
     [login, ci] = [await startOidc(), await startOidc()];
     const row = (issuer, more = {}) => ({ issuer: issuer.url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{ team: ["red"] }], ...more });
-    const rows = [row(login, { for: "people" }), row(ci), row(login, { for: "people", type: "custom" })];
+    const rows = [row(login, { for: "people" }), row(ci), row(login, { for: "people", type: "custom" }), row(login, { audience: "https://jobs.example" })];
     if (!noOpenssl) {
       pki = new Pki();
       [office, mesh] = [pki.ca("/CN=Office"), pki.ca("/CN=Mesh")];
@@ -411,6 +411,44 @@ describe("linked identities", () => {
       const old = new Browser(authority);
       old.cookie = before;
       refused(await old.me(), 401, "no_session");
+    });
+
+    test("is worth nothing at a row for workloads", async () => {
+      const ben = await person();
+      done(await link(ben, "both"));
+      const of = async (sub) => ({ type: "oidc", token: await login.token({ sub, aud: "https://jobs.example" }) });
+      // Without our nonce: whoever finds this token could show it.
+      refused(await pair(await of("both")), 403, "person_identity");
+      assert.equal(done(await pairOf("both")).principal_id, ben.id);
+      const job = done(await pair(await of("a-job")));
+      assert.notEqual(job.principal_id, ben.id);
+      const again = done(await pair(await of("a-job")));
+      assert.equal(again.principal_id, job.principal_id);
+    });
+
+    test("ends with the row that let it in, unless a passkey was shown", { skip: elsewhere }, async () => {
+      const [ben, eve] = [await person(), await person()];
+      for (const [who, sub] of [[ben, "by-row"], [eve, "by-row-too"]]) done(await link(who, sub));
+      await admin.browser.stepUp(admin.passkey);
+      const row = { issuer: login.url, audience: "https://made.example", for: "people", scopes: ["bridgeCert"], rules: [{ team: "red" }] };
+      const made = done(await admin.browser.post("/policy/issuers", { row }));
+      const begin = async (sub) => {
+        const { browser, answer } = await signIn(sub, { claims: { aud: "https://made.example" } });
+        done(answer);
+        return browser;
+      };
+      const [first, shown] = [await begin("by-row"), await begin("by-row-too")];
+      done(await shown.stepUp(eve.passkey));
+      const edited = done(await admin.browser.call("PUT", `/policy/issuers/${made.id}`, { row: { ...row, name: "made" }, revision: made.revision }));
+      refused(await first.me(), 401, "no_session");
+      done(await shown.me());
+      done(await ben.browser.me());
+      const again = await begin("by-row");
+      done(await admin.browser.call("DELETE", `/policy/issuers/${made.id}?revision=${edited.revision}`));
+      refused(await again.me(), 401, "no_session");
+      done(await shown.me());
+      const [line] = lines("issuer.removed", made.id);
+      assert.equal(line.details.sessions, 1);
     });
 
     test("leads nowhere for whoever was turned away", async () => {

@@ -463,7 +463,7 @@ fn record(db: &Database, request: &IssueRequest, issued: &Issued) -> Result<(), 
     // Each value crosses to the platform once.
     db.run(
         "INSERT INTO credentials SELECT MAX(?1 * 1048576, IFNULL((SELECT MAX(id) FROM credentials), 0) + 1), \
-         ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?1, ?10, NULL, NULL, ?11, ?12, ?13",
+         ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?1, ?10, NULL, NULL, ?11, ?12, ?13, ?14",
         &[
             Number(issued.issued_at),
             Bytes(serial),
@@ -480,6 +480,7 @@ fn record(db: &Database, request: &IssueRequest, issued: &Issued) -> Result<(), 
                 .as_ref()
                 .map_or(Null, |behalf| Text(behalf.delegation.as_str())),
             request.evidence_until.map_or(Null, Number),
+            request.fresh_until.map_or(Null, Number),
             request.renews.map_or(Null, Number),
         ],
     )

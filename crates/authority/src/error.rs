@@ -81,6 +81,8 @@ pub enum Error {
     UnknownIdentity,
     /// The identity that is shown is a workload's: it begins no session and is nobody's way in.
     WorkloadIdentity,
+    /// The identity that is shown is a person's, and the row that lets it in is for workloads.
+    PersonIdentity,
     /// Without this its owner could not sign in any more.
     LastWayIn,
     /// The challenge was used, has expired, or was never given out for this.

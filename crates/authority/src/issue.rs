@@ -24,6 +24,8 @@ pub struct IssueRequest {
     pub until: Option<u64>,
     /// When the first proof is over, in Unix seconds, if it says so: until then the pair asks for further ones.
     pub evidence_until: Option<u64>,
+    /// Until when its holder counts as somebody who just showed a passkey, in Unix seconds, if they did.
+    pub fresh_until: Option<u64>,
     /// The first of the pairs that it renews, if it renews one.
     pub renews: Option<u64>,
     /// What the answer repeats of the proof, as JSON, in place of who the principal is.

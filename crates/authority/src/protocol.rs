@@ -170,6 +170,8 @@ pub enum Refusal {
     UnknownIdentity,
     /// [`Error::WorkloadIdentity`].
     WorkloadIdentity,
+    /// [`Error::PersonIdentity`].
+    PersonIdentity,
     /// [`Error::LastWayIn`].
     LastWayIn,
     /// [`DpopProblem::Missing`].
@@ -220,6 +222,7 @@ impl From<Error> for Refusal {
             Error::IdentityTaken => Self::IdentityTaken,
             Error::UnknownIdentity => Self::UnknownIdentity,
             Error::WorkloadIdentity => Self::WorkloadIdentity,
+            Error::PersonIdentity => Self::PersonIdentity,
             Error::LastWayIn => Self::LastWayIn,
             Error::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Error::NoSuchItem => Self::NoSuchItem,
@@ -282,6 +285,7 @@ impl From<Refusal> for Error {
             Refusal::IdentityTaken => Self::IdentityTaken,
             Refusal::UnknownIdentity => Self::UnknownIdentity,
             Refusal::WorkloadIdentity => Self::WorkloadIdentity,
+            Refusal::PersonIdentity => Self::PersonIdentity,
             Refusal::LastWayIn => Self::LastWayIn,
             Refusal::ScopeNotHeld(scope) => Self::ScopeNotHeld(scope),
             Refusal::NoSuchItem => Self::NoSuchItem,

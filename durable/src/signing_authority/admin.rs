@@ -22,6 +22,7 @@ use notme_authority::{Error, MAX_LEAF_SECS};
 use serde_json::{Map, Value};
 use worker::Env;
 
+use self::delegations::Proof;
 use super::delegations::From;
 use super::first_id_at;
 use super::people::identities::known;
@@ -56,7 +57,7 @@ pub(super) fn answer(
             Act::Change(change) => desk.change(change).map(|()| admin::done()),
             Act::Delegate(wish) => {
                 people.count(Class::Account, &session.principal, now)?;
-                desk.delegate(wish, &Scopes::eligible())
+                desk.delegate(wish, &Scopes::eligible(), None)
             }
             Act::ShowRows => desk.show_rows(env),
             Act::Row(change) => desk.change_row(change, env),
@@ -80,7 +81,6 @@ pub(super) fn delegate(
         if known.on.is_some() && known.on != wish.parent {
             return Err(DelegationProblem::Bound.into());
         }
-        // A key that just signed a challenge is as good as a passkey that was just shown.
         let session = SessionFacts {
             principal: known.principal,
             display_name: String::new(),
@@ -90,7 +90,7 @@ pub(super) fn delegate(
             expires_at: now,
             id: String::new(),
             authenticator: String::new(),
-            fresh_until: u64::MAX,
+            fresh_until: known.evidence.fresh_until.unwrap_or(0),
         };
         let desk = Desk {
             db,
@@ -104,7 +104,12 @@ pub(super) fn delegate(
             return Err(Error::TurnedAway);
         }
         people.count(Class::Account, &session.principal, now)?;
-        desk.delegate(&wish, &known.ceiling)
+        let shown = newcomer.identified.certificate.as_ref();
+        let proof = shown.map(|shown| Proof {
+            serial: hex(&shown.serial),
+            until: known.evidence.until.unwrap_or(now),
+        });
+        desk.delegate(&wish, &known.ceiling, proof.as_ref())
     })
 }
 

@@ -228,6 +228,13 @@ fn address(row: &TrustedIssuer) -> Option<&str> {
     }
 }
 
+/// Whose identities a row lets in as people: their kind, and their issuer.
+#[must_use]
+pub fn of_people(row: &Value) -> Option<(&'static str, String)> {
+    let row = TrustedIssuer::read(row, &[]).ok()?;
+    row.is_for_people.then(|| (row.kind.as_str(), row.issuer))
+}
+
 /// What a row is called, and its type, whether it can be used or not.
 #[must_use]
 pub fn label(row: &Value) -> (String, String) {

@@ -96,6 +96,11 @@ pub fn problem(error: &Error) -> Problem {
             "workload_identity",
             "this identity is a workload's: it gets no session, and can't be linked to a person",
         ),
+        Error::PersonIdentity => text(
+            403,
+            "person_identity",
+            "this identity is a person's, and is good at a row for people alone",
+        ),
         Error::LastWayIn => text(
             409,
             "last_way_in",
@@ -745,6 +750,7 @@ pub(super) fn examples() -> Vec<Error> {
         Error::IdentityTaken,
         Error::UnknownIdentity,
         Error::WorkloadIdentity,
+        Error::PersonIdentity,
         Error::LastWayIn,
         Error::TurnedAway,
         Error::BadChallenge,

@@ -222,6 +222,19 @@ impl Identified {
         }
     }
 
+    /// Whether it acts for whoever it belongs to. A person's does by a proof that was made for one request alone, which
+    /// rows for workloads don't ask for.
+    ///
+    /// # Errors
+    /// [`Error::PersonIdentity`].
+    pub const fn permit_owner(&self, owner: &Owner) -> Result<(), Error> {
+        if owner.is_human && !self.is_person {
+            Err(Error::PersonIdentity)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether it can be a person's.
     ///
     /// # Errors
@@ -385,6 +398,25 @@ mod tests {
         assert_eq!(owner.permit_link(&ben), Err(Error::IdentityTaken));
         assert_eq!(permit_disconnection(1), Ok(()));
         assert_eq!(permit_disconnection(0), Err(Error::LastWayIn));
+    }
+
+    #[test]
+    fn a_person_s_identity_is_worth_nothing_at_a_row_for_workloads() {
+        let owner = |is_human| Owner {
+            principal: PrincipalId::from_random([1; 16]),
+            is_human,
+            is_turned_away: false,
+            authenticator: String::new(),
+            last_used_at: None,
+        };
+        for (is_person, is_human, worth) in [
+            (true, true, Ok(())),
+            (true, false, Ok(())),
+            (false, false, Ok(())),
+            (false, true, Err(Error::PersonIdentity)),
+        ] {
+            assert_eq!(identified(is_person).permit_owner(&owner(is_human)), worth);
+        }
     }
 
     #[test]

@@ -290,6 +290,8 @@ pub struct Lasting {
     pub until: Option<u64>,
     /// Whether a pair is over with it: that of a certificate. A token only lets in.
     pub is_limit: bool,
+    /// Until when its holder counts as somebody who just showed a passkey, in Unix seconds, if they did.
+    pub fresh_until: Option<u64>,
     /// The first of the pairs that are renewed, if it is one of ours.
     pub renews: Option<u64>,
 }
@@ -301,6 +303,7 @@ impl Lasting {
         Self {
             until: identified.until,
             is_limit: identified.certificate.is_some(),
+            fresh_until: None,
             renews: None,
         }
     }
@@ -318,7 +321,10 @@ impl<'a> From<&'a SessionFacts> for Subject<'a> {
             scopes: &session.scopes,
             method: &session.method,
             acting: None,
-            evidence: Lasting::default(),
+            evidence: Lasting {
+                fresh_until: Some(session.fresh_until).filter(|until| *until > 0),
+                ..Lasting::default()
+            },
         }
     }
 }
@@ -384,6 +390,7 @@ impl Mint {
                 .flatten()
                 .min(),
             evidence_until: subject.evidence.until,
+            fresh_until: subject.evidence.fresh_until,
             renews: subject.evidence.renews,
             claims: alias.map(|alias| alias.claims.clone()),
             principal: principal.clone(),
@@ -461,6 +468,7 @@ mod tests {
             let evidence = Lasting {
                 until: Some(1000),
                 is_limit,
+                fresh_until: None,
                 renews: Some(7),
             };
             let subject = Subject {

@@ -11,11 +11,29 @@ use crate::signing_authority::delegations::{self, From, revoke_below};
 use crate::sql::Argument;
 use crate::sql::Argument::{Null, Number, Text};
 
+/// The pair that a wish is signed with.
+pub(super) struct Proof {
+    /// Its serial number.
+    pub(super) serial: String,
+    /// When the proof is over that it was issued for, in Unix seconds.
+    pub(super) until: u64,
+}
+
 impl Desk<'_> {
-    /// Makes a delegation, of no more than `most`. It outlives the session, so a passkey was shown a short while ago.
-    pub(super) fn delegate(&self, wish: &Wish, most: &Scopes) -> Result<Reply, Error> {
+    /// Makes a delegation, of no more than `most`. It outlives who was robbed of a session, a token or a pair: so it
+    /// takes a passkey that was shown a short while ago, or ends with the proof that the pair was issued for.
+    pub(super) fn delegate(
+        &self,
+        wish: &Wish,
+        most: &Scopes,
+        by: Option<&Proof>,
+    ) -> Result<Reply, Error> {
         let now = self.moment.now;
-        self.session.require_fresh(now)?;
+        let until = match (self.session.require_fresh(now), by) {
+            (Ok(()), _) => u64::MAX,
+            (Err(_), Some(proof)) => proof.until,
+            (Err(error), None) => return Err(error),
+        };
         let own = &self.session.principal;
         let (mut above, on_behalf_of) = match &wish.parent {
             None => {
@@ -28,6 +46,7 @@ impl Desk<'_> {
             }
         };
         above.scopes = above.scopes.narrowed_to(most);
+        above.expires_at = above.expires_at.min(until);
         let terms = above.narrow(wish, now)?;
         if !self.is_active(&wish.delegate)? {
             return Err(Error::NoSuchItem);
@@ -50,6 +69,8 @@ impl Desk<'_> {
         let scopes = link.terms.scopes.names().join(" ");
         let purpose = link.terms.purpose.map(|hash| hex(&hash));
         let details = [
+            ("method", Text(&self.session.method)),
+            ("serial", optional(by.map(|proof| proof.serial.as_str()))),
             ("delegate", Text(link.delegate.as_str())),
             ("on_behalf_of", Text(link.on_behalf_of.as_str())),
             ("parent", optional(wish.parent.as_ref().map(ItemId::as_str))),

@@ -10,6 +10,7 @@ use worker::Env;
 
 use super::{Desk, hold};
 use crate::host::{config, random};
+use crate::sql::Argument;
 use crate::sql::Argument::{Number, Text};
 use crate::sql::{Database, Row, internal};
 
@@ -110,7 +111,8 @@ impl Desk<'_> {
                         self.actor(),
                     ],
                 )?;
-                self.tell_row(actions::ROW_ADDED, &id, None, Some(&draft.json))?;
+                let rows = (None, Some(draft.json.as_str()));
+                self.tell_row(actions::ROW_ADDED, &id, rows, None)?;
                 Ok(body(&json!({ "id": id, "revision": revision })))
             }
             RowChange::Edit(id, draft, known) => {
@@ -130,8 +132,9 @@ impl Desk<'_> {
                         Text(id.as_str()),
                     ],
                 )?;
-                let (before, after) = (Some(before.json.as_str()), Some(draft.json.as_str()));
-                self.tell_row(actions::ROW_CHANGED, id.as_str(), before, after)?;
+                let ended = self.end_sessions_by(&before.json)?;
+                let rows = (Some(before.json.as_str()), Some(draft.json.as_str()));
+                self.tell_row(actions::ROW_CHANGED, id.as_str(), rows, ended)?;
                 Ok(body(&json!({ "id": id.as_str(), "revision": revision })))
             }
             RowChange::Remove(id, known) => {
@@ -139,7 +142,9 @@ impl Desk<'_> {
                     self.moved()?;
                     let statement = "DELETE FROM issuers WHERE id = ?";
                     self.db.ask(statement, &[Text(id.as_str())])?;
-                    self.tell_row(actions::ROW_REMOVED, id.as_str(), Some(&before.json), None)?;
+                    let ended = self.end_sessions_by(&before.json)?;
+                    let rows = (Some(before.json.as_str()), None);
+                    self.tell_row(actions::ROW_REMOVED, id.as_str(), rows, ended)?;
                 }
                 Ok(admin::done())
             }
@@ -186,12 +191,25 @@ impl Desk<'_> {
         Ok(row.integer()?)
     }
 
+    /// Ends the sessions that began with an identity that a row let in, and in which no passkey was shown since: what
+    /// they were good for was the row's word. How many that were, if the row was one for people.
+    fn end_sessions_by(&self, row: &str) -> Result<Option<Argument<'static>>, Error> {
+        let row: Value = serde_json::from_str(row).map_err(internal)?;
+        let Some((kind, issuer)) = made::of_people(&row) else {
+            return Ok(None);
+        };
+        let statement = "DELETE FROM sessions WHERE verified_at <= created_at AND method = ?1 || ':' || ?2 \
+                         AND authenticator IN (SELECT id FROM authenticators WHERE kind = ?1 AND issuer = ?2) RETURNING 1";
+        self.count(statement, &[Text(kind), Text(&issuer)])
+            .map(Some)
+    }
+
     fn tell_row(
         &self,
         action: &str,
         id: &str,
-        before: Option<&str>,
-        after: Option<&str>,
+        (before, after): (Option<&str>, Option<&str>),
+        sessions: Option<Argument<'static>>,
     ) -> Result<(), Error> {
         let row: Value =
             serde_json::from_str(after.or(before).unwrap_or_default()).map_err(internal)?;
@@ -200,6 +218,7 @@ impl Desk<'_> {
         let mut details = vec![("name", Text(&name)), ("type", Text(&kind))];
         details.extend(before.as_deref().map(|row| ("before", Text(row))));
         details.extend(after.as_deref().map(|row| ("after", Text(row))));
+        details.extend(sessions.map(|ended| ("sessions", ended)));
         self.tell(action, id, &details)
     }
 }

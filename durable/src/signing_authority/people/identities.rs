@@ -84,7 +84,8 @@ impl Remembered {
 /// who it will be, and what its row grants it.
 ///
 /// # Errors
-/// [`Error::TurnedAway`] if it may not come in, [`Error::UnknownIdentity`] if it is a person that nobody knows.
+/// [`Error::TurnedAway`] if it may not come in, [`Error::UnknownIdentity`] if it is a person that nobody knows,
+/// [`Error::PersonIdentity`] if it is somebody's whose proof has to be made for this request.
 pub(in crate::signing_authority) fn known(
     db: &Database,
     newcomer: &Newcomer,
@@ -104,6 +105,7 @@ pub(in crate::signing_authority) fn known(
         known.ceiling = row.narrowed_to(&ours.scopes);
         known.on = ours.on;
         known.evidence.renews = Some(ours.first);
+        known.evidence.fresh_until = ours.fresh_until;
         // Of what doesn't say how long its proof lasts no more is known than how long it does itself.
         known.evidence.until = ours.evidence_until.or(identified.until);
         if let Some((owner, is_turned_away)) = ours.owner {
@@ -119,6 +121,7 @@ pub(in crate::signing_authority) fn known(
     match owner_and_scopes(db, identified, now)? {
         Some((owner, _)) if owner.is_turned_away => return Err(Error::TurnedAway),
         Some((owner, granted)) => {
+            identified.permit_owner(&owner)?;
             known.granted = granted;
             known.principal = owner.principal.clone();
             known.way_in = WayIn::Used(owner);
@@ -140,6 +143,8 @@ struct Ours {
     first: u64,
     /// Until when the proof lasts that that one was issued for, if that is known.
     evidence_until: Option<u64>,
+    /// Until when its holder counts as somebody who just showed a passkey, if they did.
+    fresh_until: Option<u64>,
 }
 
 /// The credential that is shown, if this authority issued it.
@@ -163,7 +168,7 @@ fn ours(db: &Database, identified: &Identified) -> Result<Option<Ours>, Error> {
         .checked_sub(shown.serial.len())
         .ok_or_else(revoked)?;
     let serial = [&vec![0; zeros], &shown.serial[..]].concat();
-    let query = "SELECT c.scopes, c.principal, p.disabled_at, c.delegation, IFNULL(c.renews, c.id), c.evidence_until FROM credentials c LEFT JOIN principals p ON p.id = c.principal \
+    let query = "SELECT c.scopes, c.principal, p.disabled_at, c.delegation, IFNULL(c.renews, c.id), c.evidence_until, c.fresh_until FROM credentials c LEFT JOIN principals p ON p.id = c.principal \
                  WHERE (c.serial = ?1 OR c.signing_serial = ?1) AND c.revoked_at IS NULL";
     let is_of_this_epoch = row.integer()? == 1;
     let mut found = db.ask(query, &[Bytes(&serial)])?.into_iter();
@@ -196,6 +201,7 @@ fn ours(db: &Database, identified: &Identified) -> Result<Option<Ours>, Error> {
         on: on.transpose()?,
         first: row.integer()?,
         evidence_until: row.optional_integer()?,
+        fresh_until: row.optional_integer()?,
     }))
 }
 

@@ -286,6 +286,9 @@ fn cert_gha() -> Description {
             Error::MissingBearer,
             Error::MissingTokenId,
             Error::ProofUsed,
+            Error::TurnedAway,
+            Error::PersonIdentity,
+            not_granted(),
         ])
         .errors(token_errors())
         .errors(rules.map(Error::NotPermitted))
@@ -315,6 +318,7 @@ fn cert() -> Description {
             Error::ChallengeRequired,
             Error::TurnedAway,
             Error::UnknownIdentity,
+            Error::PersonIdentity,
             Error::ProofUsed,
             Error::WrongSigner,
             Error::NoClientCertificate,
@@ -488,12 +492,16 @@ fn authorization_errors() -> Vec<Error> {
     errors
 }
 
+fn not_granted() -> Error {
+    Error::ScopesNotGranted {
+        requested: Vec::new(),
+        granted: Scopes::default(),
+    }
+}
+
 fn scope_errors() -> [Error; 2] {
     [
-        Error::ScopesNotGranted {
-            requested: Vec::new(),
-            granted: Scopes::default(),
-        },
+        not_granted(),
         Error::ScopesNotEligible {
             requested: Vec::new(),
         },
