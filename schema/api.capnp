@@ -163,6 +163,8 @@ struct MakeInvite {
   # What they will be granted. Default: bridgeCert.
   ttl @1 :UInt32 $Notme.optional;
   # For how many seconds, at most 604800. Default: 3600.
+  principal @2 :Text $Notme.optional;
+  # Whom it is a further way in for, in place of scopes. Default: for somebody new.
 }
 
 struct Token {
@@ -330,6 +332,10 @@ struct Invite {
   # When they did; 0 if nobody has.
   redeemedByName @9 :Text $Notme.optional;
   # What they are called.
+  principal @10 :Text $Notme.optional;
+  # Whom it is a further way in for; absent if it is for somebody new.
+  principalName @11 :Text $Notme.optional;
+  # What they are called.
 }
 
 struct Invites {
@@ -350,6 +356,8 @@ struct Invitation {
   # What the principal that made it is called.
   expiresAt @2 :UInt64;
   # Until when.
+  furtherFor @3 :Text $Notme.optional;
+  # What the principal is called whom it is a further way in for; absent if it is for somebody new.
 }
 
 struct Granted {

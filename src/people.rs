@@ -278,7 +278,6 @@ pub(crate) async fn rename_passkey(call: &Call, id: String, body: &[u8]) -> Resu
 pub(crate) async fn make_invite(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let session = presented(call)?.hash();
     let draft = Draft::parse(body)?;
-    let scopes = draft.scopes.clone();
     let token = InviteToken::from_random(random()?);
     let command = Command::Invite {
         session,
@@ -287,7 +286,11 @@ pub(crate) async fn make_invite(call: &Call, body: &[u8]) -> Result<Reply, Error
         origin: origin(call),
     };
     match ask(call, command).await? {
-        people::Reply::Invited { id, expires_at } => {
+        people::Reply::Invited {
+            id,
+            expires_at,
+            scopes,
+        } => {
             let url = &call.config.authority_url;
             Ok(json(&invite::made(url, &token, &id, &scopes, expires_at)))
         }

@@ -584,6 +584,122 @@ describe("linked identities", () => {
     });
   });
 
+  describe("a further way in that an administrator makes", () => {
+    /** The token of one; or the refusal. */
+    const made = async (principal, more = {}, by = admin) => {
+      if (by === admin) await admin.browser.stepUp(admin.passkey);
+      return by.browser.post("/invites", { principal, ...more });
+    };
+    const tokenFor = async (principal) => done(await made(principal)).token;
+    /** Shows a token of a workload, and an invite beside it. */
+    const shown = async (proof, invite, keys = new Keys()) =>
+      new Browser(authority).post("/cert", { proof, public_keys: keys.publicKeys, proofs: keys.proofs(proof.token), ...(invite && { invite }) });
+
+    test("is for a person who lost theirs: a passkey, or an identity, and what they may do stays", async () => {
+      const ben = await person();
+      const before = done(await ben.browser.me());
+      const link = done(await made(ben.id));
+      assert.deepEqual(link.scopes, ["bridgeCert"]);
+      const browser = new Browser(authority);
+      const offer = done(await browser.post("/invites/lookup", { token: link.token }));
+      assert.deepEqual([offer.furtherFor, offer.scopes], ["Ben", ["bridgeCert"]]);
+      const passkey = new Passkey(ES256);
+      done(await browser.register(passkey, { wanted: { invite: link.token } }));
+      const after = done(await browser.me());
+      for (const name of ["userId", "identity", "scopes", "displayName"]) assert.deepEqual(after[name], before[name], name);
+      refused(await new Browser(authority).register(new Passkey(ES256), { wanted: { invite: link.token } }), 403, "bad_invite");
+      done(await new Browser(authority).signIn(passkey));
+      done(await ben.browser.me());
+      assert.equal(done(await browser.call("GET", "/me/passkeys")).passkeys.length, 2);
+      const items = done(await admin.browser.call("GET", `/invites?principal=${admin.id}`)).items;
+      const item = items.find(({ id }) => id === link.id);
+      assert.deepEqual([item.principal, item.principalName, item.state, item.redeemedBy], [ben.id, "Ben", "redeemed", ben.id]);
+      // An identity does as well.
+      const token = await tokenFor(ben.id);
+      const joining = new Browser(authority);
+      const { challenge, nonce } = await options(joining);
+      const identity = await login.token({ sub: "found-again", nonce });
+      assert.equal(done(await joining.post("/join", { token, proof: { type: "oidc", token: identity }, challenge })).principalId, ben.id);
+      assert.equal(done(await (await signIn("found-again")).browser.me()).userId, ben.id);
+    });
+
+    test("is for a workload that comes by another door: the same principal, and nobody is moved", async () => {
+      const first = done(await shown(await oidc("deployer", ci)));
+      const other = { type: "oidc", token: await login.token({ sub: "deployer", aud: "https://jobs.example" }) };
+      const invite = await tokenFor(first.principal_id);
+      const keys = new Keys();
+      const linked = done(await shown(other, invite, keys));
+      assert.deepEqual([linked.principal_id, linked.identity, linked.subject, linked.scopes], [first.principal_id, first.identity, first.subject, first.scopes]);
+      refused(await shown(other, invite, keys), 403, "bad_invite");
+      refused(await shown(other, undefined, keys), 401, "token_used");
+      // By itself from now on, and by the first door as before.
+      assert.equal(done(await shown({ type: "oidc", token: await login.token({ sub: "deployer", aud: "https://jobs.example" }) })).principal_id, first.principal_id);
+      assert.equal(done(await shown(await oidc("deployer", ci))).principal_id, first.principal_id);
+      refused(await shown(await oidc("late", ci), invite), 403, "bad_invite");
+      // Who is somebody stays that: the invite is neither used, nor is anybody moved.
+      const somebody = done(await shown(await oidc("somebody", ci)));
+      const kept = await tokenFor(first.principal_id);
+      refused(await shown(await oidc("somebody", ci), kept), 409, "identity_taken");
+      assert.equal(done(await shown(await oidc("somebody", ci))).principal_id, somebody.principal_id);
+      const crowd = await Promise.all(Array.from({ length: 10 }, async (_, i) => shown(await oidc(`crowd-${i}`, ci), kept)));
+      assert.equal(crowd.filter(({ status }) => status === 200).length, 1);
+      for (const answer of crowd.filter(({ status }) => status !== 200)) refused(answer, 403, "bad_invite");
+      // What was refused used no token up.
+      const again = await oidc("twice", ci);
+      refused(await shown(again, kept), 403, "bad_invite");
+      done(await shown(again));
+    });
+
+    test("is made by who could do the same, has just shown a passkey, and still may when it is used", async () => {
+      const [ben, deputy] = [await person(["bridgeCert", "certMint"]), await person(["bridgeCert", "authorityManage"])];
+      refused(await made(ben.id, {}, deputy), 403, "scope_not_held");
+      refused(await made(randomUUID()), 404, "no_such_item");
+      refused(await made("Ben"), 400, "invalid_member");
+      refused(await made(ben.id, { scopes: ["bridgeCert"] }), 400, "invalid_member");
+      refused(await ben.browser.post("/invites", { principal: deputy.id }), 403, "manage_required");
+      const guest = await person();
+      const token = done(await made(guest.id, {}, deputy)).token;
+      done(await admin.browser.post(`/admin/principals/${guest.id}/grants`, { scope: "certMint" }));
+      refused(await new Browser(authority).post("/invites/lookup", { token }), 403, "bad_invite");
+      refused(await new Browser(authority).register(new Passkey(ES256), { wanted: { invite: token } }), 403, "bad_invite");
+      done(await admin.browser.call("DELETE", `/admin/principals/${guest.id}/grants/certMint`));
+      done(await new Browser(authority).post("/invites/lookup", { token }));
+      done(await admin.browser.post(`/admin/principals/${guest.id}/disable`));
+      refused(await new Browser(authority).register(new Passkey(ES256), { wanted: { invite: token } }), 403, "bad_invite");
+    });
+
+    test("is for that kind of principal alone", async () => {
+      const ben = await person();
+      const workload = done(await shown(await oidc("kind", ci)));
+      const [forBen, forWorkload] = [await tokenFor(ben.id), await tokenFor(workload.principal_id)];
+      refused(await new Browser(authority).register(new Passkey(ES256), { wanted: { invite: forWorkload } }), 403, "bad_invite");
+      const joining = new Browser(authority);
+      const { challenge, nonce } = await options(joining);
+      refused(await joining.post("/join", { token: forWorkload, proof: { type: "oidc", token: await login.token({ sub: "kind", nonce }) }, challenge }), 403, "bad_invite");
+      refused(await shown(await oidc("not-ben", ci), forBen), 403, "bad_invite");
+      const { token } = done(await admin.browser.post("/invites", { scopes: ["bridgeCert"] }));
+      refused(await shown(await oidc("newcomer", ci), token), 403, "bad_invite");
+      refused(await shown(await oidc("newcomer", ci), "x"), 403, "bad_invite");
+      const keys = new Keys();
+      refused(await ben.browser.post("/cert", { proof: { type: "session" }, invite: forBen, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) }), 400, "invalid_member");
+    });
+
+    test("asks for one's own proof only: a passkey of another registration is no answer", async () => {
+      const [ben, eve] = [await person(), await person()];
+      const token = await tokenFor(ben.id);
+      const browser = new Browser(authority);
+      const mine = done(await browser.post("/auth/passkey/register/options", { invite: token }));
+      assert.deepEqual([mine.userId, mine.options.excludeCredentials.length], [ben.id, 1], "no device gets two of theirs");
+      const theirs = done(await new Browser(authority).post("/auth/passkey/register/options", { invite: await tokenFor(eve.id) }));
+      refused(await browser.answer(new Passkey(ES256), { options: theirs.options, userId: mine.userId }), 400, "bad_challenge");
+      // Of those who answer at once one comes in.
+      const begun = await Promise.all(Array.from({ length: 5 }, async () => done(await new Browser(authority).post("/auth/passkey/register/options", { invite: token }))));
+      const crowd = await Promise.all(begun.map((one) => new Browser(authority).answer(new Passkey(ES256), one)));
+      assert.equal(crowd.filter(({ status }) => status === 200).length, 1, crowd.map(({ text }) => text).join());
+      assert.equal(done(await ben.browser.call("GET", "/me/passkeys")).passkeys.length, 2);
+    });
+  });
+
   describe("a crash", { skip: elsewhere }, () => {
     const counts = () => query(databaseOf(authority.stateDir), "SELECT (SELECT COUNT(*) FROM principals), (SELECT COUNT(*) FROM authenticators), (SELECT COUNT(*) FROM sessions), (SELECT COUNT(*) FROM audit)")[0];
 

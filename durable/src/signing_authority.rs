@@ -53,7 +53,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/signing_authority/0004_endorsements.sql"),
     include_str!("../migrations/signing_authority/0005_revocation.sql"),
     include_str!("../migrations/signing_authority/0006_delegations_and_issuers.sql"),
-    include_str!("../migrations/signing_authority/0007_evidence.sql"),
+    include_str!("../migrations/signing_authority/0007_evidence_and_further_ways_in.sql"),
 ];
 /// How often used proofs that have expired are deleted, in seconds.
 const SWEEP_SECS: u64 = 60;

@@ -218,12 +218,15 @@ export interface MakeInvite {
   scopes?: string[] | undefined;
   /** For how many seconds, at most 604800. Default: 3600. */
   ttl?: number | undefined;
+  /** Whom it is a further way in for, in place of scopes. Default: for somebody new. */
+  principal?: string | undefined;
 }
 
 /** Validates {@link MakeInvite}. */
 export const MakeInviteSchema: z.ZodMiniType<MakeInvite> = /* @__PURE__ */ z.object({
   scopes: /* @__PURE__ */ z.optional(/* @__PURE__ */ z.array(plain.text)),
   ttl: /* @__PURE__ */ z.optional(plain.uint32),
+  principal: /* @__PURE__ */ z.optional(plain.text),
 });
 
 /** The token of an invite, alone. */
@@ -458,6 +461,10 @@ export interface Invite {
   redeemedAt: number;
   /** What they are called. */
   redeemedByName?: string | undefined;
+  /** Whom it is a further way in for; absent if it is for somebody new. */
+  principal?: string | undefined;
+  /** What they are called. */
+  principalName?: string | undefined;
 }
 
 /** Validates {@link Invite}. */
@@ -472,6 +479,8 @@ export const InviteSchema: z.ZodMiniType<Invite> = /* @__PURE__ */ z.object({
   redeemedBy: /* @__PURE__ */ z.optional(plain.text),
   redeemedAt: plain.uint64,
   redeemedByName: /* @__PURE__ */ z.optional(plain.text),
+  principal: /* @__PURE__ */ z.optional(plain.text),
+  principalName: /* @__PURE__ */ z.optional(plain.text),
 });
 
 /** A page of invites. */
@@ -496,6 +505,8 @@ export interface Invitation {
   invitedBy: string;
   /** Until when. */
   expiresAt: number;
+  /** What the principal is called whom it is a further way in for; absent if it is for somebody new. */
+  furtherFor?: string | undefined;
 }
 
 /** Validates {@link Invitation}. */
@@ -503,6 +514,7 @@ export const InvitationSchema: z.ZodMiniType<Invitation> = /* @__PURE__ */ z.obj
   scopes: /* @__PURE__ */ z.array(plain.text),
   invitedBy: plain.text,
   expiresAt: plain.uint64,
+  furtherFor: /* @__PURE__ */ z.optional(plain.text),
 });
 
 /** A grant. */

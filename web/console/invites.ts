@@ -18,11 +18,13 @@ const TTLS = [
 
 export function invites(me: Me, given: Record<string, string>): HTMLElement {
   const only = narrowedBy("invites", given, ["principal"]);
+  // Whose invites these are is whom a further way in may be made for.
+  const owner = only && given["principal"];
   const lists = h("div", {}, all(only));
-  return h("div", {}, maker(me, given["scope"], () => lists.replaceChildren(all(only))), pane(texts.window, strings.console.sections.invites, lists));
+  return h("div", {}, maker(me, given["scope"], owner, () => lists.replaceChildren(all(only))), pane(texts.window, strings.console.sections.invites, lists));
 }
 
-function maker(me: Me, wanted: string | undefined, made: () => void): HTMLElement {
+function maker(me: Me, wanted: string | undefined, owner: string | undefined, made: () => void): HTMLElement {
   const status = new Status();
   const result = h("div", {});
   const boxes = me.scopes.map((name) => {
@@ -33,9 +35,10 @@ function maker(me: Me, wanted: string | undefined, made: () => void): HTMLElemen
   const make = async () => {
     result.replaceChildren();
     const scopes = boxes.filter(({ box }) => box.checked).map(({ box }) => box.value);
-    if (!scopes.length) return status.warn(texts.chooseScope);
+    if (!owner && !scopes.length) return status.warn(texts.chooseScope);
     status.busy(strings.common.loading);
-    const invited = await attempt(status, () => withPasskey(() => ask("POST", "/invites", InvitedSchema, { scopes, ttl: Number(ttl.value) })));
+    const wish = { ...(owner ? { principal: owner } : { scopes }), ttl: Number(ttl.value) };
+    const invited = await attempt(status, () => withPasskey(() => ask("POST", "/invites", InvitedSchema, wish)));
     if (!invited) return;
     status.clear();
     const shown = await show(invited);
@@ -45,11 +48,13 @@ function maker(me: Me, wanted: string | undefined, made: () => void): HTMLElemen
   };
   return pane(
     texts.makeWindow,
-    texts.make,
+    owner ? texts.makeFurther : texts.make,
     form(
       make,
-      texts.button,
-      h("fieldset", {}, h("legend", {}, texts.scopes), ...boxes.map(({ element }) => element)),
+      owner ? texts.furtherButton : texts.button,
+      owner
+        ? h("p", {}, texts.further, " ", principalLink(owner, owner))
+        : h("fieldset", {}, h("legend", {}, texts.scopes), ...boxes.map(({ element }) => element)),
       h("div", { class: "field" }, h("label", { for: "ttl" }, texts.ttl), ttl),
     ),
     status.element,
@@ -93,6 +98,7 @@ const all = (only: Only | undefined): HTMLElement =>
       return row(
         [badge(texts.states[one.state], kind), ...one.scopes.map((name) => badge(name))],
         [
+          one.principal !== undefined && about(texts.furtherFor, principalLink(one.principal, one.principalName ?? one.principal)),
           about(texts.by, principalLink(one.createdBy, one.createdByName)),
           about(texts.made, when(one.createdAt)),
           about(texts.expires, when(one.expiresAt)),

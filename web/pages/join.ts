@@ -44,18 +44,19 @@ async function start(): Promise<void> {
     if (asked !== token) return; // another invite was opened meanwhile
     status.clear();
     const entry = nameField();
+    const { furtherFor } = offer;
     const join = async () => {
-      const wish = { invite: asked, displayName: entry.input.value.trim() };
+      const wish = { invite: asked, ...(furtherFor === undefined && { displayName: entry.input.value.trim() }) };
       const done = await attempt(status, () => register(wish, telling(status, strings.ceremony.creating)));
       if (!done) return;
       status.done(words.welcome);
       location.assign(at("/me"));
     };
     app.replaceChildren(
-      h("p", {}, words.offer(offer.invitedBy)),
+      h("p", {}, furtherFor === undefined ? words.offer(offer.invitedBy) : words.further(offer.invitedBy, furtherFor)),
       facts([words.scopes, h("ul", {}, ...offer.scopes.map((name) => h("li", {}, scope(name))))], [words.expires, when(offer.expiresAt)]),
-      ...(name === undefined ? [] : [empty(words.signedIn(name), h("a", { href: at("/me") }, words.stay))]),
-      form(join, words.button, entry.element),
+      ...(name === undefined ? [] : [empty(furtherFor === undefined ? words.signedIn(name) : words.signedInAlready(name), h("a", { href: at("/me") }, words.stay))]),
+      furtherFor === undefined ? form(join, words.button, entry.element) : form(join, words.furtherButton),
       status.element,
     );
   } catch (error) {

@@ -75,7 +75,7 @@ pub(super) fn delegate(
     let now = now_millis() / 1000;
     let newcomer = &wanted.newcomer;
     people.answering(db, &wanted.challenge, now, |db| {
-        let known = known(db, newcomer, now)?;
+        let known = known(db, newcomer, None, now)?;
         let wish = Wish::parse(wanted.wish.as_bytes())?;
         // Else what was revoked would go on under its holder's own name.
         if known.on.is_some() && known.on != wish.parent {

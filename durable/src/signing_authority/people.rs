@@ -462,7 +462,9 @@ impl People {
             }
             Holder::Identified(newcomer) => {
                 permit_row(db, newcomer.identified.row.as_ref())?;
-                let known = identities::known(db, newcomer, now)?;
+                let find = |token| self.find_invite(db, token, now);
+                let invite = mint.invite.map(find).transpose()?;
+                let known = identities::known(db, newcomer, invite, now)?;
                 if let WayIn::Used(_) = known.way_in {
                     self.remembered
                         .borrow_mut()
@@ -495,7 +497,7 @@ impl People {
         let Holder::Identified(newcomer) = &mint.holder else {
             return None;
         };
-        if mint.delegation.is_some() {
+        if mint.delegation.is_some() || mint.invite.is_some() {
             return None;
         }
         let identified = &newcomer.identified;

@@ -216,6 +216,8 @@ pub enum Reply {
         id: String,
         /// Until when, in Unix seconds.
         expires_at: u64,
+        /// What whoever redeems it may do.
+        scopes: Scopes,
     },
     /// A document for the caller, as it is to be sent.
     Document(String),

@@ -9,7 +9,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::body::{object, text};
 use super::command::SessionFacts;
-use super::{Scope, Scopes};
+use super::{PrincipalId, Scope, Scopes};
 use crate::{BaseUrl, Error};
 
 /// How long an invite is good if nothing is said, in seconds.
@@ -57,17 +57,25 @@ pub struct Draft {
     pub scopes: Scopes,
     /// For how long it is good, in seconds.
     pub ttl_secs: u64,
+    /// Whom it is a further way in for; somebody new, if nobody is named.
+    pub principal: Option<PrincipalId>,
 }
 
 impl Draft {
-    /// Reads `{scopes?, ttl?}`. A longer time than seven days becomes seven days.
+    /// Reads `{scopes?, ttl?}`, or `{principal, ttl?}`: that gives what its principal has. A longer time than seven days becomes seven days.
     ///
     /// # Errors
     /// [`Error::InvalidJson`] and [`Error::InvalidMember`].
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let body: Value = object(body)?;
-        let scopes = match body.get("scopes") {
-            None | Some(Value::Null) => Scopes::of_anybody(),
+        let principal = text(body.get("principal"), "principal")?;
+        let principal =
+            principal.map(|id| PrincipalId::parse(id).ok_or(Error::InvalidMember("principal")));
+        let principal = principal.transpose()?;
+        let scopes = match body.get("scopes").filter(|scopes| !scopes.is_null()) {
+            Some(_) if principal.is_some() => return Err(Error::InvalidMember("scopes")),
+            None if principal.is_some() => Scopes::default(),
+            None => Scopes::of_anybody(),
             Some(Value::Array(names)) if !names.is_empty() => names
                 .iter()
                 .map(|name| name.as_str().and_then(Scope::parse))
@@ -82,11 +90,15 @@ impl Draft {
                 Some(secs) => secs.min(MAX_TTL_SECS),
             },
         };
-        Ok(Self { scopes, ttl_secs })
+        Ok(Self {
+            scopes,
+            ttl_secs,
+            principal,
+        })
     }
 
     /// Whether the holder of this session may make it. Who promises more than an ordinary right shows
-    /// a passkey first: the invite would outlive a stolen session.
+    /// a passkey first: the invite would outlive a stolen session. So does who lets somebody act as another.
     ///
     /// # Errors
     /// [`Error::ScopeNotHeld`] and [`Error::StepUpRequired`].
@@ -94,7 +106,7 @@ impl Draft {
         if let Some(scope) = self.scopes.beyond(&session.scopes) {
             return Err(Error::ScopeNotHeld(scope));
         }
-        if self.scopes.beyond(&Scopes::of_anybody()).is_some() {
+        if self.principal.is_some() || self.scopes.beyond(&Scopes::of_anybody()).is_some() {
             session.require_fresh(now)?;
         }
         Ok(())
@@ -135,7 +147,6 @@ pub fn presented(body: &[u8]) -> Result<InviteToken, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::people::PrincipalId;
 
     fn session(scopes: &[Scope], fresh_until: u64) -> SessionFacts {
         SessionFacts {
@@ -168,6 +179,12 @@ mod tests {
             (r#"{"ttl":-1}"#, "ttl"),
             (r#"{"ttl":1.5}"#, "ttl"),
             (r#"{"ttl":"1"}"#, "ttl"),
+            (r#"{"principal":"Ana"}"#, "principal"),
+            (r#"{"principal":7}"#, "principal"),
+            (
+                r#"{"principal":"01010101-0101-4101-8101-010101010101","scopes":["bridgeCert"]}"#,
+                "scopes",
+            ),
         ] {
             assert_eq!(draft(body), Err(Error::InvalidMember(member)), "{body}");
         }
@@ -191,6 +208,14 @@ mod tests {
             Err(Error::ScopeNotHeld(Scope::BridgeCert))
         );
         assert_eq!(draft("{}").permit(&session(&admin, 0), 99), Ok(()));
+        // Who lets somebody act as another shows a passkey, whatever that other may do.
+        let further = Draft {
+            scopes: Scopes::of_anybody(),
+            ..draft(r#"{"principal":"01010101-0101-4101-8101-010101010101"}"#)
+        };
+        let stale = Err(Error::StepUpRequired);
+        assert_eq!(further.permit(&session(&admin, 0), 99), stale);
+        assert_eq!(further.permit(&session(&admin, 100), 99), Ok(()));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::admin::ItemId;
 use super::body::{challenge, object, text};
 use super::command::{Origin, SessionFacts};
+use super::invite::InviteToken;
 use super::{PrincipalId, Scope, Scopes};
 use crate::config::Config;
 use crate::delegation::{Acting, DelegationProblem};
@@ -34,6 +35,8 @@ pub struct Request {
     scopes: Scopes,
     /// On which delegation, if on one.
     delegation: Option<ItemId>,
+    /// The hash of the invite that makes its proof a further way in of somebody, if it has one.
+    invite: Option<[u8; 32]>,
     /// The value of the cookie that its proofs are over, on the route where they are.
     cookie: Option<String>,
     /// Errors in the keys are told after those of the session.
@@ -51,6 +54,8 @@ pub struct Mint {
     pub challenge: Option<[u8; 32]>,
     /// On which delegation, if on one.
     pub delegation: Option<ItemId>,
+    /// The hash of the invite that makes its proof a further way in of somebody, if it has one.
+    pub invite: Option<[u8; 32]>,
     /// What is to be certified.
     pub keys: Keys,
 }
@@ -116,8 +121,8 @@ impl Holder {
 }
 
 impl Request {
-    /// Reads `{proof: {type, …}, credential?: "certificate" | "issuing", delegation?, scopes?, challenge?, public_keys,
-    /// proofs}`; what else is in `proof`, its door says. What lacks keys is refused: it is no request
+    /// Reads `{proof: {type, …}, credential?: "certificate" | "issuing", delegation?, invite?, scopes?, challenge?,
+    /// public_keys, proofs}`; what else is in `proof`, its door says. What lacks keys is refused: it is no request
     /// for a token.
     ///
     /// # Errors
@@ -151,6 +156,12 @@ impl Request {
         if is_issuing && challenge.is_none() {
             return Err(Error::ChallengeRequired);
         }
+        let invite = text(json.get("invite"), "invite")?
+            .map(|token| InviteToken::parse(token).ok_or(Error::BadInvite))
+            .transpose()?;
+        if invite.is_some() && !matches!(proof, Proof::Shown(_)) {
+            return Err(Error::InvalidMember("invite"));
+        }
         let (scopes, asked) = scopes(&json)?;
         Ok(Self {
             proof,
@@ -158,6 +169,7 @@ impl Request {
             challenge,
             scopes,
             delegation,
+            invite: invite.map(|token| token.hash()),
             cookie: None,
             keys: if is_issuing {
                 IssuingRequest::parse(&json).map(Certified::Issuing)
@@ -179,6 +191,7 @@ impl Request {
             challenge: None,
             scopes,
             delegation: None,
+            invite: None,
             cookie: Some(cookie.to_owned()),
             keys: Ok(Certified::Pair(PairRequest::parse(body)?)),
         })
@@ -194,6 +207,7 @@ impl Request {
             challenge: None,
             scopes,
             delegation: None,
+            invite: None,
             cookie: None,
             keys: PairRequest::parse(body).map(Certified::Pair),
         }
@@ -246,6 +260,7 @@ impl Request {
             scopes: self.scopes,
             challenge: self.challenge,
             delegation: self.delegation,
+            invite: self.invite,
             keys,
         })
     }
@@ -415,6 +430,7 @@ mod tests {
             scopes: scopes.iter().copied().collect(),
             challenge: None,
             delegation: None,
+            invite: None,
             keys: Keys::Pair {
                 mtls: Vec::new(),
                 signing: Vec::new(),
@@ -595,6 +611,14 @@ mod tests {
             (
                 r#"{"proof":{"type":"session"},"credential":"issuing","delegation":"01010101-0101-4101-8101-010101010101"}"#,
                 Error::ChallengeRequired,
+            ),
+            (
+                r#"{"proof":{"type":"session"},"invite":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
+                Error::InvalidMember("invite"),
+            ),
+            (
+                r#"{"proof":{"type":"session"},"invite":"x"}"#,
+                Error::BadInvite,
             ),
             (
                 r#"{"proof":{"type":"session"},"scopes":"x"}"#,

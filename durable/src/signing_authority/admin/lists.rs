@@ -360,7 +360,8 @@ impl Desk<'_> {
             Kind::Invites => {
                 let select = "i.id, i.created_by, p.display_name, i.scopes, i.created_at, i.expires_at, \
                               i.redeemed_by, (SELECT display_name FROM principals WHERE id = i.redeemed_by), \
-                              i.redeemed_at, p.disabled_at IS NOT NULL, \
+                              i.redeemed_at, i.principal, (SELECT display_name FROM principals WHERE id = i.principal), \
+                              p.disabled_at IS NOT NULL, \
                               (SELECT json_group_array(g.scope) FROM grants g WHERE g.principal = p.id \
                               AND (g.expires_at IS NULL OR g.expires_at > ?))";
                 let joins = "CROSS JOIN principals p ON p.id = i.created_by";

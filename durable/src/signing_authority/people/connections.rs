@@ -87,9 +87,16 @@ impl People {
             if free_or_owned(db, proven)?.is_some() {
                 return Err(Error::IdentityTaken);
             }
-            let maker = Some(&invite.maker);
-            insert_principal(db, principal, Sort::Human, name, &grants, maker, now)?;
-            self.redeem(db, &invite, principal, now)?;
+            let owner = invite.person()?;
+            let principal = match owner {
+                Some(owner) => &owner.principal,
+                None => {
+                    let maker = Some(&invite.maker);
+                    insert_principal(db, principal, Sort::Human, name, &grants, maker, now)?;
+                    principal
+                }
+            };
+            invite.redeem(db, principal, now)?;
             let identified = &proven.identified;
             let authenticator = insert(db, principal, identified, now)?;
             let begun = begin(db, proven, &authenticator, session, now)?;
@@ -102,9 +109,12 @@ impl People {
                 "subject": identified.subject,
                 "scopes": scopes_of(&grants).names(),
             });
-            let actor = Some(principal.as_str());
-            let (action, origin) = ("principal.registered", &proven.origin);
-            trail(db, now, actor, action, actor, origin, &details)?;
+            let (action, target) = match owner {
+                Some(_) => ("authenticator.added", authenticator.as_str()),
+                None => ("principal.registered", principal.as_str()),
+            };
+            let (actor, origin) = (Some(principal.as_str()), &proven.origin);
+            trail(db, now, actor, action, Some(target), origin, &details)?;
             Ok(begun)
         })?;
         Ok(Reply::Session(begun))

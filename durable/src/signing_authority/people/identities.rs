@@ -13,7 +13,7 @@ use notme_chain::Refusal;
 use notme_keys::Ed25519PublicKey;
 use serde_json::{Value, json};
 
-use super::invites::scopes_of;
+use super::invites::{InviteRow, scopes_of};
 use super::registration::{Sort, insert_principal};
 use super::{grants, principal, trail};
 use crate::host::random;
@@ -44,6 +44,8 @@ pub(in crate::signing_authority) enum WayIn {
     Used(Owner),
     /// That there is somebody new.
     New,
+    /// That it is a further one of a principal's, by this invite.
+    Further(Box<InviteRow>),
 }
 
 /// Whom identities led to when they were last looked at. Nothing is decided by it.
@@ -89,6 +91,7 @@ impl Remembered {
 pub(in crate::signing_authority) fn known(
     db: &Database,
     newcomer: &Newcomer,
+    invite: Option<InviteRow>,
     now: u64,
 ) -> Result<Known, Error> {
     let identified = &newcomer.identified;
@@ -115,6 +118,9 @@ pub(in crate::signing_authority) fn known(
             known.granted = scopes_of(&grants(db, &owner, now)?);
             known.principal = owner;
             known.way_in = WayIn::Known; // it stands for the way in that it was issued for
+            if invite.is_some() {
+                return Err(Error::IdentityTaken);
+            }
             return Ok(known);
         }
     }
@@ -122,11 +128,27 @@ pub(in crate::signing_authority) fn known(
         Some((owner, _)) if owner.is_turned_away => return Err(Error::TurnedAway),
         Some((owner, granted)) => {
             identified.permit_owner(&owner)?;
+            if let Some(invite) = &invite {
+                invite.workload(now)?;
+                let wanted = invite.owner.as_ref().map(|wanted| &wanted.principal);
+                // It is theirs already: the invite stays for another one.
+                if wanted != Some(&owner.principal) {
+                    return Err(Error::IdentityTaken);
+                }
+            }
             known.granted = granted;
             known.principal = owner.principal.clone();
             known.way_in = WayIn::Used(owner);
         }
-        None => identified.permit_newcomer()?,
+        None => {
+            identified.permit_newcomer()?;
+            if let Some(invite) = invite {
+                let owner = invite.workload(now)?;
+                known.principal = owner.principal.clone();
+                known.granted = invite.terms.scopes.clone();
+                known.way_in = WayIn::Further(Box::new(invite));
+            }
+        }
     }
     Ok(known)
 }
@@ -216,6 +238,7 @@ pub(super) fn admit(
     match way_in {
         WayIn::Known => return Ok(()),
         WayIn::Used(owner) => return note_use(db, owner, now),
+        WayIn::Further(invite) => return add(db, newcomer, invite, now),
         WayIn::New => {}
     }
     let identified = &newcomer.identified;
@@ -233,6 +256,23 @@ pub(super) fn admit(
     let actor = Some(id.as_str());
     let action = "principal.registered";
     trail(db, now, actor, action, actor, &newcomer.origin, &details)
+}
+
+/// Makes an identity a further way in of the workload that an invite is for.
+fn add(db: &Database, newcomer: &Newcomer, invite: &InviteRow, now: u64) -> Result<(), Error> {
+    let owner = &invite.workload(now)?.principal;
+    invite.redeem(db, owner, now)?;
+    let identified = &newcomer.identified;
+    let authenticator = insert(db, owner, identified, now)?;
+    let details = json!({
+        "admission": identified.kind,
+        "invite": invite.id,
+        "issuer": identified.issuer,
+        "subject": identified.subject,
+    });
+    let (actor, target) = (Some(owner.as_str()), Some(authenticator.as_str()));
+    let action = "authenticator.added";
+    trail(db, now, actor, action, target, &newcomer.origin, &details)
 }
 
 /// Notes that an identity was used. As with passkeys, that isn't a write each time.

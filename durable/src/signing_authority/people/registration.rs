@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use worker::SqlStorageValue;
 
 use super::identities::{self, WayIn};
-use super::invites::scopes_of;
+use super::invites::{InviteRow, scopes_of};
 use super::{PASSKEY, People, UNNAMED, begin_session, rotate_session, sign_out, signed, trail};
 use crate::host::random;
 use crate::sql::Argument::{Null, Number, Text};
@@ -54,6 +54,8 @@ struct Admitted {
     scopes: Scopes,
     /// What it rests on: a code's or a token's hash, a session's id.
     reference: Vec<u8>,
+    /// Whether the principal is there already, and the passkey is a further one.
+    is_there: bool,
 }
 
 impl People {
@@ -71,14 +73,16 @@ impl People {
             display_name,
             scopes,
             reference,
+            is_there,
         } = self.admit(db, wish, display_name, origin, now)?;
         let context = principal.as_str().as_bytes();
         let challenge = self
             .challenges
             .make(Ceremony::Registration, context, random()?, now);
-        let exclude = match admission {
-            Admission::Session => self.passkeys_of(db, &principal)?,
-            _ => Vec::new(),
+        let exclude = if is_there {
+            self.passkeys_of(db, &principal)?
+        } else {
+            Vec::new()
         };
         db.transact(|db| {
             if let Some(limit) = most_waiting(admission) {
@@ -133,6 +137,7 @@ impl People {
                 display_name: display_name.clone(),
                 scopes,
                 reference,
+                is_there: false,
             })
         };
         let (admission, presented) = match wish {
@@ -141,7 +146,16 @@ impl People {
             Wish::Invite(token) => {
                 let invite = self.find_invite(db, token, now)?;
                 let scopes = scopes_of(&invite.terms.grants(now)?);
-                return somebody(Admission::Invite, scopes, token.to_vec());
+                let admitted = somebody(Admission::Invite, scopes, token.to_vec())?;
+                return Ok(match invite.person()? {
+                    Some(owner) => Admitted {
+                        principal: owner.principal.clone(),
+                        display_name: owner.name.clone(),
+                        is_there: true,
+                        ..admitted
+                    },
+                    None => admitted,
+                });
             }
             Wish::Session(hash) => {
                 let session = db.transact(|db| self.session(db, hash, now))?;
@@ -152,6 +166,7 @@ impl People {
                     display_name: session.display_name,
                     scopes: session.scopes,
                     reference: session.id.into_bytes(),
+                    is_there: true,
                 });
             }
             Wish::Nothing => {
@@ -302,10 +317,18 @@ impl People {
                 (Scopes::of_anybody().for_good(), None)
             }
         };
-        let maker = invite.as_ref().map(|invite| &invite.maker);
-        insert_principal(db, principal, Sort::Human, &name, &grants, maker, now)?;
+        let owner = invite.as_ref().map_or(Ok(None), InviteRow::person)?;
+        match owner {
+            // The registration is of who the invite was for, and its challenge too.
+            Some(owner) if owner.principal != *principal => return Err(Error::BadInvite),
+            Some(_) => {}
+            None => {
+                let maker = invite.as_ref().map(|invite| &invite.maker);
+                insert_principal(db, principal, Sort::Human, &name, &grants, maker, now)?;
+            }
+        }
         if let Some(invite) = &invite {
-            self.redeem(db, invite, principal, now)?;
+            invite.redeem(db, principal, now)?;
         }
         let passkey_name = registration.name.as_deref();
         let authenticator = self.insert_passkey(db, principal, passkey, passkey_name, now)?;
@@ -320,12 +343,13 @@ impl People {
             "invite": invite.as_ref().map(|invite| &invite.id),
             "scopes": scopes_of(&grants).names(),
         });
-        let action = match admission {
-            Admission::Recovery => "administrator.recovered",
-            _ => "principal.registered",
+        let (action, target) = match (admission, owner) {
+            (Admission::Recovery, _) => ("administrator.recovered", principal.as_str()),
+            (_, Some(_)) => ("authenticator.added", authenticator.as_str()),
+            (_, None) => ("principal.registered", principal.as_str()),
         };
         let actor = Some(principal.as_str());
-        trail(db, now, actor, action, actor, origin, &details)?;
+        trail(db, now, actor, action, Some(target), origin, &details)?;
         Ok(session)
     }
 

@@ -319,6 +319,8 @@ fn cert() -> Description {
             Error::TurnedAway,
             Error::UnknownIdentity,
             Error::PersonIdentity,
+            Error::BadInvite,
+            Error::IdentityTaken,
             Error::ProofUsed,
             Error::WrongSigner,
             Error::NoClientCertificate,
@@ -933,6 +935,7 @@ fn make_invite() -> Description {
             Error::InvalidMember("…"),
             Error::ScopeNotHeld(Scope::BridgeCert),
             Error::StepUpRequired,
+            Error::NoSuchItem,
         ])
 }
 

@@ -117,6 +117,8 @@ const INVITES: &[Column] = &[
     ("redeemedBy", Kind::OptionalText),
     ("redeemedByName", Kind::OptionalText),
     ("redeemedAt", Kind::Number),
+    ("principal", Kind::OptionalText),
+    ("principalName", Kind::OptionalText),
     (MAKER_DISABLED, Kind::Flag),
     (MAKER_SCOPES, Kind::Scopes),
 ];
@@ -369,7 +371,7 @@ mod tests {
         );
         let empty = csv(Listed::Invites, b"{}").unwrap();
         assert!(
-            empty.ends_with(",redeemedBy,redeemedByName,redeemedAt\r\n"),
+            empty.ends_with(",redeemedBy,redeemedByName,redeemedAt,principal,principalName\r\n"),
             "{empty}"
         );
     }

@@ -8,3 +8,6 @@ ALTER TABLE credentials ADD COLUMN fresh_until INTEGER;
 -- The first of the pairs that this one renews: what was asked for with one proof is revoked together.
 ALTER TABLE credentials ADD COLUMN renews INTEGER;
 CREATE INDEX credentials_by_first ON credentials (renews) WHERE renews IS NOT NULL;
+
+-- Whom an invite is for, if it is no newcomer: it is a further way in of theirs.
+ALTER TABLE invites ADD COLUMN principal TEXT REFERENCES principals (id);
