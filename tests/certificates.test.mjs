@@ -3,7 +3,7 @@
 //   NOTME_TEST_CERTIFICATES=<requests>   default 1000; two certificates each
 //   NOTME_TEST_SEED=<number>             repeats a run's requests
 import assert from "node:assert/strict";
-import { X509Certificate } from "node:crypto";
+import { X509Certificate, generateKeyPairSync, sign } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,8 +11,10 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { ROOT } from "../tools/lib/places.mjs";
 import { startAuthority } from "./support/authority.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
-import { VERIFIERS, keepLeaves, lint, lintNeeds } from "./support/foreign.mjs";
+import { VERIFIERS, compileClient, execute, keepLeaves, lint, lintNeeds, missing } from "./support/foreign.mjs";
 import { startIssuer } from "./support/issuer.mjs";
 import { seeded } from "./support/random.mjs";
 
@@ -21,6 +23,9 @@ const SEED = Number(process.env.NOTME_TEST_SEED ?? Date.now() % 1_000_000);
 /** Small enough that all of a batch is verified long before its certificates expire. */
 const BATCH = 1_000;
 const CONCURRENCY = 8;
+/** Issuing certificates, few enough that all is verified long before they expire; and task leaves below each. */
+const ISSUING = Math.min(50, Math.max(10, Math.ceil(REQUESTS / 50)));
+const TASKS = 4;
 
 const random = seeded(SEED);
 const ALPHANUMERIC = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -212,6 +217,128 @@ describe(`${REQUESTS} random requests`, () => {
     for (const finding of accepted) {
       const found = linted.findings.filter(({ severity, code }) => `${severity} ${code}` === finding);
       assert.equal(new Set(found.map(({ file }) => file)).size, 2 * REQUESTS, `${finding} is found in each leaf`);
+    }
+  });
+});
+
+describe(`${ISSUING} issuing certificates, and ${TASKS} task leaves below each`, () => {
+  const ROOT_FILE = "tasks.pem";
+  let authority;
+  let browser;
+  let me;
+  let client;
+  /** @type {{ file: string, key: string }[]} */
+  const issuing = [];
+  /** @type {{ file: string, issuing: typeof issuing[number] }[]} */
+  const tasks = [];
+
+  before(async () => {
+    client = await compileClient();
+    authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE } });
+    browser = new Browser(authority);
+    await browser.register(new Passkey(ES256), { wanted: { bootstrapCode: CODE, displayName: "Ana" } });
+    me = (await browser.me()).json.userId;
+    writeFileSync(join(folder, ROOT_FILE), await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text());
+    for (let i = 0; i < ISSUING; i++) {
+      const one = await issuingCertificate(i);
+      issuing.push(one);
+      for (let j = 0; j < TASKS; j++) tasks.push({ file: await taskLeaf(one, j), issuing: one });
+    }
+  });
+  after(() => authority?.stop());
+
+  /** One on a delegation that limits it to an audience, or to a purpose, or to both, or to neither. */
+  async function issuingCertificate(number) {
+    const audience = number % 2 ? `https://${random.text(ALPHANUMERIC, random.between(1, 192))}` : undefined;
+    const purposeHash = number % 4 > 1 ? random.text("0123456789abcdef", 64) : undefined;
+    const made = await browser.post("/delegations", { delegate: me, depth: random.between(1, 4), audience, purposeHash });
+    assert.equal(made.status, 200, made.text);
+    const challenge = Buffer.from((await browser.post("/cert/challenge")).json.challenge, "base64url");
+    const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+    const message = Buffer.concat([Buffer.from("notme-issuing-key-v1\0"), challenge, publicKey.export({ type: "spki", format: "der" })]);
+    const { status, text, json } = await browser.post("/cert", {
+      proof: { type: "session" },
+      credential: "issuing",
+      delegation: made.json.id,
+      challenge: challenge.toString("base64url"),
+      public_keys: { issuing: publicKey.export({ type: "spki", format: "pem" }) },
+      proofs: { issuing: sign(null, message, privateKey).toString("base64url") },
+    });
+    assert.equal(status, 200, text);
+    const name = `tasks.issuing-${number}`;
+    writeFileSync(join(folder, `${name}.pem`), json.certificates.issuing);
+    writeFileSync(join(folder, `${name}.key`), privateKey.export({ type: "pkcs8", format: "pem" }));
+    return { file: `${name}.pem`, key: `${name}.key` };
+  }
+
+  /** One of a task, over a key of either kind, which the client signs. */
+  async function taskLeaf(one, number) {
+    const name = `${one.file.replace(/\.pem$/, "")}.task-${number}`;
+    // A dot alone is no id.
+    const id = random.one(ALPHANUMERIC) + random.text(`${ALPHANUMERIC}-_.`, random.one([0, 1, 20, 63]));
+    const args = ["task", "mint", "--issuing", one.file, "--issuing-key", one.key, "--id", id, "--out", name];
+    if (number % 2) {
+      const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+      writeFileSync(join(folder, `${name}.pub`), publicKey.export({ type: "spki", format: "pem" }));
+      args.push("--public-key", `${name}.pub`, "--ttl", String(random.between(200, 280)));
+    }
+    const { code, stderr } = await execute(client, args, { cwd: folder });
+    assert.equal(code, 0, stderr);
+    const chain = readFileSync(join(folder, name, "task.pem"), "utf8");
+    writeFileSync(join(folder, `${name}.chain`), chain);
+    writeFileSync(join(folder, `${name}.pem`), chain.split(/(?<=-----END CERTIFICATE-----\n)/)[0]);
+    return `${name}.pem`;
+  }
+
+  test("are of both kinds of keys, and no serial number repeats", () => {
+    assert.deepEqual([issuing.length, tasks.length], [ISSUING, ISSUING * TASKS]);
+    const read = ({ file }) => new X509Certificate(readFileSync(join(folder, file)));
+    assert.deepEqual(new Set(tasks.map((task) => read(task).publicKey.asymmetricKeyType)), new Set(["ed25519", "ec"]));
+    assert.equal(new Set([...issuing, ...tasks].map((one) => read(one).serialNumber)).size, ISSUING * (1 + TASKS));
+  });
+
+  test("pkilint finds nothing but what the profile argues", { skip: lintNeeds() ?? false }, async () => {
+    const below = await lint({ folder, roots: [{ file: ROOT_FILE }], leaves: issuing });
+    const deeper = await lint({ folder, roots: issuing, leaves: tasks });
+    assert.deepEqual([below.linted, deeper.linted], [1 + ISSUING, ISSUING * (1 + TASKS)]);
+    const accepted = argued();
+    const findings = [...below.findings, ...deeper.findings];
+    const surprises = findings.filter((finding) => finding.file === ROOT_FILE || !accepted.includes(`${finding.severity} ${finding.code}`));
+    assert.ok(surprises.length === 0, few(surprises.map((finding) => JSON.stringify(finding))));
+    for (const finding of accepted) {
+      const found = findings.filter(({ severity, code }) => `${severity} ${code}` === finding);
+      assert.equal(new Set(found.map(({ file }) => file)).size, ISSUING * (1 + TASKS), `${finding} is found in each`);
+    }
+  });
+
+  /** What certtool says of a chain, in one line. */
+  const certtool = async (input) => {
+    const args = ["--verify", "--verify-profile", "medium", "--verify-purpose", "1.3.6.1.5.5.7.3.2", "--load-ca-certificate", ROOT_FILE];
+    const { stdout } = await execute("certtool", args, { cwd: folder, input });
+    return /^Chain verification output: (.*?)\s*$/m.exec(stdout)?.[1];
+  };
+  const ONLY_CRITICAL = "Not verified. The certificate is NOT trusted. The certificate contains an unknown critical extension.";
+  const contents = (file) => readFileSync(join(folder, file), "utf8");
+
+  test("GnuTLS has nothing against them but the extension that it must not know", { skip: missing("certtool") ?? false }, async () => {
+    for (const { file } of issuing) assert.equal(await certtool(contents(file)), ONLY_CRITICAL, file);
+    for (const { file } of tasks) assert.equal(await certtool(contents(file.replace(/pem$/, "chain"))), ONLY_CRITICAL, file);
+    // What else is wrong it says too.
+    const [one] = tasks;
+    const bent = mutated(contents(one.file), (der) => (der[der.length - 1] ^= 1));
+    assert.match(await certtool(bent + contents(one.issuing.file)), /signature in the certificate is invalid/);
+    assert.notEqual(await certtool(contents(one.file) + contents(issuing.at(-1).file)), ONLY_CRITICAL);
+  });
+
+  test("OpenSSL's strict reading is good with those that know the extension", { skip: missing("openssl") ?? false }, async () => {
+    const verify = async (one, more) => {
+      const args = ["verify", "-x509_strict", "-no-CApath", "-no-CAstore", "-purpose", "sslclient", "-CAfile", ROOT_FILE, ...more];
+      const { code, stdout, stderr } = await execute("openssl", [...args, "-untrusted", one.issuing.file, one.file], { cwd: folder });
+      return code === 0 ? "good" : `${stdout}${stderr}`;
+    };
+    for (const one of tasks) {
+      assert.equal(await verify(one, ["-ignore_critical"]), "good", one.file);
+      assert.match(await verify(one, []), /unhandled critical extension/, one.file);
     }
   });
 });

@@ -13,6 +13,7 @@ import { decodeJwt } from "jose";
 import { CACHE, ROOT } from "../tools/lib/places.mjs";
 import { freePort, startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
+import { startBetween } from "./support/between.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { execute, missing } from "./support/foreign.mjs";
@@ -378,35 +379,18 @@ describe("enrolling", () => {
   });
 
   describe("through somebody in between", () => {
-    let proxy;
+    let between;
     let url;
-    let tamper;
-    let seen;
     before(async () => {
-      proxy = createServer(async (req, res) => {
-        const chunks = [];
-        for await (const chunk of req) chunks.push(chunk);
-        seen.push(req.url);
-        const { authorization } = req.headers;
-        const response = await fetch(authority.url + req.url, {
-          method: req.method,
-          headers: { "content-type": "application/json", ...(authorization ? { authorization } : {}) },
-          body: chunks.length ? Buffer.concat(chunks) : undefined,
-        });
-        let text = await response.text();
-        if (req.url === "/.well-known/signet-authority.json") text = text.replaceAll(authority.url, url);
-        const changed = await tamper(req.url, text, authorization, Buffer.concat(chunks));
-        res.writeHead(changed?.status ?? response.status, changed?.headers ?? {}).end(changed?.text ?? text);
-      });
-      await new Promise((done) => proxy.listen(0, "127.0.0.1", done));
-      url = `http://127.0.0.1:${proxy.address().port}`;
+      between = await startBetween(authority);
+      ({ url } = between);
     });
-    after(() => proxy?.close());
+    after(() => between?.close());
 
     /** Enrols while the answer of one path is changed. */
     async function through(path, change, more = []) {
-      seen = [];
-      tamper = async (at, ...exchange) => (at === path ? change(...exchange) : undefined);
+      between.seen = [];
+      between.tamper = async (at, ...exchange) => (at === path ? change(...exchange) : undefined);
       const out = newPath("between");
       const ran = await notme([...enrolArgs(out, await issuer.token(), url), ...more]);
       return { ran, out };
@@ -468,7 +452,7 @@ describe("enrolling", () => {
         const { ran, out } = await through("/none", () => undefined, ["--ca", pin]);
         failed(ran, REFUSED, "bundle_unknown_key");
         assert.ok(!existsSync(out));
-        assert.ok(!seen.includes("/cert/gha"), "the token was not used");
+        assert.ok(!between.seen.includes("/cert/gha"), "the token was not used");
       } finally {
         await other.stop();
       }
@@ -515,14 +499,14 @@ describe("enrolling", () => {
         const { ran, out } = await through("/internal/ca-bundle", change);
         failed(ran, exit, code);
         assert.ok(!existsSync(out));
-        assert.ok(!seen.includes("/cert/gha"), code);
+        assert.ok(!between.seen.includes("/cert/gha"), code);
       }
     });
 
     test("an endpoint somewhere else gets no token", async () => {
       const { ran } = await through("/.well-known/signet-authority.json", (text) => ({ text: text.replace(`${url}/cert/gha`, "https://elsewhere.example/cert/gha") }));
       failed(ran, REFUSED, "bad_answer");
-      assert.ok(!seen.includes("/cert/gha"));
+      assert.ok(!between.seen.includes("/cert/gha"));
     });
 
     test("a redirect is not followed", async () => {

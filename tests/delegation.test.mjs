@@ -1,15 +1,16 @@
 // Delegations: who acts for whom, what is left along a chain, and what dies with it.
 import assert from "node:assert/strict";
-import { X509Certificate, createHash, generateKeyPairSync, randomUUID, sign } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { X509Certificate, createHash, createPrivateKey, generateKeyPairSync, randomUUID, sign } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { decodeJwt } from "jose";
 import { CACHE, ROOT } from "../tools/lib/places.mjs";
 import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
+import { startBetween } from "./support/between.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys } from "./support/client.mjs";
 import { execute, goProgram, missing } from "./support/foreign.mjs";
@@ -612,6 +613,237 @@ describe("an issuing certificate", () => {
     const { credentials } = await list(authority);
     assert.equal(credentials.filter((one) => one === serial.toLowerCase().padStart(32, "0")).length, 1);
     failed(await verify(chain), 1, "revoked");
+  });
+
+  describe("that the client fetches", () => {
+    const FILES = ["issuing.key", "issuing.pem", "root.pem"];
+    const mode = (path) => (statSync(path).mode & 0o777).toString(8);
+    const tokenFile = async (sub = "orchestrator") => newFile(await issuer.token({ sub }));
+    const enrolArgs = ({ url = authority.url, on = delegation.id, out = newPath(), by }, more = []) => {
+      const proof = Array.isArray(by) ? by : ["--token-file", by];
+      return ["task", "enroll", "--authority", url, "--delegation", on, "--out", out, ...proof, ...more];
+    };
+    const filesIn = (out) => ({ issuing: join(out, "issuing.pem"), secret: join(out, "issuing.key") });
+    /** Runs it, which succeeds, and gives what it says. */
+    async function fetched(options, more = []) {
+      const ran = await notme(enrolArgs(options, [...more, "--json"]));
+      assert.equal(ran.code, 0, ran.stderr);
+      return JSON.parse(ran.stdout);
+    }
+
+    test("with a token is what tasks are signed with", async () => {
+      const [out, by] = [newPath(), await tokenFile()];
+      const told = await fetched({ out, by });
+      assert.deepEqual([told.ok, told.subject, told.namespace, told.scopes], [true, bot, `${told.identity}/task/`, ["bridgeCert"]]);
+      assert.deepEqual(told.delegation, { id: delegation.id, on_behalf_of: ben.id, audience: null, purpose: null });
+      assert.deepEqual(readdirSync(out).sort(), FILES);
+      assert.deepEqual(FILES.map((name) => told.files[name.replace(".", "_")]), FILES.map((name) => join(out, name)));
+      assert.deepEqual([out, ...FILES.map((name) => join(out, name))].map(mode), ["700", "600", "644", "644"]);
+      const issuing = new X509Certificate(readFileSync(join(out, "issuing.pem")));
+      assert.ok(issuing.ca && issuing.checkPrivateKey(createPrivateKey(readFileSync(join(out, "issuing.key")))));
+      assert.equal(Date.parse(issuing.validTo), told.expires_at * 1000);
+      assert.equal(readFileSync(join(out, "root.pem"), "utf8").trim(), readFileSync(root, "utf8").trim());
+      const { chain } = await task(filesIn(out), "build-7");
+      const ran = await notme(["verify", chain, "--authority", authority.url, "--ca", join(out, "root.pem"), "--json"]);
+      assert.equal(ran.code, 0, ran.stderr);
+      const verified = JSON.parse(ran.stdout);
+      assert.deepEqual([verified.kind, verified.principal, verified.task, verified.delegation.on_behalf_of], ["task", bot, "build-7", ben.id]);
+      // For people; the token is in nothing that is said, and from a variable it is as good.
+      const token = await issuer.token({ sub: "orchestrator" });
+      const people = await execute(program, enrolArgs({ by: ["--token-env", "MINE"] }, ["--scopes", "bridgeCert", "--ca", root]), { env: cleanEnvironment({ MINE: token }) });
+      assert.equal(people.code, 0, people.stderr);
+      assert.match(people.stdout, new RegExp(`^identity   ${told.identity}\non behalf  ${ben.id}\nscopes     bridgeCert\nexpires    .*Z\nfiles      .*/{${FILES.join(",")}}\n$`));
+      for (const part of token.split(".")) assert.ok(!`${people.stdout}${people.stderr}`.includes(part));
+    });
+
+    test("says to what the delegation limits it", async () => {
+      const purposeHash = createHash("sha256").update("nightly build").digest("hex");
+      const on = await given(ben, bot, { depth: 1, audience: "https://ci.example", purposeHash });
+      const told = await fetched({ on: on.id, by: await tokenFile() });
+      assert.deepEqual(told.delegation, { id: on.id, on_behalf_of: ben.id, audience: "https://ci.example", purpose: purposeHash });
+    });
+
+    test("replaces nothing unless forced, and finds out before the token is used", async () => {
+      const [out, by] = [newPath(), await tokenFile()];
+      mkdirSync(out, { mode: 0o700 });
+      for (const name of FILES) {
+        writeFileSync(join(out, name), "mine");
+        failed(await notme(enrolArgs({ out, by })), 4, "exists");
+        assert.deepEqual([readdirSync(out), readFileSync(join(out, name), "utf8")], [[name], "mine"]);
+        rmSync(join(out, name));
+      }
+      writeFileSync(join(out, "issuing.key"), "mine");
+      const told = await fetched({ out, by }, ["--force"]);
+      assert.equal(mode(told.files.issuing_key), "600");
+      await task(filesIn(out), "t");
+      // And that used it up.
+      failed(await notme(enrolArgs({ by })), 1, "token_used");
+    });
+
+    test("isn't there for who may not have it, and nothing is written", async () => {
+      const by = await tokenFile();
+      const refusedWith = async (options, exit, code, more) => {
+        const out = newPath();
+        failed(await notme(enrolArgs({ out, by, ...options }, more)), exit, code);
+        assert.ok(!existsSync(out), code);
+      };
+      const without = await notme(["task", "enroll", "--authority", authority.url, "--out", newPath(), "--token-file", by]);
+      assert.deepEqual([without.code, without.stdout], [2, ""]);
+      assert.match(without.stderr, /--delegation/);
+      for (const on of ["", "x", delegation.id.toUpperCase()]) await refusedWith({ on }, 2, "delegation_id");
+      await refusedWith({ on: randomUUID() }, 1, "unknown_delegation");
+      await refusedWith({ by: await tokenFile("stranger") }, 1, "unknown_delegation");
+      const flat = await given(ben, bot);
+      await refusedWith({ on: flat.id }, 1, "delegation_exceeded");
+      const gone = await given(ben, bot, { depth: 1 });
+      await takeBack(ben, gone);
+      await refusedWith({ on: gone.id }, 1, "delegation_revoked");
+      await refusedWith({}, 1, "scopes_not_granted", ["--scopes", "authorityManage"]);
+      await refusedWith({}, 1, "wrong_issuer", ["--proof-type", "custom"]);
+      await refusedWith({ by: [] }, 2, "token_missing");
+      await refusedWith({ by: newFile("no token") }, 2, "token_malformed");
+      await refusedWith({ by: join(folder, "nowhere") }, 4, "token_file");
+      await refusedWith({}, 1, "ca_malformed", ["--ca", by]);
+      // None of that used the token up.
+      await fetched({ by });
+    });
+
+    test("with a certificate ends when that does", async (t) => {
+      const { authority, ben } = await open();
+      t.after(() => authority.stop());
+      const bot = await agent(authority, "orchestrator");
+      const bundle = await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text();
+      const rows = [
+        { type: "x509", name: "ours", roots: bundle, scopes: ["bridgeCert"], rules: [{ san_uri: "wimse://*" }] },
+        { issuer: issuer.url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{}] },
+      ];
+      await authority.restart({ vars: { TRUSTED_ISSUERS: JSON.stringify(rows) } });
+      const on = await given(ben, bot, { depth: 1 });
+      const pair = async (more = {}) => {
+        const keys = new Keys();
+        const token = await issuer.token({ sub: "orchestrator" });
+        const body = { proof: { type: "oidc", token }, public_keys: keys.publicKeys, proofs: keys.proofs(token), ...more };
+        const { certificates, expires_at } = good(await post(authority, "/cert", body));
+        const pem = (name) => keys[name].privateKey.export({ type: "pkcs8", format: "pem" });
+        const shown = (name) => ["--cert", newFile(certificates[name]), "--key", newFile(pem(name))];
+        return { expires_at, mtls: shown("mtls"), signing: shown("signing") };
+      };
+      const { url } = authority;
+      const own = await pair();
+      for (const by of [own.mtls, own.signing]) {
+        const told = await fetched({ url, on: on.id, by });
+        assert.deepEqual([told.subject, told.delegation.on_behalf_of], [bot, ben.id]);
+        assert.ok(told.expires_at <= own.expires_at);
+        const { chain } = await task(filesIn(dirname(told.files.issuing_pem)), "t");
+        assert.equal((await notme(["verify", chain, "--authority", url])).code, 0);
+      }
+      const same = await pair({ delegation: on.id });
+      assert.ok((await fetched({ url, on: on.id, by: same.signing })).expires_at <= same.expires_at);
+      const refusedWith = async (options, exit, code) => {
+        const out = newPath();
+        failed(await notme(enrolArgs({ url, on: on.id, out, ...options })), exit, code);
+        assert.ok(!existsSync(out), code);
+      };
+      const second = await given(ben, bot, { depth: 1 });
+      await refusedWith({ on: second.id, by: same.signing }, 1, "delegation_bound");
+      const [, cert, , key] = own.signing;
+      await refusedWith({ by: ["--cert", cert, "--key", own.mtls[3]] }, 1, "certificate_possession_failed");
+      await refusedWith({ by: ["--cert", cert, "--key", same.signing[3]] }, 1, "certificate_possession_failed");
+      await refusedWith({ by: ["--cert", key, "--key", key] }, 2, "cert");
+      await refusedWith({ by: ["--cert", cert, "--key", cert] }, 2, "cert_key");
+      await refusedWith({ by: ["--cert", cert, "--key", join(folder, "nowhere")] }, 4, "unreadable");
+      await refusedWith({ by: ["--cert", root, "--key", key] }, 1, "unknown_root");
+    });
+
+    describe("through somebody in between", () => {
+      let between;
+      let foreign;
+      before(async () => {
+        between = await startBetween(authority);
+        foreign = good(await issuing(authority, "orchestrator", delegation.id));
+      });
+      after(() => between?.close());
+
+      /** Fetches while the answer of `/cert` is changed. */
+      async function through(change, more = []) {
+        between.seen = [];
+        between.tamper = async (path, text) => {
+          if (path !== "/cert") return undefined;
+          const json = JSON.parse(text);
+          return { text: JSON.stringify((await change(json)) ?? json) };
+        };
+        const out = newPath();
+        return { out, ran: await notme(enrolArgs({ url: between.url, out, by: await tokenFile() }, more)) };
+      }
+
+      test("it is fetched if nothing is changed", async () => {
+        const { ran, out } = await through(() => undefined);
+        assert.equal(ran.code, 0, ran.stderr);
+        assert.deepEqual(readdirSync(out).sort(), FILES);
+        assert.deepEqual(between.seen.slice(-2), ["/cert/challenge", "/cert"]);
+      });
+
+      const about = /about somebody else/;
+      const changes = {
+        "another's certificate": [/over another key/, (json) => void (json.certificates = foreign.certificates)],
+        "another identity": [/its identity/, (json) => void (json.identity += "x")],
+        "another expiry": [/expire at another time/, (json) => void (json.expires_at += 1)],
+        "another epoch": [/its epoch/, (json) => void (json.authority.epoch += 1)],
+        "another key id": [/another key of the authority/, (json) => void (json.authority.key_id = "0".repeat(32))],
+        "further scopes": [/its scopes/, (json) => void json.scopes.push("authorityManage")],
+        "another delegation": [about, (json) => void (json.delegation = randomUUID())],
+        "on another's behalf": [about, (json) => void (json.on_behalf_of = bot)],
+        "another namespace": [about, (json) => void (json.namespace = json.namespace.replace(bot, ben.id))],
+        "another principal": [about, (json) => void (json.principal_id = ben.id)],
+      };
+      for (const [what, [words, change]] of Object.entries(changes)) {
+        test(`${what}: refused, and nothing is written`, async () => {
+          const { ran, out } = await through(change);
+          failed(ran, 1, "bad_answer");
+          assert.match(ran.stderr, words);
+          assert.ok(!existsSync(out));
+        });
+      }
+
+      test("a request that was changed on its way: refused, and nothing is written", async () => {
+        // No signature of the client's has delegation or scopes in it.
+        const second = await given(ben, bot, { depth: 1 });
+        const scoped = ["--scopes", "sign:git"];
+        for (const [words, change, more] of [
+          [/hangs on another delegation/, (body) => void (body.delegation = second.id), []],
+          [/scopes that nobody asked for/, (body) => void delete body.scopes, scoped],
+        ]) {
+          const out = newPath();
+          between.tamper = undefined;
+          between.instead = async (path, sent) => {
+            if (path !== "/cert") return undefined;
+            const body = JSON.parse(sent);
+            change(body);
+            return (await post(authority, "/cert", body)).text;
+          };
+          const ran = await notme(enrolArgs({ url: between.url, out, by: await tokenFile() }, more));
+          between.instead = undefined;
+          failed(ran, 1, "bad_answer");
+          assert.match(ran.stderr, words);
+          assert.ok(!existsSync(out));
+        }
+      });
+
+      test("a pair, or another's root, is refused too", async () => {
+        const pair = good(await byToken(authority, "orchestrator", { delegation: delegation.id }));
+        const { ran } = await through((json) => void (json.certificates.issuing = pair.certificates.signing));
+        failed(ran, 1, "malformed");
+        const elsewhere = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE } });
+        try {
+          const pin = newFile(await (await fetch(`${elsewhere.url}/.well-known/ca-bundle.pem`)).text());
+          const pinned = await through(() => undefined, ["--ca", pin]);
+          failed(pinned.ran, 1, "bundle_unknown_key");
+          assert.ok(!between.seen.includes("/cert"), "the token was not used");
+        } finally {
+          await elsewhere.stop();
+        }
+      });
+    });
   });
 
   test("is over a key that its holder shows, for this, once", async () => {

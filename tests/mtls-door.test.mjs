@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { X509Certificate, createHash, randomBytes } from "node:crypto";
 import { request } from "node:https";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
 import { CODE } from "./support/browser.mjs";
@@ -10,6 +11,7 @@ import { Keys } from "./support/client.mjs";
 import { missing } from "./support/foreign.mjs";
 import { startNginx } from "./support/nginx.mjs";
 import { Pki } from "./support/pki.mjs";
+import { databaseOf, noSqlite, query } from "./support/state.mjs";
 
 const LABEL = Buffer.from("notme-mtls-proof-v1\0");
 const SECRET = randomBytes(32).toString("hex");
@@ -150,6 +152,38 @@ describe("a client certificate, through nginx", { skip }, () => {
     const spent = await challengeOf(authority);
     refused(await enroll(nginx, leaf, { over: spent, public_keys: new Keys().publicKeys }), 401, "p256_possession_failed");
     refused(await enroll(nginx, leaf, { over: spent }), 400, "bad_challenge");
+  });
+
+  test("is single across a kill -9 in the middle of 20, and nothing that was used before comes back", { skip: noSqlite }, async () => {
+    // Before any of the 20 has its answer, as well as that can be hit, and once one has.
+    const moments = [() => sleep(10), () => sleep(20), () => sleep(30), (asked) => Promise.race(asked), (asked) => Promise.race(asked.slice(8))];
+    for (const [round, moment] of moments.entries()) {
+      const uri = `spiffe://td.example/ns/agents/sa/crash-${round}`;
+      const workload = pki.leaf(root, { uris: [uri] });
+      const used = { keys: new Keys(), over: await challengeOf(authority) };
+      assert.equal((await enroll(nginx, workload, used)).status, 200);
+      const burned = { keys: new Keys(), over: await challengeOf(authority) };
+      refused(await enroll(nginx, workload, { ...burned, public_keys: new Keys().publicKeys }), 401, "p256_possession_failed");
+      const flying = { keys: new Keys(), over: await challengeOf(authority) };
+      const asked = Array.from({ length: 20 }, () => enroll(nginx, workload, flying));
+      await moment(asked);
+      await authority.kill9();
+      // nginx says of those that it has none of: 502.
+      const answers = await Promise.all(asked);
+      await authority.restart();
+      refused(await enroll(nginx, workload, used), 400, "bad_challenge");
+      refused(await enroll(nginx, workload, burned), 400, "bad_challenge");
+      const again = await enroll(nginx, workload, flying);
+      const issued = [...answers, again].filter(({ status }) => status === 200).length;
+      assert.ok(issued <= 1, `round ${round}: ${issued} pairs`);
+      if (again.status !== 200) refused(again, 400, "bad_challenge");
+      refused(await enroll(nginx, workload, flying), 400, "bad_challenge");
+      // One of `used`, and one of `flying`, though the crash may have swallowed its answer.
+      const of = `FROM authenticators WHERE kind = 'mtls' AND subject LIKE '%${uri}'`;
+      const file = databaseOf(authority.stateDir);
+      assert.deepEqual(query(file, `SELECT COUNT(*) ${of}`), [[1]]);
+      assert.deepEqual(query(file, `SELECT COUNT(*) FROM credentials WHERE principal = (SELECT principal ${of})`), [[2]], `round ${round}`);
+    }
   });
 
   test("is what the keys sign: over another connection their proofs are worth nothing", async () => {

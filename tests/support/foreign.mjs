@@ -230,16 +230,23 @@ const node = {
 
 /**
  * @param {string} crate
- * @param {string} example
- * @returns {Promise<string>} path of the example program of one of our crates
+ * @param {"bin" | "example"} kind
+ * @param {string} name
+ * @returns {Promise<string>} path of a program of one of our crates
  */
-export async function compileExample(crate, example) {
-  const args = ["build", "--quiet", "--package", crate, "--example", example, "--message-format=json"];
+async function compileOurs(crate, kind, name) {
+  const args = ["build", "--quiet", "--package", crate, `--${kind}`, name, "--message-format=json"];
   const { code, stdout, stderr } = await execute("cargo", args, { cwd: ROOT });
-  if (code !== 0) throw new Error(`the example could not be built:\n${stderr}`);
+  if (code !== 0) throw new Error(`${name} could not be built:\n${stderr}`);
   const messages = stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
-  return messages.find(({ target, executable }) => target?.name === example && executable).executable;
+  return messages.find(({ target, executable }) => target?.name === name && executable).executable;
 }
+
+/** @param {string} crate @param {string} example */
+export const compileExample = (crate, example) => compileOurs(crate, "example", example);
+
+/** The command-line client. */
+export const compileClient = () => compileOurs("notme-cli", "bin", "notme");
 
 /** @type {Promise<string> | undefined} */
 let compiledOurs;
@@ -271,7 +278,7 @@ export const VERIFIERS = {
 export const lintNeeds = () => (pkilint.program("python") ? undefined : "pkilint is not installed (npm run setup -- --test)");
 
 /**
- * @param {Batch} batch
+ * @param {{ folder: string, roots: { file: string }[], leaves: { file: string }[] }} batch leaves, and what is above them
  * @returns {Promise<{ linted: number, findings: Finding[] }>} what pkilint finds above INFO
  */
 export async function lint({ folder, roots, leaves }) {

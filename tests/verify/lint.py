@@ -1,9 +1,9 @@
 """Lints certificates with pkilint's own RFC 5280 validators, many in one process.
 
-    lint.py ROOT.pem... -- LEAF.pem...   ->   {"linted": 2001, "findings": [...]}
+    lint.py ISSUER.pem... -- CERT.pem...   ->   {"linted": 2001, "findings": [...]}
 
-Each leaf is linted by itself and, with the root that its file name begins with (`NAME.` of
-`NAME.pem`), as a chain. A process per certificate would spend all its time on starting up.
+Each is linted by itself and, below the issuer that its file name begins with (`NAME.pem` of
+`NAME.REST.pem`, no dot in REST), as a chain. A process per certificate would spend all its time on starting up.
 """
 
 import json
@@ -58,11 +58,11 @@ def findings(path, results):
 
 
 def lint(job):
-    path, root = job
+    path, above = job
     found = list(findings(path, SINGLE.validate(load(path).root)))
-    if root is not None:
+    if above is not None:
         documents = {}
-        issuer = load(root, "issuer", documents)
+        issuer = load(above, "issuer", documents)
         subject = load(path, "subject", documents)
         results = DECODER.validate(issuer.root)
         results += DECODER.validate(subject.root)
@@ -74,10 +74,10 @@ def lint(job):
 
 def main(arguments):
     split = arguments.index("--")
-    roots, leaves = arguments[:split], arguments[split + 1 :]
-    by_name = {Path(root).stem: root for root in roots}
-    jobs = [(root, None) for root in roots]
-    jobs += [(leaf, by_name[Path(leaf).name.split(".")[0]]) for leaf in leaves]
+    issuers, certificates = arguments[:split], arguments[split + 1 :]
+    by_name = {Path(issuer).stem: issuer for issuer in issuers}
+    jobs = [(issuer, None) for issuer in issuers]
+    jobs += [(path, by_name[Path(path).stem.rpartition(".")[0]]) for path in certificates]
     with multiprocessing.Pool() as pool:
         found = [f for each in pool.imap_unordered(lint, jobs, 50) for f in each]
     json.dump({"linted": len(jobs), "findings": found}, sys.stdout)

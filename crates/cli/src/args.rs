@@ -37,8 +37,49 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
+    /// Exchanges a proof for an issuing certificate over a new key
+    Enroll(TaskEnroll),
     /// Signs a certificate for a task with the key of an issuing certificate
     Mint(Mint),
+}
+
+/// Without --cert, --token-file and --token-env the token is asked of GitHub, as
+/// ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN say.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct TaskEnroll {
+    /// The authority's URL: https, or http on loopback
+    #[arg(long, value_name = "URL")]
+    pub(crate) authority: String,
+    /// The delegation that it hangs on, which can be handed on
+    #[arg(long, value_name = "ID")]
+    pub(crate) delegation: String,
+    /// What leaves may do at most, with commas between [default: bridgeCert]
+    #[arg(long, value_name = "SCOPES", value_delimiter = ',')]
+    pub(crate) scopes: Option<Vec<String>>,
+    /// Shows a certificate instead of a token: PEM, with those between it and its root after it
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with_all = ["token_file", "token_env", "audience", "proof_type"])]
+    pub(crate) cert: Option<PathBuf>,
+    /// The certificate's key, PKCS#8 PEM, Ed25519 or P-256
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// What the token is, as the authority's row has it
+    #[arg(long, value_name = "TYPE", default_value = "oidc", value_parser = ["oidc", "kubernetes", "access", "custom"])]
+    pub(crate) proof_type: String,
+    #[command(flatten)]
+    pub(crate) token: TokenOptions,
+    /// Trusts these roots (PEM) instead of those that the authority serves
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Where issuing.key, issuing.pem and root.pem go; made if need be
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+    /// Replaces what is in the folder
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Nobody is asked. What the certificate says is within the issuing certificate, or it isn't signed.
@@ -74,14 +115,9 @@ pub(crate) struct Mint {
     pub(crate) json: bool,
 }
 
-/// Without --token-file and --token-env the token is asked of GitHub, as
-/// ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN say.
+// No documentation comment: the commands that have these options would say it instead of their own.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub(crate) struct Enroll {
-    /// The authority's URL: https, or http on loopback
-    #[arg(long, value_name = "URL")]
-    pub(crate) authority: String,
+pub(crate) struct TokenOptions {
     /// Reads the token from a file; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "token_env")]
     pub(crate) token_file: Option<PathBuf>,
@@ -91,6 +127,18 @@ pub(crate) struct Enroll {
     /// The audience to ask GitHub for [default: what the authority publishes]
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["token_file", "token_env"])]
     pub(crate) audience: Option<String>,
+}
+
+/// Without --token-file and --token-env the token is asked of GitHub, as
+/// ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN say.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Enroll {
+    /// The authority's URL: https, or http on loopback
+    #[arg(long, value_name = "URL")]
+    pub(crate) authority: String,
+    #[command(flatten)]
+    pub(crate) token: TokenOptions,
     /// Trusts these roots (PEM) instead of those that the authority serves
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
@@ -199,6 +247,13 @@ mod tests {
             "notme verify",
             "notme doctor",
             "notme task",
+            "notme task enroll --authority https://a.example --out o",
+            "notme task enroll --authority https://a.example --delegation d",
+            "notme task enroll --authority https://a.example --delegation d --out o --cert c",
+            "notme task enroll --authority https://a.example --delegation d --out o --key k",
+            "notme task enroll --authority https://a.example --delegation d --out o --cert c --key k --token-file f",
+            "notme task enroll --authority https://a.example --delegation d --out o --cert c --key k --proof-type oidc",
+            "notme task enroll --authority https://a.example --delegation d --out o --token-file f --proof-type x509",
             "notme task mint --issuing i --issuing-key k --out o",
             "notme task mint --issuing i --issuing-key k --id t --out o --ttl 0",
             "notme doctor --rows r",
@@ -215,7 +270,13 @@ mod tests {
                 "{line}"
             );
         }
-        let good = "notme verify x --offline --ca c --bundle b --revocations r --state s --at 5";
-        assert!(Arguments::try_parse_from(good.split(' ')).is_ok());
+        for good in [
+            "notme verify x --offline --ca c --bundle b --revocations r --state s --at 5",
+            "notme task enroll --authority https://a.example --delegation d --out o --cert c --key k",
+            "notme task enroll --authority https://a.example --delegation d --out o --token-env V --proof-type custom",
+        ] {
+            let parsed = Arguments::try_parse_from(good.split(' '));
+            assert!(parsed.is_ok(), "{good}: {parsed:?}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! An authority, as it is reached over HTTP.
 
+use notme_keys::decode_base64url;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::http::{Answer, Client, Url};
@@ -104,16 +106,38 @@ impl<'a> Authority<'a> {
     pub(crate) fn enroll(&self, token: &Token, request: &Value) -> Result<Value, Failure> {
         let url = self.endpoint("cert_gha_endpoint")?;
         let body = request.to_string();
-        let answer = self.client.post(&url, token.expose(), body.as_bytes())?;
-        let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
-        if answer.status == 200 {
-            return document.ok_or_else(|| not_an_authority("its answer is not JSON"));
-        }
-        Err(refusal(&answer, document.as_ref(), token))
+        let answer = (self.client).post(&url, Some(token.expose()), body.as_bytes())?;
+        told(&answer, Some(token))
+    }
+
+    /// Asks for a challenge, which is good once.
+    pub(crate) fn challenge(&self) -> Result<[u8; 32], Failure> {
+        let url = self.endpoint_below("cert_endpoint", "/challenge")?;
+        let document = told(&self.client.post(&url, None, b"{}")?, None)?;
+        let challenge = document.get("challenge").and_then(Value::as_str);
+        challenge
+            .and_then(decode_base64url)
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| not_an_authority("it has no challenge"))
+    }
+
+    /// Posts to `/cert` a request that has its proof in it, and the token if that is one.
+    pub(crate) fn exchange(
+        &self,
+        token: Option<&Token>,
+        request: &Value,
+    ) -> Result<Value, Failure> {
+        let url = self.endpoint("cert_endpoint")?;
+        let body = Zeroizing::new(request.to_string());
+        told(&self.client.post(&url, None, body.as_bytes())?, token)
     }
 
     /// An endpoint must be where the authority is: the token goes there.
     fn endpoint(&self, member: &str) -> Result<Url, Failure> {
+        self.endpoint_below(member, "")
+    }
+
+    fn endpoint_below(&self, member: &str, path: &str) -> Result<Url, Failure> {
         let text = self
             .document
             .get(member)
@@ -121,7 +145,7 @@ impl<'a> Authority<'a> {
             .unwrap_or_default();
         let bad =
             |why: &str| not_an_authority(&format!("`{member}` of its discovery document {why}"));
-        let url = Url::parse(text).map_err(bad)?;
+        let url = Url::parse(&format!("{text}{path}")).map_err(bad)?;
         if url.has_origin_of(&self.base) {
             Ok(url)
         } else {
@@ -142,8 +166,17 @@ fn fetch(client: &Client, url: &Url, what: &str) -> Result<Vec<u8>, Failure> {
     Err(Failure::unavailable("authority_unavailable", text))
 }
 
+/// What the authority says, to a request with this token if with one.
+fn told(answer: &Answer, token: Option<&Token>) -> Result<Value, Failure> {
+    let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    if answer.status == 200 {
+        return document.ok_or_else(|| not_an_authority("its answer is not JSON"));
+    }
+    Err(refusal(answer, document.as_ref(), token))
+}
+
 /// What the authority says to a request that it doesn't fulfil.
-fn refusal(answer: &Answer, document: Option<&Value>, token: &Token) -> Failure {
+fn refusal(answer: &Answer, document: Option<&Value>, token: Option<&Token>) -> Failure {
     let member = |name| document?.get(name)?.as_str();
     let is_code = |code: &&str| {
         (1..=64).contains(&code.len())
@@ -152,12 +185,11 @@ fn refusal(answer: &Answer, document: Option<&Value>, token: &Token) -> Failure 
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
     // Whoever answers has the token, and might put it into what we print.
-    let said = member("error").map_or_else(
-        || "nothing more".to_owned(),
-        |text| harmless(&token.redact(text)),
-    );
+    let redact = |text: &str| token.map_or_else(|| text.to_owned(), |token| token.redact(text));
+    let said =
+        member("error").map_or_else(|| "nothing more".to_owned(), |text| harmless(&redact(text)));
     let code = member("code").filter(is_code);
-    let code = code.filter(|code| token.redact(code) == *code);
+    let code = code.filter(|code| redact(code) == *code);
     let status = answer.status;
     match status {
         400..=499 if status != 408 && status != 429 => Failure::refused(
@@ -191,7 +223,7 @@ mod tests {
             status,
             body: Vec::new(),
         };
-        refusal(&answer, document, &token)
+        refusal(&answer, document, Some(&token))
     }
 
     #[test]

@@ -154,13 +154,18 @@ impl Client {
         read(url, request.call())
     }
 
-    pub(crate) fn post(&self, url: &Url, bearer: &str, json: &[u8]) -> Result<Answer, Failure> {
-        let header = Zeroizing::new(format!("Bearer {bearer}"));
-        let request = self
-            .agent(url)?
-            .post(&url.uri)
-            .header("authorization", header.as_str())
-            .header("content-type", "application/json");
+    pub(crate) fn post(
+        &self,
+        url: &Url,
+        bearer: Option<&str>,
+        json: &[u8],
+    ) -> Result<Answer, Failure> {
+        let request = self.agent(url)?.post(&url.uri);
+        let mut request = request.header("content-type", "application/json");
+        let header = bearer.map(|bearer| Zeroizing::new(format!("Bearer {bearer}")));
+        if let Some(header) = &header {
+            request = request.header("authorization", header.as_str());
+        }
         read(url, request.send(json))
     }
 

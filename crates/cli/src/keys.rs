@@ -85,6 +85,12 @@ impl Keys {
     }
 }
 
+/// The public half of an Ed25519 key.
+pub(crate) fn public(key: &SigningKey) -> Result<Ed25519PublicKey, Failure> {
+    Ed25519PublicKey::from_bytes(key.verifying_key().to_bytes())
+        .map_err(|_| Failure::local("random", "the key is of no use"))
+}
+
 /// An Ed25519 key as PKCS#8 PEM: version 1, without the public key, for OpenSSL reads no other.
 pub(crate) fn pkcs8_pem(key: &SigningKey) -> Result<Zeroizing<String>, Failure> {
     let secret_key = Zeroizing::new(key.to_bytes());

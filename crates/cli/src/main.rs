@@ -16,6 +16,7 @@ mod enroll;
 mod failure;
 mod files;
 mod http;
+mod issuing;
 mod keys;
 mod revocation;
 mod rollover;
@@ -25,6 +26,7 @@ mod task;
 mod text;
 mod time;
 mod token;
+mod trusted;
 mod verify;
 
 use std::io::Write;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Enroll(options) => (options.json, enroll::run(&options)),
         Command::Verify(options) => (options.json, verify::run(&options)),
         Command::Doctor(options) => (options.json, doctor::run(&options)),
+        Command::Task(Task::Enroll(options)) => (options.json, issuing::enroll(&options)),
         Command::Task(Task::Mint(options)) => (options.json, task::mint(&options)),
     };
     finish(wants_json, result)

@@ -1,10 +1,13 @@
 //! The roots that are trusted, and what they say about a leaf.
 
+use std::path::Path;
+
 use notme_keys::native::settle;
 use notme_keys::{decode_pem, encode_pem};
 use notme_x509::{Issuing, Leaf, Root, Signed, TaskLeaf, VerifyError};
 
 use crate::failure::Failure;
+use crate::files::read;
 use crate::text::harmless;
 use crate::time::show;
 
@@ -33,6 +36,12 @@ impl Roots {
             others: roots.collect(),
             pem,
         })
+    }
+
+    /// Reads those of a file that pins them, if there is one.
+    pub(crate) fn pinned(file: Option<&Path>) -> Result<Option<Self>, Failure> {
+        let text = file.map(read).transpose()?;
+        text.as_deref().map(Self::parse).transpose()
     }
 
     /// The root whose key signs now.
@@ -151,6 +160,12 @@ fn to_der(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
         }
         _ => Ok(bytes.to_vec()),
     }
+}
+
+/// The DER of the first of some PEM certificates.
+pub(crate) fn first_der(text: &str) -> Option<Vec<u8>> {
+    let first = text.split_inclusive(END).next()?;
+    decode_pem("CERTIFICATE", first.trim_start()).ok()
 }
 
 /// Reads a leaf of the profile from one PEM certificate, or from DER; and gives its DER.

@@ -13,7 +13,7 @@ use crate::Report;
 use crate::args::Mint;
 use crate::failure::Failure;
 use crate::files::{Folder, New, PUBLIC, SECRET, read};
-use crate::keys::{pkcs8_pem, random};
+use crate::keys::{pkcs8_pem, public, random};
 use crate::roots::{certificate_pem, read_issuing};
 use crate::text::{harmless, show_path};
 use crate::time::{now, show};
@@ -127,11 +127,6 @@ fn issuer_key(options: &Mint, issuing: &Issuing) -> Result<SigningKey, Failure> 
             "the key is no Ed25519 key in PKCS#8 PEM, or another one than the issuing certificate's",
         )
     })
-}
-
-fn public(key: &SigningKey) -> Result<Ed25519PublicKey, Failure> {
-    Ed25519PublicKey::from_bytes(key.verifying_key().to_bytes())
-        .map_err(|_| Failure::local("random", "the key is of no use"))
 }
 
 fn public_key(pem: &[u8]) -> Result<LeafKey, Failure> {

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::args::Enroll;
+use crate::args::TokenOptions;
+use crate::authority::Authority;
 use crate::failure::{Failure, Kind};
 use crate::http::{Client, Url};
 
@@ -48,9 +49,33 @@ impl Token {
 }
 
 /// Where the token comes from.
-pub(crate) enum Source {
+pub(crate) enum Source<'a> {
     Given(Token),
-    GitHub(Request),
+    /// For this audience, or else for the one that the authority publishes.
+    GitHub(Request, Option<&'a str>),
+}
+
+impl Source<'_> {
+    /// The token, which is asked of GitHub only now.
+    pub(crate) fn token(
+        self,
+        client: &Client,
+        authority: &Authority<'_>,
+    ) -> Result<Token, Failure> {
+        match self {
+            Self::Given(token) => Ok(token),
+            Self::GitHub(request, audience) => {
+                let audience = audience.or_else(|| authority.audience());
+                let audience = audience.ok_or_else(|| {
+                    Failure::usage(
+                        "audience_missing",
+                        "the authority publishes no audience: give --audience",
+                    )
+                })?;
+                request.fetch(client, audience)
+            }
+        }
+    }
 }
 
 /// What GitHub gives a job to ask for its token with.
@@ -60,7 +85,7 @@ pub(crate) struct Request {
 }
 
 /// Finds the token, or how to ask for it; nothing is fetched yet.
-pub(crate) fn source(options: &Enroll) -> Result<Source, Failure> {
+pub(crate) fn source(options: &TokenOptions) -> Result<Source<'_>, Failure> {
     if options.token_file.is_some() || options.token_env.is_some() {
         let token = given(options.token_file.as_deref(), options.token_env.as_deref())?;
         return Ok(Source::Given(token));
@@ -68,7 +93,10 @@ pub(crate) fn source(options: &Enroll) -> Result<Source, Failure> {
     let url = variable("ACTIONS_ID_TOKEN_REQUEST_URL");
     let bearer = variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN");
     match (url, bearer) {
-        (Some(url), Some(bearer)) => Ok(Source::GitHub(Request { url, bearer })),
+        (Some(url), Some(bearer)) => {
+            let request = Request { url, bearer };
+            Ok(Source::GitHub(request, options.audience.as_deref()))
+        }
         _ => Err(Failure::usage(
             "token_missing",
             "there is no token: give --token-file or --token-env, or run in a GitHub Actions job \

@@ -1,13 +1,13 @@
 //! What certificates an orchestrator can sign itself: its issuing certificate, and the task leaves below it
 //! (`docs/certificate-profile.md`, "Issuing certificates" and "Task leaves").
 
-use notme_keys::{Ed25519PublicKey, P256PublicKey};
+use notme_keys::Ed25519PublicKey;
 
 use crate::certificate::{
     Claims, Fields, SerialNumber, ToBeSigned, Validity, client_auth, key_identifiers, key_usage,
 };
 use crate::delegation::Delegation;
-use crate::leaf::{MTLS_KEY_USAGE, SIGNING_KEY_USAGE, basic_constraints};
+use crate::leaf::end_entity;
 use crate::name::Name;
 use crate::oid;
 use crate::read::LeafKey;
@@ -137,33 +137,13 @@ impl TaskProfile<'_> {
             namespace: None,
             identity: self.identity,
         };
-        let subject = Name::new(self.subject);
-        let (spki, usage) = match self.key {
-            LeafKey::Mtls(key) => (key.to_spki().to_vec(), MTLS_KEY_USAGE),
-            LeafKey::Signing(key) => (key.to_spki().to_vec(), SIGNING_KEY_USAGE),
-        };
         let fields = Fields {
             serial,
             issuer: &self.issuer.name,
-            subject: &subject,
+            subject: &Name::new(self.subject),
             validity: self.validity,
-            spki: &spki,
+            spki: &self.key.to_spki(),
         };
-        fields.to_be_signed(|w| {
-            basic_constraints(w);
-            key_usage(w, usage);
-            if matches!(self.key, LeafKey::Mtls(_)) {
-                client_auth(w);
-            }
-            w.raw(&claims.written());
-            match self.key {
-                LeafKey::Mtls(key) => key_identifiers(w, self.issuer, &point(key)),
-                LeafKey::Signing(key) => key_identifiers(w, self.issuer, key.as_bytes()),
-            }
-        })
+        fields.to_be_signed(|w| end_entity(w, self.issuer, self.key, &claims.written()))
     }
-}
-
-fn point(key: &P256PublicKey) -> Vec<u8> {
-    [&[4], &key.as_coordinates()[..]].concat()
 }

@@ -9,14 +9,15 @@ use crate::certificate::{
 use crate::delegation::Delegation;
 use crate::name::Name;
 use crate::oid;
+use crate::read::LeafKey;
 use crate::root::Issuer;
 use crate::time::rfc3339_millis;
 use crate::writer::Writer;
 
 /// digitalSignature and keyAgreement.
-pub(crate) const MTLS_KEY_USAGE: [u8; 2] = [3, 0x88];
+const MTLS_KEY_USAGE: [u8; 2] = [3, 0x88];
 /// digitalSignature.
-pub(crate) const SIGNING_KEY_USAGE: [u8; 2] = [7, 0x80];
+const SIGNING_KEY_USAGE: [u8; 2] = [7, 0x80];
 
 /// What the two leaves of an enrolment pair say.
 #[derive(Clone, Debug)]
@@ -50,9 +51,8 @@ impl PairProfile<'_> {
     #[must_use]
     pub fn to_be_signed(&self, serials: [SerialNumber; 2]) -> [ToBeSigned; 2] {
         let [mtls_serial, signing_serial] = serials;
-        let (mtls_spki, signing_spki) = (self.mtls.to_spki(), self.signing.to_spki());
         let subject = Name::new(self.subject);
-        let shared = Claims {
+        let claims = Claims {
             subject: self.subject,
             issued_at: &rfc3339_millis(self.issued_at_millis),
             scopes: self.scopes,
@@ -64,28 +64,20 @@ impl PairProfile<'_> {
             identity: self.identity,
         }
         .written();
-        let fields = |serial, spki| Fields {
-            serial,
-            issuer: &self.issuer.name,
-            subject: &subject,
-            validity: self.validity,
-            spki,
+        let leaf = |serial, key: LeafKey| {
+            let fields = Fields {
+                serial,
+                issuer: &self.issuer.name,
+                subject: &subject,
+                validity: self.validity,
+                spki: &key.to_spki(),
+            };
+            fields.to_be_signed(|w| end_entity(w, self.issuer, &key, &claims))
         };
-        let mtls = fields(mtls_serial, &mtls_spki).to_be_signed(|w| {
-            basic_constraints(w);
-            key_usage(w, MTLS_KEY_USAGE);
-            client_auth(w);
-            w.raw(&shared);
-            let point = [&[4], &self.mtls.as_coordinates()[..]].concat();
-            key_identifiers(w, self.issuer, &point);
-        });
-        let signing = fields(signing_serial, &signing_spki).to_be_signed(|w| {
-            basic_constraints(w);
-            key_usage(w, SIGNING_KEY_USAGE);
-            w.raw(&shared);
-            key_identifiers(w, self.issuer, self.signing.as_bytes());
-        });
-        [mtls, signing]
+        [
+            leaf(mtls_serial, LeafKey::Mtls(*self.mtls)),
+            leaf(signing_serial, LeafKey::Signing(*self.signing)),
+        ]
     }
 }
 
@@ -98,7 +90,23 @@ pub fn pair_binding(mtls: &P256PublicKey, signing: &Ed25519PublicKey) -> [u8; 32
         .into()
 }
 
-/// An empty sequence: CA:FALSE is the default, and DER leaves defaults out.
-pub(crate) fn basic_constraints(w: &mut Writer) {
+/// The extensions of a leaf, of a pair or of a task: what kind of leaf it is, its key says.
+pub(crate) fn end_entity(w: &mut Writer, issuer: &Issuer, key: &LeafKey, claims: &[u8]) {
+    // An empty sequence: CA:FALSE is the default, and DER leaves defaults out.
     w.extension(&oid::BASIC_CONSTRAINTS, true, |w| w.sequence(|_| {}));
+    match key {
+        LeafKey::Mtls(_) => {
+            key_usage(w, MTLS_KEY_USAGE);
+            client_auth(w);
+        }
+        LeafKey::Signing(_) => key_usage(w, SIGNING_KEY_USAGE),
+    }
+    w.raw(claims);
+    match key {
+        LeafKey::Mtls(key) => {
+            let point = [&[4], &key.as_coordinates()[..]].concat();
+            key_identifiers(w, issuer, &point);
+        }
+        LeafKey::Signing(key) => key_identifiers(w, issuer, key.as_bytes()),
+    }
 }

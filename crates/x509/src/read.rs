@@ -147,6 +147,15 @@ pub enum LeafKey {
     Signing(Ed25519PublicKey),
 }
 
+impl LeafKey {
+    pub(crate) fn to_spki(self) -> Vec<u8> {
+        match self {
+            Self::Mtls(key) => key.to_spki().to_vec(),
+            Self::Signing(key) => key.to_spki().to_vec(),
+        }
+    }
+}
+
 /// What a certificate below a root, or below an issuing certificate, is checked by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
@@ -256,9 +265,7 @@ impl Leaf {
             .value(oid::PAIR_BINDING, false)?
             .try_into()
             .map_err(|_| ReadError::BadExtension(oid::PAIR_BINDING))?;
-        let authority = extensions.issuer_key_identifier()?;
-        let _: SubjectKeyIdentifier = extensions.decode(oid::SUBJECT_KEY_IDENTIFIER, false)?;
-        extensions.finish()?;
+        let (authority, _) = extensions.key_identifiers()?;
         Ok(Self {
             serial: certificate.serial.clone(),
             key,
@@ -345,11 +352,9 @@ impl Issuing {
         let claims = extensions.claims()?;
         let delegation = extensions.delegation()?.ok_or(ReadError::BadExtensions)?;
         let namespace = extensions.text(oid::NAMESPACE, true)?;
-        let authority = extensions.issuer_key_identifier()?;
-        let own: SubjectKeyIdentifier = extensions.decode(oid::SUBJECT_KEY_IDENTIFIER, false)?;
-        extensions.finish()?;
+        let (authority, own) = extensions.key_identifiers()?;
         // Leaves name it by both.
-        if own.0.as_bytes() != key_identifier(key.as_bytes())
+        if own != key_identifier(key.as_bytes())
             || certificate.subject_der != Name::new(&claims.subject).as_der()
         {
             return Err(ReadError::BadField);
@@ -427,9 +432,7 @@ impl TaskLeaf {
         let key = extensions.end_entity(&certificate.spki)?;
         let claims = extensions.claims()?;
         let delegation = extensions.delegation()?.ok_or(ReadError::BadExtensions)?;
-        let authority = extensions.issuer_key_identifier()?;
-        let _: SubjectKeyIdentifier = extensions.decode(oid::SUBJECT_KEY_IDENTIFIER, false)?;
-        extensions.finish()?;
+        let (authority, _) = extensions.key_identifiers()?;
         Ok(Self {
             serial: certificate.serial.clone(),
             key,
@@ -621,13 +624,16 @@ impl<'a> Extensions<'a> {
         Ok(Some(delegation))
     }
 
-    fn issuer_key_identifier(&mut self) -> Result<Vec<u8>, ReadError> {
+    /// What every certificate below another one ends with: the key identifiers of its issuer's key and of its own.
+    fn key_identifiers(mut self) -> Result<(Vec<u8>, Vec<u8>), ReadError> {
         let authority: AuthorityKeyIdentifier =
             self.decode(oid::AUTHORITY_KEY_IDENTIFIER, false)?;
-        let id = authority
+        let issuer = authority
             .key_identifier
             .ok_or(ReadError::BadExtension(oid::AUTHORITY_KEY_IDENTIFIER))?;
-        Ok(id.as_bytes().to_vec())
+        let own: SubjectKeyIdentifier = self.decode(oid::SUBJECT_KEY_IDENTIFIER, false)?;
+        self.finish()?;
+        Ok((issuer.as_bytes().to_vec(), own.0.as_bytes().to_vec()))
     }
 
     fn finish(self) -> Result<(), ReadError> {
