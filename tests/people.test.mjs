@@ -668,6 +668,29 @@ describe("a pair for a signed-in person", () => {
   });
 });
 
+describe("an authority with readers of before", () => {
+  test("names the way in beside the principal, and the subject as ever", async () => {
+    const authority = await start({ LEGACY_IDENTITY_SAN: "on" });
+    try {
+      const browser = new Browser(authority);
+      assert.equal((await browser.register(new Passkey(ES256))).status, 200);
+      const { json: me } = await browser.me();
+      for (const path of ["/cert", "/cert/passkey"]) {
+        const keys = new Keys();
+        const secret = Buffer.from(/notme_session=([^;]*)/.exec(browser.cookie)?.[1] ?? browser.cookie);
+        const body = path === "/cert" ? { proof: { type: "session" }, ...{ public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) } } : keys.body(secret.toString());
+        const { status, text, json } = await browser.post(path, body);
+        assert.equal(status, 200, text);
+        assert.equal(json.identity, `wimse://localhost:${authority.port}/passkey/${me.userId}`);
+        assert.equal(new X509Certificate(json.certificates.mtls).subjectAltName, `URI:${json.identity}`);
+        assert.deepEqual([json.subject, json.principal_id], [me.userId, me.userId]);
+      }
+    } finally {
+      await authority.stop();
+    }
+  });
+});
+
 describe("a pair for whoever has the operator's code", () => {
   const body = (keys, { code = CODE, over, ...more } = {}) => ({
     proof: { type: "bootstrap", code, displayName: "Rack 7" },

@@ -233,8 +233,8 @@ impl SigningAuthority {
                 (None, Holder::Identified(_)) => decide(&self.db)?.0,
                 (None, _) => self.db.transact(decide)?.0,
             };
-            let identity = &request.evidence.identity;
-            let permit = || people.permit(Class::Enrolments, identity, now_millis() / 1000);
+            let who = request.principal.as_str();
+            let permit = || people.permit(Class::Enrolments, who, now_millis() / 1000);
             permit()?;
             let (body, issued) = self.sign_in_epoch(Rc::clone(&loaded), &request).await?;
             self.sweep(now_millis() / 1000)?;
@@ -251,7 +251,7 @@ impl SigningAuthority {
                 Ok(true)
             })?;
             if is_issued {
-                people.charge(Class::Enrolments, identity, now_millis() / 1000);
+                people.charge(Class::Enrolments, who, now_millis() / 1000);
                 return Ok(body);
             }
         }

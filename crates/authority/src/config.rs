@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::doors::rows::Rows;
 use crate::limits::RateLimits;
 use crate::people::bootstrap::BootstrapCode;
+use crate::people::mint::Naming;
 use crate::policy::PatternList;
 use crate::sealing::{Kek, KekError, is_weak};
 use crate::tokens::TokenRules;
@@ -17,7 +18,7 @@ use crate::tokens::client::Client;
 use crate::url::BaseUrl;
 
 /// Every variable there is. Hosts read these and no others.
-pub const VARIABLES: [&str; 36] = [
+pub const VARIABLES: [&str; 37] = [
     "ALLOWED_AUDIENCES",
     "BOOTSTRAP_CODE",
     "BUILD_SHA",
@@ -37,6 +38,7 @@ pub const VARIABLES: [&str; 36] = [
     "GITHUB_API_URL",
     "ID_TOKEN_SIGNING_ALGS",
     "JTI_MIN_TTL_SECONDS",
+    "LEGACY_IDENTITY_SAN",
     "MTLS_CERTIFICATE_HEADER",
     "MTLS_PROXY_SECRET",
     "MTLS_PROXY_SECRET_HEADER",
@@ -227,6 +229,8 @@ pub struct Config {
     pub source_header: Option<String>,
     /// How often is too often.
     pub rate_limits: RateLimits,
+    /// Whether the URIs of pairs are those of before.
+    pub legacy_identity: bool,
     /// Whether a state made for another authority URL may be taken over.
     pub allow_url_change: bool,
     /// The commit this was built from: 40 lower-case hex digits.
@@ -267,6 +271,15 @@ impl Config {
     #[must_use]
     pub fn trust_domain(&self) -> String {
         self.site_url.host()
+    }
+
+    /// What pairs call principals.
+    #[must_use]
+    pub fn naming(&self) -> Naming {
+        Naming {
+            trust_domain: self.trust_domain(),
+            is_legacy: self.legacy_identity,
+        }
     }
 
     /// What an operator should know about this configuration though it can be used.
@@ -320,6 +333,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let registration_open = self.registration();
         let source_header = self.source_header();
         let rate_limits = self.rate_limits();
+        let legacy_identity = self.switch("LEGACY_IDENTITY_SAN");
         let algs = self
             .text("ID_TOKEN_SIGNING_ALGS")
             .unwrap_or_else(|| "EdDSA".into());
@@ -346,6 +360,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             registration_open,
             source_header,
             rate_limits,
+            legacy_identity,
             allow_url_change,
             build_sha,
             log_level,

@@ -26,7 +26,7 @@ use notme_authority::people::challenge::{Ceremony, ChallengeKey};
 use notme_authority::people::command::{
     Command, KnownPasskey, Origin, Passkey, PasskeyState, Reply, SessionFacts, Shown,
 };
-use notme_authority::people::mint::{BY_CODE, Holder, Lasting, Mint, Subject};
+use notme_authority::people::mint::{BY_CODE, Holder, Lasting, Mint, Naming, Subject};
 use notme_authority::people::session::{self, Times};
 use notme_authority::people::throttle::Throttle;
 use notme_authority::people::{Grant, PrincipalId, Scope, Scopes, own as documents, uuid};
@@ -51,7 +51,7 @@ pub(super) struct People {
     is_open: bool,
     /// What passkeys call this authority; nothing if there can be none.
     party: Option<RelyingParty>,
-    trust_domain: String,
+    naming: Naming,
     challenges: ChallengeKey,
     throttle: RefCell<Throttle>,
     /// What identities were given of late, and how much one may be, per minute.
@@ -121,7 +121,7 @@ impl People {
             code: config.bootstrap_code.clone(),
             is_open: config.registration_open,
             party: config.relying_party.clone(),
-            trust_domain: config.trust_domain(),
+            naming: config.naming(),
             challenges: ChallengeKey::new(key),
             throttle: RefCell::default(),
             given: RefCell::default(),
@@ -436,7 +436,7 @@ impl People {
                     acting: acting.as_ref(),
                     ..own
                 };
-                let decided = mint.decide(subject, &self.trust_domain, burn, now);
+                let decided = mint.decide(subject, &self.naming, burn, now);
                 let decided = decided.map_err(|error| match error {
                     Error::ScopesNotGranted { .. } if asks_for_pending => Error::StepUpRequired,
                     error => error,
@@ -457,7 +457,7 @@ impl People {
                     acting: None,
                     evidence: Lasting::default(),
                 };
-                let decided = mint.decide(subject, &self.trust_domain, burn, now)?;
+                let decided = mint.decide(subject, &self.naming, burn, now)?;
                 Ok((decided, WayIn::Known))
             }
             Holder::Identified(newcomer) => {
@@ -485,7 +485,7 @@ impl People {
                     acting: acting.as_ref(),
                     evidence: known.evidence,
                 };
-                let decided = mint.decide(subject, &self.trust_domain, burn, now)?;
+                let decided = mint.decide(subject, &self.naming, burn, now)?;
                 Ok((decided, known.way_in))
             }
         }
@@ -513,7 +513,7 @@ impl People {
             acting: None,
             evidence: Lasting::of(identified),
         };
-        mint.decide(subject, &self.trust_domain, burn, now).ok()
+        mint.decide(subject, &self.naming, burn, now).ok()
     }
 
     fn recognize(

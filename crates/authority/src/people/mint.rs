@@ -298,6 +298,47 @@ pub struct Subject<'a> {
     pub evidence: Lasting,
 }
 
+/// What pairs call principals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Naming {
+    /// The trust domain.
+    pub trust_domain: String,
+    /// Whether the URI of a pair names the way in beside the principal, as it did before principals had one of their
+    /// own (notme protocol §5.4): for verifiers whose rules are written so.
+    pub is_legacy: bool,
+}
+
+impl Naming {
+    /// The URI of what is issued to a principal. What tasks are named under is the principal's in any case.
+    fn uri(&self, subject: &Subject<'_>, keys: &Keys) -> String {
+        match keys {
+            Keys::Pair { .. } if self.is_legacy => {
+                let way_in = encode_uri_component(subject.method);
+                format!(
+                    "wimse://{}/{way_in}/{}",
+                    self.trust_domain, subject.principal
+                )
+            }
+            Keys::Pair { .. } | Keys::Issuing(_) => subject.principal.uri(&self.trust_domain),
+        }
+    }
+}
+
+/// As `encodeURIComponent` of ECMAScript writes it (ECMA-262 §19.2.6.4).
+fn encode_uri_component(text: &str) -> String {
+    use std::fmt::Write;
+
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte) {
+            out.push(byte.into());
+        } else {
+            let _ = write!(out, "%{byte:02X}"); // a string takes everything
+        }
+    }
+    out
+}
+
 /// How long what shows who somebody is lasts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lasting {
@@ -352,7 +393,7 @@ impl Mint {
     pub fn decide(
         &self,
         subject: Subject<'_>,
-        trust_domain: &str,
+        naming: &Naming,
         burn: Option<Burn>,
         now: u64,
     ) -> Result<IssueRequest, Error> {
@@ -385,7 +426,7 @@ impl Mint {
             ),
             None => (
                 principal.to_string(),
-                principal.uri(trust_domain),
+                naming.uri(&subject, &self.keys),
                 subject.method.to_owned(),
             ),
         };
@@ -424,6 +465,13 @@ mod tests {
         Request::parse(body.as_bytes(), &config, &testing::Beside(beside))
     }
 
+    fn naming() -> Naming {
+        Naming {
+            trust_domain: "id.example".into(),
+            is_legacy: false,
+        }
+    }
+
     fn mint(scopes: &[Scope]) -> Mint {
         Mint {
             holder: Holder::Session([0; 32]),
@@ -457,7 +505,7 @@ mod tests {
         let both = [Scope::BridgeCert, Scope::AuthorityManage];
         let decide = |asked: &[Scope], granted: &[Scope]| {
             mint(asked)
-                .decide((&session(granted)).into(), "id.example", None, 0)
+                .decide((&session(granted)).into(), &naming(), None, 0)
                 .map(|issue| issue.evidence.scopes)
         };
         assert_eq!(decide(&both, &both), Ok(vec!["bridgeCert".to_owned()]));
@@ -492,7 +540,7 @@ mod tests {
                 ..(&holder).into()
             };
             mint(&[Scope::BridgeCert])
-                .decide(subject, "id.example", None, now)
+                .decide(subject, &naming(), None, now)
                 .map(|issue| (issue.until, issue.evidence_until, issue.renews))
         };
         let until = Some(1000);
@@ -527,7 +575,7 @@ mod tests {
                 acting,
                 ..(&holder).into()
             };
-            mint.decide(subject, "id.example", None, 0)
+            mint.decide(subject, &naming(), None, 0)
                 .map(|issue| issue.until)
         };
         let pair = mint(&[]).keys;
@@ -546,7 +594,7 @@ mod tests {
     #[test]
     fn the_pair_names_the_principal_and_not_the_way_in() {
         let holder = session(&[Scope::BridgeCert]);
-        let issue = mint(&[Scope::BridgeCert]).decide((&holder).into(), "id.example", None, 0);
+        let issue = mint(&[Scope::BridgeCert]).decide((&holder).into(), &naming(), None, 0);
         let evidence = issue.unwrap().evidence;
         let id = "01010101-0101-4101-8101-010101010101";
         assert_eq!(
@@ -557,6 +605,56 @@ mod tests {
             (evidence.subject.as_str(), evidence.auth_method.as_str()),
             (id, "passkey")
         );
+    }
+
+    #[test]
+    fn readers_of_before_get_the_way_in_beside_the_principal() {
+        let mut holder = session(&[Scope::BridgeCert]);
+        let id = "01010101-0101-4101-8101-010101010101";
+        let legacy = Naming {
+            is_legacy: true,
+            ..naming()
+        };
+        let uri = |holder: &SessionFacts, keys: Keys| {
+            let acting = Acting {
+                terms: Terms {
+                    depth: 1,
+                    ..Terms::own(Scopes::of_anybody(), 0)
+                },
+                behalf: Behalf {
+                    delegation: ItemId::parse(id).unwrap(),
+                    on_behalf_of: holder.principal.clone(),
+                    audience: None,
+                    purpose: None,
+                },
+            };
+            let subject = Subject {
+                acting: Some(&acting),
+                ..holder.into()
+            };
+            let mint = Mint {
+                keys,
+                ..mint(&[Scope::BridgeCert])
+            };
+            mint.decide(subject, &legacy, None, 0)
+                .unwrap()
+                .evidence
+                .identity
+        };
+        let pair = mint(&[]).keys;
+        assert_eq!(
+            uri(&holder, pair.clone()),
+            format!("wimse://id.example/passkey/{id}")
+        );
+        // The example of §5.4.
+        holder.method = "oidc:https://login.example/é".into();
+        assert_eq!(
+            uri(&holder, pair),
+            format!("wimse://id.example/oidc%3Ahttps%3A%2F%2Flogin.example%2F%C3%A9/{id}")
+        );
+        // Tasks are named under the principal, and it is that which a verifier compares.
+        let issuing = uri(&holder, Keys::Issuing(Vec::new()));
+        assert_eq!(issuing, format!("wimse://id.example/principal/{id}"));
     }
 
     #[test]
