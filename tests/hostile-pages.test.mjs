@@ -71,7 +71,7 @@ describe("a text that somebody chose", { skip }, () => {
         `INSERT INTO grants VALUES ('${id}', ${q("scope")}, ${q("granter")}, ${now}, NULL)`,
         `INSERT INTO authenticators VALUES ('${crypto.randomUUID()}', '${id}', ${q("kind")}, ${q("issuer")}, ${q("subject")}, ${q("name")}, ${now}, NULL)`,
         `INSERT INTO credentials VALUES (${now * 2 ** 20 + i}, ${serial}, ${serial}, ${q("subject")}, ${q("identity")}, '${id}', ${q("proof")},
-          ${quoted(JSON.stringify(["bridgeCert", text]))}, 1, ${now}, ${now + 3600}, NULL, NULL, NULL)`,
+          ${quoted(JSON.stringify(["bridgeCert", text]))}, 1, ${now}, ${now + 3600}, NULL, NULL, NULL, NULL, NULL, NULL)`,
         ...[JSON.stringify({ [told(text, "member")]: told(text, "value"), list: [told(text, "item")], deep: { x: text } }), told(text, "no JSON")].map(
           (details) => `INSERT INTO audit (at, actor, action, target, source, request_id, details)
             VALUES (${now}, ${q("actor")}, ${q("action")}, ${q("target")}, ${q("place")}, ${q("request")}, ${quoted(details)})`,

@@ -120,13 +120,13 @@ describe("an identity", () => {
     assert.equal(refused.status, 429);
     assert.equal(refused.json.error, "rate limit exceeded");
     assert.equal(refused.json.code, "too_many_requests");
-    const other = await issuer.token({ repository: "acme/other", sub: "repo:acme/other:ref:refs/heads/main" });
+    const other = await issuer.token({ repository: "acme/other", repository_id: "2", sub: "repo:acme/other:ref:refs/heads/main" });
     assert.equal((await job(other)).status, 200, "another repository");
     await until(async () => (await job(token)).status === 200, 20_000);
   });
 
   test("pays for what it gets, and not for replays of what somebody caught", async () => {
-    const claims = { repository: "acme/caught", sub: "repo:acme/caught:ref:refs/heads/main" };
+    const claims = { repository: "acme/caught", repository_id: "3", sub: "repo:acme/caught:ref:refs/heads/main" };
     const caught = await issuer.token(claims);
     assert.equal((await job(caught)).status, 200);
     assert.deepEqual(await statuses(20, () => job(caught)), Array(20).fill(401));
