@@ -3,26 +3,48 @@
 import { X509Certificate } from "node:crypto";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 
-/** The value of one of our extensions, 1.3.6.1.4.1.99999.1.N: its tag and its content. */
+/** The element of DER that begins there: its tag, its content, and where it ends. */
+function element(der, at = 0) {
+  const long = der[at + 1] > 0x7f ? der[at + 1] & 0x7f : 0;
+  const length = long ? der.readUIntBE(at + 2, long) : der[at + 1];
+  const [start, end] = [at + 2 + long, at + 2 + long + length];
+  if (end > der.length) throw new Error("no DER");
+  return { tag: der[at], content: der.subarray(start, end), end };
+}
+
+/** The value of one of our extensions, 1.3.6.1.4.1.99999.1.N, if it is there. */
 function extension(der, number) {
-  const oid = Buffer.from("060a2b06010401868d1f01", "hex");
-  const at = der.indexOf(Buffer.concat([oid, Buffer.from([number, 0x04])]));
-  const value = der.subarray(at + oid.length + 3);
-  if (at < 0 || value[1] > 0x7f) throw new Error(`no extension ${number}`);
-  return { tag: value[0], content: value.subarray(2, 2 + value[1]) };
+  const oid = Buffer.concat([Buffer.from("060a2b06010401868d1f01", "hex"), Buffer.from([number])]);
+  const at = der.indexOf(oid);
+  if (at < 0) return undefined;
+  const next = element(der, at + oid.length);
+  // A truth value says that it is critical.
+  const value = next.tag === 0x01 ? element(der, next.end) : next;
+  if (value.tag !== 0x04) throw new Error(`no value in extension ${number}`);
+  return element(value.content);
 }
 
-function text(der, number) {
-  const { tag, content } = extension(der, number);
-  if (tag !== 0x0c) throw new Error(`no text in extension ${number}`);
-  return content.toString();
+function text(found, what) {
+  if (found?.tag !== 0x0c) throw new Error(`no text in ${what}`);
+  return found.content.toString();
 }
 
-/** The subject, when it was issued in Unix seconds, and the epoch. */
+/** On whose behalf it is, if it is on somebody's: that stands behind the delegation's id. */
+function behalf(der) {
+  const found = extension(der, 7);
+  if (!found) return undefined;
+  return text(element(found.content, element(found.content).end), "extension 7");
+}
+
+/** Whom it names, when it was issued in Unix seconds, and the epoch. */
 function facts(der) {
   const epoch = extension(der, 4);
-  if (epoch.tag !== 0x02) throw new Error("no number in extension 4");
-  return { subject: text(der, 1), issuedAt: Date.parse(text(der, 2)) / 1000, epoch: Number(`0x${epoch.content.toString("hex")}`) };
+  if (epoch?.tag !== 0x02) throw new Error("no number in extension 4");
+  return {
+    principals: [text(extension(der, 1), "extension 1"), behalf(der)].filter((who) => who !== undefined),
+    issuedAt: Date.parse(text(extension(der, 2), "extension 2")) / 1000,
+    epoch: Number(`0x${epoch.content.toString("hex")}`),
+  };
 }
 
 const BOUND = 300;
@@ -65,11 +87,11 @@ export class Verifier {
     const { list } = this;
     if (!list || this.now() >= Math.min(list.exp, list.iat + BOUND)) return "nobody knows what is revoked";
     const leaf = new X509Certificate(pem);
-    const { subject, issuedAt, epoch } = facts(leaf.raw);
+    const { principals, issuedAt, epoch } = facts(leaf.raw);
     const serial = leaf.serialNumber.toLowerCase().padStart(32, "0");
     if (list.credentials.includes(serial)) return "the credential is revoked";
-    const before = list.principals[subject];
-    if (before !== undefined && issuedAt < before + 1) return "the principal is revoked";
+    const isOver = (who) => Object.hasOwn(list.principals, who) && issuedAt < list.principals[who] + 1;
+    if (principals.some(isOver)) return "the principal is revoked";
     return epoch === list.epoch ? undefined : "another epoch";
   }
 }
