@@ -417,7 +417,7 @@ describe("what is taken back", () => {
       const { json: own } = await ben.get("/me/credentials?limit=1");
       assert.deepEqual([own.items[0].serial, own.items[0].state, own.items[0].revokedAt > 0], [shown.serial, "revoked", true]);
       const lines = await trail(admin, { target: shown.serial });
-      assert.deepEqual(lines.map(({ action, details }) => [action, details]), [["credential.revoked", { subject: ben.id, principal: ben.id }]]);
+      assert.deepEqual(lines.map(({ action, details }) => [action, details]), [["credential.revoked", { subject: ben.id, principal: ben.id, credentials: 1 }]]);
     }
     assert.equal((await all(admin, "/admin/credentials", { state: "revoked", principal: ben.id })).length, 3);
     assert.equal((await all(admin, "/admin/credentials", { state: "active", principal: ben.id })).length, 0);
@@ -633,7 +633,9 @@ describe("issued credentials", { skip: noKnife }, () => {
     assert.deepEqual(items.map(({ serial, signingSerial }) => [serial, signingSerial]), [person, pair].map((one) => serials(one).map((text) => text.toLowerCase().padStart(32, "0"))));
     const { sub } = JSON.parse(Buffer.from(token.split(".")[1], "base64url"));
     const [, ours] = items;
-    assert.deepEqual([ours.subject, ours.identity, ours.principal, ours.method, ours.state, ours.scopes], [sub, pair.json.identity, undefined, "gha-oidc", "active", ["bridgeCert"]]);
+    const [repository] = await all(admin, "/admin/principals", { q: "acme/app" });
+    assert.equal(repository.kind, "workload");
+    assert.deepEqual([ours.subject, ours.identity, ours.principal, ours.method, ours.state, ours.scopes], [sub, pair.json.identity, repository.id, "gha-oidc", "active", ["bridgeCert"]]);
     assert.equal((await job(new Keys(), token)).status, 401, "used");
     refused(await mint(new Browser(authority)), 401, "no_session_cookie");
     assert.equal(rows(), 2);

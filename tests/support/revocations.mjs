@@ -88,6 +88,7 @@ export class Verifier {
     if (!list || this.now() >= Math.min(list.exp, list.iat + BOUND)) return "nobody knows what is revoked";
     const leaf = new X509Certificate(pem);
     const { principals, issuedAt, epoch } = facts(leaf.raw);
+    principals.push(leaf.subjectAltName.replace(/^URI:/, ""));
     const serial = leaf.serialNumber.toLowerCase().padStart(32, "0");
     if (list.credentials.includes(serial)) return "the credential is revoked";
     const isOver = (who) => Object.hasOwn(list.principals, who) && issuedAt < list.principals[who] + 1;

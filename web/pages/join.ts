@@ -8,6 +8,7 @@ import { at } from "../lib/place.ts";
 import { InvitationSchema } from "../../gen/ts/api.ts";
 import { Status, attempt, button, empty, facts, form, nameField, telling, when, whoIsHere } from "../lib/ui.ts";
 import { scope } from "../lib/words.ts";
+import { further } from "./strings.ts";
 
 const words = strings.join;
 const app = byId("app");
@@ -53,10 +54,10 @@ async function start(): Promise<void> {
       location.assign(at("/me"));
     };
     app.replaceChildren(
-      h("p", {}, furtherFor === undefined ? words.offer(offer.invitedBy) : words.further(offer.invitedBy, furtherFor)),
+      h("p", {}, furtherFor === undefined ? words.offer(offer.invitedBy) : further.offer(offer.invitedBy, furtherFor)),
       facts([words.scopes, h("ul", {}, ...offer.scopes.map((name) => h("li", {}, scope(name))))], [words.expires, when(offer.expiresAt)]),
-      ...(name === undefined ? [] : [empty(furtherFor === undefined ? words.signedIn(name) : words.signedInAlready(name), h("a", { href: at("/me") }, words.stay))]),
-      furtherFor === undefined ? form(join, words.button, entry.element) : form(join, words.furtherButton),
+      ...(name === undefined ? [] : [empty(furtherFor === undefined ? words.signedIn(name) : further.signedIn(name), h("a", { href: at("/me") }, words.stay))]),
+      furtherFor === undefined ? form(join, words.button, entry.element) : form(join, further.button),
       status.element,
     );
   } catch (error) {

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::http::{Reply, tagged};
-use crate::people::PrincipalId;
 use crate::{MAX_LEAF_SECS, MAX_STALENESS_SECS};
 
 /// How often verifiers should ask, in seconds.
@@ -74,8 +73,9 @@ impl Document {
 pub struct RevokedPair {
     /// Of each of its certificates.
     pub serials: Vec<[u8; 16]>,
-    /// The principal that it names, if it names one.
-    pub principal: Option<PrincipalId>,
+    /// What it calls whom it was issued to: the principal's id, or its URI if that isn't in it; nothing, if it is
+    /// nobody's.
+    pub name: Option<String>,
     /// When it was issued, in Unix seconds.
     pub issued_at: u64,
     /// When it was revoked, in Unix seconds.
@@ -87,8 +87,8 @@ pub struct RevokedPair {
 pub struct Revoked {
     /// Pairs, each revoked by itself or with its principal.
     pub pairs: Vec<RevokedPair>,
-    /// Principals, and the Unix second up to which what was issued to them is revoked.
-    pub principals: BTreeMap<PrincipalId, u64>,
+    /// What pairs call who was turned away, and the Unix second up to which what was issued to them is revoked.
+    pub principals: BTreeMap<String, u64>,
 }
 
 /// For how long what is revoked at `now` has to be told, in Unix seconds: until none of it is valid any more by
@@ -112,19 +112,14 @@ impl Revoked {
     ) -> String {
         // What a principal's entry says needs not be said again.
         let is_told = |pair: &&RevokedPair| {
-            let before = pair
-                .principal
-                .as_ref()
-                .and_then(|id| self.principals.get(id));
+            let name = pair.name.as_ref();
+            let before = name.and_then(|name| self.principals.get(name));
             before.is_none_or(|before| pair.issued_at > *before)
         };
         let mut credentials: Vec<String> = (self.pairs.iter().filter(is_told))
             .flat_map(|pair| pair.serials.iter().map(hex::encode))
             .collect();
         credentials.sort_unstable();
-        let principals: BTreeMap<_, _> = (self.principals.iter())
-            .map(|(id, before)| (id.as_str(), before))
-            .collect();
         let header = json!({ "alg": "EdDSA", "kid": key_id, "typ": TYPE });
         let claims = json!({
             "iss": authority,
@@ -134,7 +129,7 @@ impl Revoked {
             "epoch": epoch,
             "number": number,
             "credentials": credentials,
-            "principals": principals,
+            "principals": self.principals,
         });
         let part = |value: &serde_json::Value| encode_base64url(value.to_string().as_bytes());
         format!("{}.{}", part(&header), part(&claims))
@@ -183,10 +178,10 @@ mod tests {
 
     use super::*;
 
-    fn pair(byte: u8, principal: Option<u8>, issued_at: u64) -> RevokedPair {
+    fn pair(byte: u8, name: Option<&str>, issued_at: u64) -> RevokedPair {
         RevokedPair {
             serials: vec![[byte; 16], [byte + 1; 16]],
-            principal: principal.map(|byte| PrincipalId::from_random([byte; 16])),
+            name: name.map(str::to_owned),
             issued_at,
             revoked_at: 1000,
         }
@@ -201,7 +196,7 @@ mod tests {
     #[test]
     fn a_list_says_whose_it_is_how_long_it_counts_and_what_is_revoked() {
         let revoked = Revoked {
-            pairs: vec![pair(0xb0, None, 900), pair(0xa0, Some(1), 900)],
+            pairs: vec![pair(0xb0, None, 900), pair(0xa0, Some("ana"), 900)],
             principals: BTreeMap::new(),
         };
         let id = |byte: &str| byte.repeat(16);
@@ -216,19 +211,18 @@ mod tests {
 
     #[test]
     fn what_a_principal_s_entry_says_is_not_said_again_and_nothing_else_is_left_out() {
-        let ana = PrincipalId::from_random([1; 16]);
         let revoked = Revoked {
             pairs: vec![
-                pair(0x10, Some(1), 899),
-                pair(0x20, Some(1), 900),
-                pair(0x30, Some(1), 901), // let in again, and revoked by itself
-                pair(0x40, Some(2), 899),
+                pair(0x10, Some("ana"), 899),
+                pair(0x20, Some("ana"), 900),
+                pair(0x30, Some("ana"), 901), // let in again, and revoked by itself
+                pair(0x40, Some("ben"), 899),
                 pair(0x50, None, 899),
             ],
-            principals: BTreeMap::from([(ana.clone(), 900)]),
+            principals: BTreeMap::from([("ana".to_owned(), 900)]),
         };
         let told = claims(&revoked);
-        assert_eq!(told["principals"], serde_json::json!({ ana.as_str(): 900 }));
+        assert_eq!(told["principals"], serde_json::json!({ "ana": 900 }));
         let serials = told["credentials"].as_array().unwrap();
         let begins: Vec<_> = serials.iter().map(|s| &s.as_str().unwrap()[..2]).collect();
         assert_eq!(begins, ["30", "31", "40", "41", "50", "51"]);

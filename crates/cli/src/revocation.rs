@@ -90,7 +90,7 @@ pub(crate) struct List {
     epoch: u64,
     /// Serial numbers, 32 hexadecimal digits each.
     credentials: BTreeSet<String>,
-    /// Subjects, and the Unix second up to which what was issued to them is revoked.
+    /// Subjects and URIs, and the Unix second up to which what was issued to them is revoked.
     principals: BTreeMap<String, u64>,
 }
 
@@ -169,7 +169,7 @@ pub(crate) fn authentic_list(
 pub(crate) struct Revocable<'a> {
     pub(crate) epoch: u64,
     serials: Vec<&'a [u8]>,
-    /// Whom it was issued to, and on whose behalf.
+    /// Whom it was issued to, by name and URI, and on whose behalf.
     principals: Vec<&'a str>,
     issued_at: &'a str,
 }
@@ -181,7 +181,8 @@ impl<'a> Revocable<'a> {
         Self {
             epoch: leaf.epoch,
             serials: vec![&leaf.serial],
-            principals: std::iter::once(leaf.subject.as_str())
+            principals: [leaf.subject.as_str(), &leaf.identity]
+                .into_iter()
                 .chain(behalf)
                 .collect(),
             issued_at: &leaf.issued_at,
@@ -193,7 +194,11 @@ impl<'a> Revocable<'a> {
         Self {
             epoch: issuing.epoch,
             serials: vec![&issuing.serial, &leaf.serial],
-            principals: vec![&issuing.subject, &issuing.delegation.on_behalf_of],
+            principals: vec![
+                &issuing.subject,
+                &issuing.identity,
+                &issuing.delegation.on_behalf_of,
+            ],
             issued_at: &issuing.issued_at,
         }
     }

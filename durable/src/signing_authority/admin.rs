@@ -329,13 +329,8 @@ impl Desk<'_> {
         let credentials = self.count(
             "UPDATE credentials SET revoked_at = ?1, revoked_by = ?2 \
              WHERE id IN (SELECT ?3 UNION ALL SELECT id FROM credentials WHERE renews = ?3) \
-             AND expires_at >= ?4 AND revoked_at IS NULL RETURNING 1",
-            &[
-                Number(now),
-                self.actor(),
-                Number(first),
-                Number(now.saturating_sub(LATE_CLOCK_SECS)),
-            ],
+             AND expires_at > ?1 AND revoked_at IS NULL RETURNING 1",
+            &[Number(now), self.actor(), Number(first)],
         )?;
         if matches!(credentials, Number(0)) {
             return Ok(());

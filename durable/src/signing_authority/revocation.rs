@@ -148,8 +148,7 @@ pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
 /// All that is revoked and may not have expired, by the clock of a verifier that is behind.
 fn read(db: &Database, now: u64) -> Result<Revoked, Error> {
     let oldest = now.saturating_sub(told_until(0));
-    // A pair that names its principal needs no entry beside that one's.
-    let query = "SELECT serial, signing_serial, IIF(subject = principal, principal, NULL), issued_at, revoked_at FROM credentials \
+    let query = "SELECT serial, signing_serial, IIF(subject <> principal, identity, principal), issued_at, revoked_at FROM credentials \
                  WHERE revoked_at IS NOT NULL AND id >= ?";
     let pair = |row: &mut crate::sql::Row| -> Result<RevokedPair, Error> {
         let mut serial = || row.blob()?.try_into().map_err(internal);
@@ -161,20 +160,22 @@ fn read(db: &Database, now: u64) -> Result<Revoked, Error> {
         } else {
             serials.to_vec()
         };
-        let principal = row.optional_text()?.and_then(|id| PrincipalId::parse(&id));
         Ok(RevokedPair {
             serials,
-            principal,
+            name: row.optional_text()?,
             issued_at: row.integer()?,
             revoked_at: row.integer()?,
         })
     };
     let mut rows = db.ask(query, &[Number(first_id_at(oldest))])?;
     let pairs = rows.iter_mut().map(pair).collect::<Result<_, _>>()?;
-    let query = "SELECT subject, before FROM revoked WHERE kind = 'principal' AND told_until >= ?";
+    // By their ids; and by the URIs of what doesn't name them, or whoever had much issued would be a long list.
+    let query = "SELECT subject, before FROM revoked WHERE kind = 'principal' AND told_until >= ?1 \
+                 UNION ALL SELECT c.identity, MAX(r.before) FROM revoked r CROSS JOIN credentials c ON c.principal = r.subject \
+                 WHERE r.kind = 'principal' AND r.told_until >= ?1 AND c.id >= ?2 AND +c.subject <> c.principal GROUP BY c.identity";
     let mut principals = BTreeMap::new();
-    for mut row in db.ask(query, &[Number(now)])? {
-        principals.insert(super::people::principal(&mut row)?, row.integer()?);
+    for mut row in db.ask(query, &[Number(now), Number(first_id_at(oldest))])? {
+        principals.insert(row.text()?, row.integer()?);
     }
     Ok(Revoked { pairs, principals })
 }
