@@ -68,6 +68,8 @@ const STATES = {
   authenticators: ["ana", "/console#authenticators"],
   sessions: ["ana", "/console#sessions"],
   "a list that is narrowed, of nothing": ["ana", () => `/console#credentials?principal=${ben.id}`, async (one) => one.says("Nothing was found.")],
+  "a link for a further way in": ["stranger", () => `/join${further.hash}`, async (one) => one.says("made this link for")],
+  "a further way in": ["ana", () => `/console#invites?principal=${ben.id}`, async (one) => one.says("For who lost a passkey")],
   invites: ["ana", "/console#invites"],
   "an invite that was made": ["ana", "/console#invites", async (one) => {
     await one.button("Make the invite").click();
@@ -103,6 +105,7 @@ const STATES = {
 };
 
 let offer;
+let further;
 let ben;
 
 describe("everybody", { skip }, () => {
@@ -134,9 +137,9 @@ describe("everybody", { skip }, () => {
     await person.go(path);
     await person.page.waitForLoadState("networkidle");
   };
-  const invite = async () => {
-    await open(people.ana, "/console#invites");
-    await people.ana.button("Make the invite").click();
+  const invite = async (path = "/console#invites", button = "Make the invite") => {
+    await open(people.ana, path);
+    await people.ana.button(button).click();
     await people.ana.says("Here it is.");
     return new URL(await people.ana.page.locator(".once pre").textContent());
   };
@@ -159,6 +162,7 @@ describe("everybody", { skip }, () => {
     ben = { id: (await people.ben.page.locator("dd code").first().textContent()).split("/").pop() };
     assert.equal((await people.ben.link(login, LONG)).connected, true);
     offer = await invite();
+    further = await invite(`/console#invites?principal=${ben.id}`, "Make the link");
   });
 
   for (const [name, [who, where, act]] of Object.entries(STATES)) {

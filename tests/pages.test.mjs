@@ -557,7 +557,7 @@ describe("an administrator in the console", { skip }, () => {
     await ana.says("principal.registered");
     await follow("What was done to them");
     await ana.says("grant.revoked");
-    await follow("Invites that they made");
+    await follow("Invites by them, and a further way in");
     await ana.says("Nothing was found.");
     await ana.page.getByRole("link", { name: "Show all" }).click();
     await ana.page.locator("li", { hasText: "redeemed" }).waitFor();
@@ -676,6 +676,30 @@ describe("an administrator in the console", { skip }, () => {
     await ana.button("Let in again").click();
     await dialog().getByRole("button", { name: "Let in again" }).click();
     await ana.says("They may sign in again.");
+  });
+
+  test("makes a link for who lost their passkey, who is the same afterwards", async () => {
+    const id = await benId();
+    await section(`principals/${id}`);
+    await ana.page.getByRole("link", { name: "Invites by them, and a further way in" }).click();
+    await ana.says("For who lost a passkey");
+    assert.equal(await ana.page.getByLabel("administer this authority").count(), 0, "what they may do isn't chosen");
+    await ana.button("Make the link").click();
+    await ana.says("Here it is.");
+    const link = await ana.page.locator(".once pre").textContent();
+    const again = await Person.meet(browser, authority);
+    await again.page.goto(link);
+    await again.says("Ana made this link for");
+    assert.equal(await again.page.getByLabel("Your name").count(), 0);
+    await again.button("Make a passkey").click();
+    await again.at("/me");
+    await again.page.getByRole("heading", { name: HOSTILE, exact: true }).waitFor();
+    await again.says("passkey");
+    assert.equal((await again.page.locator("dd code").first().textContent()).split("/").pop(), id);
+    await section("invites");
+    await ana.page.locator("li", { hasText: "redeemed" }).filter({ hasText: "For" }).first().waitFor();
+    assert.deepEqual(again.complaints, []);
+    await again.context.close();
   });
 
   test("takes an invite back", async () => {

@@ -312,7 +312,7 @@ export const strings = {
       identity: "Id",
       kind: "Kind",
       more: "More about them",
-      invites: "Invites that they made",
+      invites: "Invites by them, and a further way in",
       credentials: "What was issued to them",
       actor: "What they did",
       target: "What was done to them",

@@ -93,6 +93,16 @@ const STATES = {
     await person.page.goto(open);
     await person.says("You may then");
   }],
+  "further-maker": ["principals", async (person) => {
+    await person.page.getByRole("link", { name: "Ben Okafor" }).click();
+    await person.page.getByRole("link", { name: "Invites by them, and a further way in" }).click();
+    await person.button("Make the link").click();
+    await person.says("Here it is.");
+  }],
+  "further-offer": ["join", async (person) => {
+    await person.page.goto(further);
+    await person.says("made this link for");
+  }],
   recovery: ["login", async (person) => {
     await person.page.getByText("Every administrator lost their passkey?").click();
   }],
@@ -108,8 +118,9 @@ const MOST = 60_000;
 // Comes with wrangler.
 const sharp = createRequire(createRequire(join(ROOT, "package.json")).resolve("miniflare"))("sharp");
 
-/** An invite that nobody used. */
+/** An invite that nobody used, and a link for a further way in. */
 let open;
+let further;
 
 const AUDIENCE = "https://id.example.org";
 const ROWS = [{ preset: "gitlab", audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{ namespace_id: "72", ref_protected: "true" }] }];
@@ -135,6 +146,13 @@ try {
   await ana.says("Issued.");
 
   await ana.page.evaluate((row) => fetch("/policy/issuers", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ row }) }), MADE);
+
+  await ana.go("/console#principals");
+  await ana.page.getByRole("link", { name: "Ben Okafor" }).click();
+  await ana.page.getByRole("link", { name: "Invites by them, and a further way in" }).click();
+  await ana.button("Make the link").click();
+  await ana.says("Here it is.");
+  further = await ana.page.locator(".once pre").textContent();
 
   await ana.touch(false);
   const signedOut = await Person.meet(browser, authority);
