@@ -1,6 +1,7 @@
 // How often is too often: limits by source and class of route, and by class and identity, with their defaults and
 // with small ones. Nothing here waits for a minute: what is given back comes second by second.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
@@ -108,6 +109,15 @@ describe("an identity", () => {
     await issuer?.close();
   });
 
+  /** Somebody new. */
+  async function person(displayName) {
+    const browser = new Browser(authority);
+    const passkey = new Passkey(ES256);
+    const registered = await browser.register(passkey, { wanted: { displayName } });
+    assert.equal(registered.status, 200, registered.text);
+    return { browser, passkey, id: registered.json.userId ?? (await browser.me()).json.userId };
+  }
+
   const job = async (token) => {
     const keys = new Keys();
     return enroll(authority.url, token, keys.body(token));
@@ -150,6 +160,29 @@ describe("an identity", () => {
     assert.deepEqual(await statuses(7, delegate), [...Array(6).fill(200), 429], "the account is another class");
     await until(async () => (await mint(challenge)).status === 200, 20_000);
     await until(async () => (await mint(challenge)).json.code === "bad_challenge", 20_000);
+  });
+
+  test("takes back what is its own, however often whoever stole its session asks for something", async () => {
+    const { browser, passkey } = await person("Cleo");
+    const further = await browser.register(new Passkey(ES256), { wanted: { further: true } });
+    assert.equal(further.status, 200, further.text);
+    const thief = new Browser(authority);
+    thief.cookie = browser.cookie;
+    const { session: stolen } = (await thief.me()).json;
+    const owner = new Browser(authority);
+    assert.equal((await owner.signIn(passkey)).status, 200);
+    const { passkeys } = (await owner.call("GET", "/me/passkeys")).json;
+    const added = passkeys.find(({ current }) => !current).id;
+    assert.deepEqual(await statuses(7, () => thief.call("GET", "/me/sessions")), [...Array(6).fill(200), 429]);
+    assert.deepEqual(await statuses(7, (i) => thief.post(`/me/passkeys/${added}`, { name: `no ${i}` })), [...Array(6).fill(200), 429]);
+    // Who wants to end a session has to see which there are.
+    const seen = await owner.call("GET", "/me/sessions");
+    assert.equal(seen.status, 200, seen.text);
+    assert.ok(seen.json.items.some(({ id }) => id === stolen));
+    assert.equal((await owner.call("DELETE", `/me/passkeys/${added}`)).status, 200);
+    assert.equal((await owner.call("DELETE", `/connections/${randomUUID()}`)).status, 404, "it was looked at");
+    assert.equal((await owner.call("DELETE", `/me/sessions/${stolen}`)).status, 200);
+    assert.equal((await thief.me()).status, 401);
   });
 });
 

@@ -24,7 +24,7 @@ impl People {
         now: u64,
     ) -> Result<Reply, Error> {
         let holder = self.session(db, session, now)?;
-        self.count(Class::Account, &holder.principal, now)?;
+        self.count_own(&holder, &act, now)?;
         match act {
             OwnAct::Passkeys => {
                 let document = passkeys(&holder, &self.passkey_rows(db, &holder)?);
@@ -71,6 +71,21 @@ impl People {
                 Ok(Reply::Done)
             }
         }
+    }
+
+    /// Counts an act. Taking back isn't limited: whoever has a stolen session could keep its owner from ending it. Nor
+    /// could they end what they can't see, so each session has lists of its own.
+    fn count_own(&self, holder: &SessionFacts, act: &OwnAct, now: u64) -> Result<(), Error> {
+        let who = match act {
+            OwnAct::Passkeys | OwnAct::Connections | OwnAct::Sessions => holder.id.as_str(),
+            OwnAct::RenamePasskey { .. } => holder.principal.as_str(),
+            OwnAct::RemovePasskey(_) | OwnAct::Disconnect(_) | OwnAct::EndSession(_) => {
+                return Ok(());
+            }
+        };
+        self.permit(Class::Account, who, now)?;
+        self.charge(Class::Account, who, now);
+        Ok(())
     }
 
     /// What one of the holder's authenticators is called.
