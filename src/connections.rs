@@ -85,7 +85,7 @@ pub(crate) async fn join(call: &Call, joining: Joining) -> Result<Reply, Error> 
 }
 
 /// Who a proof is about, if that is a person and it was made for this. `owner` is whom a certificate's key has to say
-/// that it is linked to. What is wrong uses the challenge up, unless that is our fault.
+/// that it is linked to. What is wrong uses the challenge up.
 ///
 /// It is behind a pointer, so that it is compiled once.
 fn proven<'a>(
@@ -103,7 +103,7 @@ fn proven<'a>(
                 current: current(call),
                 origin: origin(call),
             })),
-            Err(fault @ Error::Fault(_)) => Err(fault),
+            Err(error) if error.is_passing() => Err(error),
             Err(error) => {
                 spend(call, ceremony, context.to_vec(), shown.challenge).await?;
                 Err(error)

@@ -127,6 +127,7 @@ async fn registered(
     let name = registration.name.clone();
     let credential = match verify_registration(party, registration).await {
         Ok(credential) => credential,
+        Err(error) if error.is_passing() => return Err(error),
         Err(error) => {
             let context = principal.as_str().as_bytes().to_vec();
             spend(call, Ceremony::Registration, context, challenge).await?;
@@ -452,14 +453,8 @@ async fn minted(
         Ok(mint) => issued(call, mint).await,
         Err(error) => Err(error),
     };
-    // A challenge is used by whatever is wrong, unless that is our fault, has only to wait, or is tried again.
-    let may_go_on = |error: &Error| {
-        matches!(
-            error,
-            Error::Fault(_) | Error::TooManyRequests(_) | Error::RowChanged
-        )
-    };
-    let is_refused = issued.as_ref().is_err_and(|error| !may_go_on(error));
+    // A challenge is used by whatever is wrong.
+    let is_refused = issued.as_ref().is_err_and(|error| !error.is_passing());
     if let (true, Some(challenge)) = (is_refused, wish.challenge) {
         spend(call, Ceremony::Possession, wish.context, challenge).await?;
     }

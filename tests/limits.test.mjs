@@ -1,13 +1,14 @@
 // How often is too often: limits by source and class of route, and by class and identity, with their defaults and
 // with small ones. Nothing here waits for a minute: what is given back comes second by second.
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { X509Certificate, createHash, randomUUID, sign } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { startIssuer } from "./support/issuer.mjs";
+import { startOidc } from "./support/oidc.mjs";
 import { until } from "./support/processes.mjs";
 
 const OPTIONS = "/auth/passkey/login/options";
@@ -98,15 +99,18 @@ test("the defaults let 120 ceremonies of one source through, and then slow it do
 
 describe("an identity", () => {
   let issuer;
+  let login;
   let authority;
   before(async () => {
-    issuer = await startIssuer();
-    const vars = { ...BY, REGISTRATION: "open", NOTME_RATE_LIMITS: "identity=6", GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", BOOTSTRAP_CODE: CODE };
+    [issuer, login] = [await startIssuer(), await startOidc()];
+    const rows = [{ issuer: login.url, audience: "https://id.example", for: "people", scopes: ["bridgeCert"], rules: [{}] }];
+    const vars = { ...BY, REGISTRATION: "open", NOTME_RATE_LIMITS: "identity=6", GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", TRUSTED_ISSUERS: JSON.stringify(rows), BOOTSTRAP_CODE: CODE };
     authority = await startAuthority({ allowLoopback: true, vars });
   });
   after(async () => {
     await authority?.stop();
     await issuer?.close();
+    await login?.close();
   });
 
   /** Somebody new. */
@@ -183,6 +187,46 @@ describe("an identity", () => {
     assert.equal((await owner.call("DELETE", `/connections/${randomUUID()}`)).status, 404, "it was looked at");
     assert.equal((await owner.call("DELETE", `/me/sessions/${stolen}`)).status, 200);
     assert.equal((await thief.me()).status, 401);
+  });
+
+  test("that has to wait keeps its challenge: linking, signing in, and what a pair signs", async () => {
+    const { browser, id } = await person("Dee");
+    const boss = await person("Eve");
+    /** What to send for an identity, each time with another challenge. */
+    const shown = async (path, sub, body) => {
+      const { challenge, nonce } = (await browser.post(path)).json;
+      return body(await login.token({ sub, nonce }), challenge);
+    };
+    const linking = (sub) => shown("/connections/options", sub, (token, challenge) => ({ proof: { type: "oidc", token }, challenge }));
+    const link = async (body) => browser.post("/connections", body);
+    const coming = () => shown("/auth/oidc/options", "dee-0", (token, challenge) => ({ token, challenge }));
+    const comeIn = async (body) => new Browser(authority).post("/auth/oidc/login", body);
+    const keys = new Keys();
+    const { certificates } = (await boss.browser.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) })).json;
+    const wishing = async () => {
+      const { challenge } = (await new Browser(authority).post("/cert/challenge")).json;
+      const wish = JSON.stringify({ delegate: id });
+      const digest = (bytes) => createHash("sha256").update(bytes).digest();
+      const message = Buffer.concat([Buffer.from("notme-delegation-v1\0"), Buffer.from(challenge, "base64url"), digest(new X509Certificate(certificates.signing).raw), digest(wish)]);
+      const signature = sign(null, message, keys.signing.privateKey).toString("base64url");
+      return { proof: { type: "x509", chain: certificates.signing, signature }, challenge, delegation: wish };
+    };
+    const handOn = async (body) => new Browser(authority).post("/delegations", body);
+    await Promise.all([[linking, link], [coming, comeIn], [wishing, handOn]].map(async ([prepare, send], which) => {
+      // The second goes by what the first has linked.
+      if (which === 1) await until(async () => (await send(await prepare())).status === 200, 20_000);
+      const more = which === 1 ? 5 : 6;
+      assert.deepEqual(await statuses(more, async (i) => send(await prepare(`dee-${i}`))), Array(more).fill(200));
+      const last = await prepare("dee-last");
+      const refused = await send(last);
+      assert.deepEqual([refused.status, refused.json.code], [429, "too_many_requests"], refused.text);
+      await until(async () => {
+        const answer = await send(last);
+        assert.ok([200, 429].includes(answer.status), answer.text);
+        return answer.status === 200;
+      }, 20_000);
+      assert.equal((await send(last)).json.code, "bad_challenge");
+    }));
   });
 });
 

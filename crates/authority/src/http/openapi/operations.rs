@@ -555,7 +555,7 @@ fn begin_registration() -> Description {
 
 fn register() -> Description {
     of(Tag::Passkeys)
-        .details("The challenge is used up, whether this succeeds or fails.")
+        .details("The challenge is used up, whether this succeeds or something is wrong with it.")
         .by(Caller::AnybodyOrSession)
         .takes("RegistrationAnswer")
         .json(
@@ -577,7 +577,7 @@ fn begin_sign_in() -> Description {
 
 fn sign_in() -> Description {
     of(Tag::Passkeys)
-        .details("The challenge is used up, whether this succeeds or fails.")
+        .details("The challenge is used up, whether this succeeds or something is wrong with it.")
         .by(Caller::AnybodyOrSession)
         .takes("AssertionAnswer")
         .json("SignedIn", "A session has begun.")
@@ -598,7 +598,7 @@ fn begin_step_up() -> Description {
 
 fn step_up() -> Description {
     of(Tag::Passkeys)
-        .details("The challenge is used up, whether this succeeds or fails. The session's secret changes.")
+        .details("The challenge is used up, whether this succeeds or something is wrong with it. The session's secret changes.")
         .by(Caller::Session)
         .takes("AssertionAnswer")
         .json("SteppedUp", "The session is fresh.")
