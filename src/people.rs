@@ -106,7 +106,7 @@ async fn taken_apart<T>(call: &Call, body: &[u8], parsed: Result<T, Error>) -> R
 /// an identity.
 pub(crate) async fn join(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     if let Some(joining) = Joining::parse(body, &call.config, call)? {
-        return connections::join(call, joining).await;
+        return connections::join(call, &joining).await;
     }
     let Join {
         invite,
@@ -343,14 +343,7 @@ pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
 
 /// A pair for a principal, by whatever proof (notme protocol §8.1).
 pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    match shown_proof(call, body).await {
-        // Nothing was used up. What this worker knew of the row was old: who is still let in notices nothing.
-        Err(Error::RowChanged) => {
-            rows::forget();
-            shown_proof(call, body).await
-        }
-        answer => answer,
-    }
+    rows::with_rows(&|| Box::pin(shown_proof(call, body))).await
 }
 
 async fn shown_proof(call: &Call, body: &[u8]) -> Result<Reply, Error> {
