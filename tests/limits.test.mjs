@@ -68,6 +68,16 @@ describe("a source", () => {
     assert.deepEqual(new Set(await statuses(20, () => post(authority, OPTIONS))), new Set([200]));
   });
 
+  test("pays nothing for what another site's page asks for in its browser", async () => {
+    const headers = { "sec-fetch-site": "cross-site" };
+    const read = () => ask(authority, "/me/passkeys", "192.0.2.5", { headers });
+    assert.deepEqual(await statuses(10, read), Array(10).fill(403));
+    const begin = () => ask(authority, OPTIONS, "192.0.2.5", { method: "POST", headers: { ...headers, "content-type": "application/json" }, body: "{}" });
+    assert.deepEqual(await statuses(10, begin), Array(10).fill(403));
+    assert.equal((await ask(authority, "/me/passkeys", "192.0.2.5")).status, 401);
+    assert.equal((await post(authority, OPTIONS, "192.0.2.5")).status, 200);
+  });
+
   test("has one more as time goes", async () => {
     await statuses(4, () => ask(authority, "/me/passkeys", "192.0.2.4"));
     assert.equal((await ask(authority, "/me/passkeys", "192.0.2.4")).status, 429);
