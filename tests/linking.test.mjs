@@ -482,6 +482,32 @@ describe("linked identities", () => {
       done(await link(eve, "leaves"));
     });
 
+    test("has its own route: those of passkeys know nothing of it", async () => {
+      const ben = await person();
+      done(await link(ben, "no-passkey"));
+      const [{ id }] = await connections(ben);
+      refused(await ben.browser.call("DELETE", `/me/passkeys/${id}`), 404, "no_such_item");
+      refused(await ben.browser.post(`/me/passkeys/${id}`, { name: "x" }), 404, "no_such_item");
+      assert.equal((await connections(ben)).length, 1);
+      const { items } = done(await admin.browser.call("GET", `/admin/authenticators?principal=${ben.id}`));
+      assert.ok(items.every(({ name }) => name !== "x"));
+    });
+
+    test("leaves one that lets in: not one whose row is gone, nor a passkey for another name", { skip: elsewhere }, async () => {
+      const ben = await person();
+      done(await link(ben, "stays"));
+      done(await link(ben, "elsewhere"));
+      const [{ id }, { id: gone }] = await connections(ben);
+      await meanwhile(authority, `UPDATE authenticators SET issuer = 'https://gone.example' WHERE id = '${gone}';
+        UPDATE authenticators SET issuer = 'old.example' WHERE principal = '${ben.id}' AND kind = 'passkey';`);
+      refused(await ben.browser.call("DELETE", `/connections/${id}`), 409, "last_way_in");
+      done(await ben.browser.call("DELETE", `/connections/${gone}`));
+      // One of a workloads' row signs nobody in either.
+      await meanwhile(authority, `INSERT INTO authenticators VALUES ('${randomUUID()}', '${ben.id}', 'oidc', '${ci.url}', 'job-of-ben', 'x', 1, 1);`);
+      refused(await ben.browser.call("DELETE", `/connections/${id}`), 409, "last_way_in");
+      done((await signIn("stays")).answer);
+    });
+
     test("works for administrators, who have shown a passkey", { skip: elsewhere }, async () => {
       const ben = await person();
       done(await link(ben, "taken-back"));

@@ -46,6 +46,7 @@ use crate::sql::{Argument, Database, Row, integer, internal, platform};
 
 /// What makes and remembers people.
 pub(super) struct People {
+    config: Config,
     code: Option<BootstrapCode>,
     /// Whether anybody may register.
     is_open: bool,
@@ -118,6 +119,7 @@ impl People {
             }
         };
         Ok(Self {
+            config: config.clone(),
             code: config.bootstrap_code.clone(),
             is_open: config.registration_open,
             party: config.relying_party.clone(),

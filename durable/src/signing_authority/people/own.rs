@@ -88,10 +88,11 @@ impl People {
         Ok(())
     }
 
-    /// What one of the holder's authenticators is called.
+    /// What one of the holder's passkeys is called. A linked identity is none: it has rules of its own.
     #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
     fn name_of(&self, db: &Database, holder: &SessionFacts, id: &str) -> Result<String, Error> {
-        let query = "SELECT name FROM authenticators WHERE id = ? AND principal = ?";
+        let query =
+            "SELECT name FROM authenticators WHERE id = ? AND principal = ? AND kind = 'passkey'";
         let found = db.rows(query, vec![id.into(), holder.principal.as_str().into()])?;
         let mut row = found.into_iter().next().ok_or(Error::NoSuchItem)?;
         Ok(row.text()?)
