@@ -362,7 +362,7 @@ fn token_errors() -> [Error; 10] {
 
 fn cert_passkey() -> Description {
     of(Tag::Certificates)
-        .details("For programs that hold the cookie: both keys sign `mtlsSPKI ‖ signingSPKI ‖ SHA-256(the cookie's value)`. A page can't; it uses `/cert`.")
+        .details("For programs that hold the cookie: both keys sign `mtlsSPKI ‖ signingSPKI ‖ SHA-256(the cookie's value)`. A page can't; it uses `/cert`. So does who wants one on a `delegation`, or an issuing certificate.")
         .by(Caller::Session)
         .takes("CookiePairRequest")
         .json("PrincipalPair", "The pair.")
