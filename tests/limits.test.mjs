@@ -68,6 +68,12 @@ describe("a source", () => {
     assert.deepEqual(new Set(await statuses(20, () => post(authority, OPTIONS))), new Set([200]));
   });
 
+  test("is the last of a list: what a proxy has added, and not what its caller wrote before it", async () => {
+    const from = (i) => post(authority, OPTIONS, `192.0.2.${100 + i}, 2001:db8:0:3::${i}`);
+    assert.deepEqual(await statuses(4, from), [200, 200, 200, 429]);
+    assert.equal((await post(authority, OPTIONS, "192.0.2.100")).status, 200, "whom somebody only names");
+  });
+
   test("pays nothing for what another site's page asks for in its browser", async () => {
     const headers = { "sec-fetch-site": "cross-site" };
     const read = () => ask(authority, "/me/passkeys", "192.0.2.5", { headers });
