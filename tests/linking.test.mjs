@@ -296,6 +296,38 @@ describe("linked identities", () => {
       refused((await signIn("job", { issuer: ci })).answer, 403, "workload_identity");
     });
 
+    test("ends at fifty ways in, of whatever kind", async () => {
+      const ben = await person();
+      for (let i = 0; i < 47; i++) done(await link(ben, `many-${i}`));
+      done(await ben.browser.register(new Passkey(ES256), { wanted: { further: true } }));
+      const begun = done(await ben.browser.post("/auth/passkey/register/options", { further: true }));
+      done(await link(ben, "many-47"));
+      refused(await ben.browser.answer(new Passkey(ES256), begun), 409, "too_many_ways_in");
+      // Nobody is asked for a passkey that there is no place for.
+      refused(await ben.browser.post("/auth/passkey/register/options", { further: true }), 409, "too_many_ways_in");
+      refused(await link(ben, "one-too-many"), 409, "too_many_ways_in");
+      // Nor by an administrator's link, which stays good.
+      await admin.browser.stepUp(admin.passkey);
+      const { token: invite } = done(await admin.browser.post("/invites", { principal: ben.id }));
+      const joins = async () => {
+        const joiner = new Browser(authority);
+        const { challenge, nonce } = await options(joiner);
+        return joiner.post("/join", { token: invite, proof: { type: "oidc", token: await login.token({ sub: "invited", nonce }) }, challenge });
+      };
+      refused(await joins(), 409, "too_many_ways_in");
+      done(await link(ben, "many-0")); // is one of them
+      refused((await signIn("one-too-many")).answer, 403, "unknown_identity");
+      const [{ id }] = await connections(ben);
+      done(await ben.browser.call("DELETE", `/connections/${id}`));
+      // Of two at once for the last place one gets it.
+      const last = await Promise.all([link(ben, "last-a"), link(ben, "last-b")]);
+      assert.deepEqual(last.map(({ status }) => status).sort(), [200, 409]);
+      refused(last.find(({ status }) => status === 409), 409, "too_many_ways_in");
+      const [{ id: another }] = await connections(ben);
+      done(await ben.browser.call("DELETE", `/connections/${another}`));
+      done(await joins());
+    });
+
     test("works by an assertion of one's own sign-in as well", async () => {
       const ben = await person();
       const custom = (body) => ({ ...body, proof: { ...body.proof, type: "custom" } });

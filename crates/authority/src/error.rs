@@ -85,6 +85,8 @@ pub enum Error {
     PersonIdentity,
     /// Without this its owner could not sign in any more.
     LastWayIn,
+    /// A principal has as many ways in as it may have.
+    TooManyWaysIn,
     /// The challenge was used, has expired, or was never given out for this.
     BadChallenge,
     /// This proof is there to be shown again, so a challenge has to make it single.

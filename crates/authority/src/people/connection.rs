@@ -23,6 +23,10 @@ use crate::{Echo, Error};
 /// the same.
 const LABEL: &[u8] = b"notme-connection-proof-v1\0";
 
+/// How many ways in a principal may have: passkeys and linked identities together. Each is a row, and `exclude` and
+/// `allow` of a ceremony name all passkeys.
+const MOST_WAYS_IN: u64 = 50;
+
 /// A proof of an identity, and the challenge that it was made for.
 pub struct Presented {
     proof: Box<dyn Shown>,
@@ -260,6 +264,18 @@ pub const fn permit_disconnection(has_other: bool) -> Result<(), Error> {
     }
 }
 
+/// Whether a principal that has so many ways in may have another one.
+///
+/// # Errors
+/// [`Error::TooManyWaysIn`].
+pub const fn permit_further_way_in(there: u64) -> Result<(), Error> {
+    if there < MOST_WAYS_IN {
+        Ok(())
+    } else {
+        Err(Error::TooManyWaysIn)
+    }
+}
+
 /// Whether an authenticator of this kind and issuer signs somebody in at this moment: a passkey that was made for
 /// `party`, which is what passkeys call this authority, or an identity whose issuer has a row for people. While there
 /// is no party, any passkey counts. What the row's rules make of it only a token tells.
@@ -411,6 +427,8 @@ mod tests {
         assert_eq!(owner.permit_link(&ben), Err(Error::IdentityTaken));
         assert_eq!(permit_disconnection(true), Ok(()));
         assert_eq!(permit_disconnection(false), Err(Error::LastWayIn));
+        assert_eq!(permit_further_way_in(49), Ok(()));
+        assert_eq!(permit_further_way_in(50), Err(Error::TooManyWaysIn));
     }
 
     #[test]

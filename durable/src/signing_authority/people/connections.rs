@@ -6,7 +6,9 @@ use notme_authority::limits::Class;
 use notme_authority::people::PrincipalId;
 use notme_authority::people::challenge::Ceremony;
 use notme_authority::people::command::{Origin, Reply, SessionFacts};
-use notme_authority::people::connection::{Owner, Proven, Row, permit_disconnection, signs_in};
+use notme_authority::people::connection::{
+    Owner, Proven, Row, permit_disconnection, permit_further_way_in, signs_in,
+};
 use serde_json::json;
 
 use super::identities::{insert, is_ours, note_use, owner_of};
@@ -156,6 +158,17 @@ impl People {
         }
         Ok(false)
     }
+}
+
+/// Whether a principal may have another way in. In the transaction that adds it.
+///
+/// # Errors
+/// [`Error::TooManyWaysIn`].
+pub(super) fn permit_way_in(db: &Database, principal: &PrincipalId) -> Result<(), Error> {
+    let query = "SELECT COUNT(*) FROM authenticators WHERE principal = ?";
+    let row = db.ask(query, &[Text(principal.as_str())])?;
+    let there = row.into_iter().next();
+    permit_further_way_in(there.map_or(Ok(0), |mut row| row.integer())?)
 }
 
 /// Burns what makes a proof single, and tells whose the identity is that it is about.

@@ -328,6 +328,7 @@ fn cert() -> Description {
             Error::TokenRefused,
             Error::UnsupportedToken,
             Error::RowChanged,
+            Error::TooManyWaysIn,
             Error::Fault(Fault::RowsUnavailable(String::new())),
             Error::Fault(Fault::IssuerUnavailable(String::new())),
             Error::Fault(Fault::ApiUnavailable {
@@ -550,6 +551,7 @@ fn begin_registration() -> Description {
             Error::InvalidMember("…"),
             Error::NoSession,
             Error::StepUpRequired,
+            Error::TooManyWaysIn,
         ])
 }
 
@@ -565,7 +567,7 @@ fn register() -> Description {
         .with("Set-Cookie", "SetCookie")
         .errors(admission_errors())
         .errors(registration_errors())
-        .errors([Error::MissingUserId])
+        .errors([Error::MissingUserId, Error::TooManyWaysIn])
 }
 
 fn begin_sign_in() -> Description {
@@ -754,7 +756,7 @@ fn connect() -> Description {
         ])
         .errors(certificates().map(Error::InvalidCertificate))
         .errors(identity_errors())
-        .errors([Error::IdentityTaken])
+        .errors([Error::IdentityTaken, Error::TooManyWaysIn])
 }
 
 fn disconnect() -> Description {
@@ -972,6 +974,7 @@ fn join() -> Description {
             Error::MissingProofType,
             Error::UnknownProofType(Echo::new("…")),
             Error::IdentityTaken,
+            Error::TooManyWaysIn,
         ])
         .errors(identity_errors())
 }
