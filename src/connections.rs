@@ -39,6 +39,10 @@ pub(crate) async fn begin_sign_in(call: &Call) -> Result<Reply, Error> {
 
 /// Links an identity to whoever is signed in.
 pub(crate) async fn connect(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    rows::with_rows(&|| Box::pin(linked(call, body))).await
+}
+
+async fn linked(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     // Nothing is looked at, nor asked of an issuer, for whoever couldn't link it.
     let holder = session_of(call).await?;
     holder.require_fresh(now_millis() / 1000)?;
@@ -53,6 +57,10 @@ pub(crate) async fn connect(call: &Call, body: &[u8]) -> Result<Reply, Error> {
 
 /// Begins a session for whoever an identity is linked to.
 pub(crate) async fn sign_in(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    rows::with_rows(&|| Box::pin(signed_in(call, body))).await
+}
+
+async fn signed_in(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     let shown = Presented::sign_in(body, &call.config, call)?;
     let token = SessionToken::from_random(random()?);
     let command = Command::Identify {
@@ -65,18 +73,17 @@ pub(crate) async fn sign_in(call: &Call, body: &[u8]) -> Result<Reply, Error> {
 }
 
 /// Redeems an invite for an identity.
-pub(crate) async fn join(call: &Call, joining: Joining) -> Result<Reply, Error> {
-    let Joining {
-        invite,
-        guest,
-        display_name,
-    } = joining;
+pub(crate) async fn join(call: &Call, joining: &Joining) -> Result<Reply, Error> {
+    rows::with_rows(&|| Box::pin(joined(call, joining))).await
+}
+
+async fn joined(call: &Call, joining: &Joining) -> Result<Reply, Error> {
     let token = SessionToken::from_random(random()?);
     let command = Command::JoinBy {
-        proven: proven(call, &guest, None, Ceremony::Identity, b"").await?,
-        invite,
+        proven: proven(call, &joining.guest, None, Ceremony::Identity, b"").await?,
+        invite: joining.invite,
         principal: PrincipalId::from_random(random()?),
-        display_name,
+        display_name: joining.display_name.clone(),
         session: token.hash(),
     };
     let session = session(ask(call, command).await?)?;
@@ -85,7 +92,7 @@ pub(crate) async fn join(call: &Call, joining: Joining) -> Result<Reply, Error> 
 }
 
 /// Who a proof is about, if that is a person and it was made for this. `owner` is whom a certificate's key has to say
-/// that it is linked to. What is wrong uses the challenge up, unless that is our fault.
+/// that it is linked to. What is wrong uses the challenge up.
 ///
 /// It is behind a pointer, so that it is compiled once.
 fn proven<'a>(
@@ -103,7 +110,7 @@ fn proven<'a>(
                 current: current(call),
                 origin: origin(call),
             })),
-            Err(fault @ Error::Fault(_)) => Err(fault),
+            Err(error) if error.is_passing() => Err(error),
             Err(error) => {
                 spend(call, ceremony, context.to_vec(), shown.challenge).await?;
                 Err(error)

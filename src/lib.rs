@@ -149,13 +149,14 @@ async fn handle(call: &Call, method: &str, path: &str) -> Reply {
 }
 
 async fn run(call: &Call, route: &'static Route, path: &str) -> Result<Reply, Error> {
-    if let Some(class) = route.class() {
-        limits::permit(call, class).await?;
-    }
     // A form uses no session where it is taken: an application of elsewhere may send it.
     let is_form = route.body == Body::JsonOrForm && call.head.is_form();
     if route.session != Session::Unused && !route.is_page(&call.head) && !is_form {
+        // Before it is counted: another site's page would use up what its visitors have.
         call.head.permit_page(&call.config)?;
+    }
+    if let Some(class) = route.class() {
+        limits::permit(call, class).await?;
     }
     let body = if route.body == Body::None {
         Vec::new()

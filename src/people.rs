@@ -106,7 +106,7 @@ async fn taken_apart<T>(call: &Call, body: &[u8], parsed: Result<T, Error>) -> R
 /// an identity.
 pub(crate) async fn join(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     if let Some(joining) = Joining::parse(body, &call.config, call)? {
-        return connections::join(call, joining).await;
+        return connections::join(call, &joining).await;
     }
     let Join {
         invite,
@@ -127,6 +127,7 @@ async fn registered(
     let name = registration.name.clone();
     let credential = match verify_registration(party, registration).await {
         Ok(credential) => credential,
+        Err(error) if error.is_passing() => return Err(error),
         Err(error) => {
             let context = principal.as_str().as_bytes().to_vec();
             spend(call, Ceremony::Registration, context, challenge).await?;
@@ -342,14 +343,7 @@ pub(crate) async fn begin_possession(call: &Call) -> Result<Reply, Error> {
 
 /// A pair for a principal, by whatever proof (notme protocol §8.1).
 pub(crate) async fn cert(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    match shown_proof(call, body).await {
-        // Nothing was used up. What this worker knew of the row was old: who is still let in notices nothing.
-        Err(Error::RowChanged) => {
-            rows::forget();
-            shown_proof(call, body).await
-        }
-        answer => answer,
-    }
+    rows::with_rows(&|| Box::pin(shown_proof(call, body))).await
 }
 
 async fn shown_proof(call: &Call, body: &[u8]) -> Result<Reply, Error> {
@@ -452,14 +446,8 @@ async fn minted(
         Ok(mint) => issued(call, mint).await,
         Err(error) => Err(error),
     };
-    // A challenge is used by whatever is wrong, unless that is our fault, has only to wait, or is tried again.
-    let may_go_on = |error: &Error| {
-        matches!(
-            error,
-            Error::Fault(_) | Error::TooManyRequests(_) | Error::RowChanged
-        )
-    };
-    let is_refused = issued.as_ref().is_err_and(|error| !may_go_on(error));
+    // A challenge is used by whatever is wrong.
+    let is_refused = issued.as_ref().is_err_and(|error| !error.is_passing());
     if let (true, Some(challenge)) = (is_refused, wish.challenge) {
         spend(call, Ceremony::Possession, wish.context, challenge).await?;
     }

@@ -4,6 +4,7 @@
 //! in the transaction that issues.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 
 use notme_authority::config::LogLevel;
@@ -54,6 +55,22 @@ pub(crate) async fn rows(call: &Call) -> Result<Copy, Error> {
 pub(crate) fn forget() {
     COPY.set(None);
     GENERATION.set(GENERATION.get().wrapping_add(1));
+}
+
+/// What goes by the rows, and can be done again.
+pub(crate) type Work<'a> =
+    dyn Fn() -> Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>> + 'a;
+
+/// Does what goes by the rows. If the object says that one of them is another by now, what this worker knew was old,
+/// and nothing was used up: it is done once more, and who is still let in notices nothing.
+pub(crate) async fn with_rows(work: &Work<'_>) -> Result<Reply, Error> {
+    match work().await {
+        Err(Error::RowChanged) => {
+            forget();
+            work().await
+        }
+        answer => answer,
+    }
 }
 
 /// Changes the rows. This worker knows of it at once.

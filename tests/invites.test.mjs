@@ -571,6 +571,13 @@ describe("POST /cert/passkey", () => {
     const ineligible = await admin.browser.post("/cert/passkey", { ...keys.body(valueOf(admin.browser)), scopes: ["certMint"] });
     refused(ineligible, 403, "scopes_not_eligible");
     assert.equal(ineligible.json.error, "session holds no cert-eligible scopes (need bridgeCert)");
+    // A plain pair isn't what somebody asked for who asks for something else.
+    const delegation = "01010101-0101-4101-8101-010101010101";
+    for (const more of [{ delegation }, { delegation: 7 }, { credential: "issuing" }, { credential: "token" }, { credential: 7 }, { delegation, credential: "issuing" }]) {
+      refused(await admin.browser.post("/cert/passkey", { ...keys.body(valueOf(admin.browser)), ...more }), 400, "invalid_member");
+    }
+    const plain = await admin.browser.post("/cert/passkey", { ...keys.body(valueOf(admin.browser)), delegation: null, credential: "certificate" });
+    assert.equal(plain.status, 200, plain.text);
     // The order of §8.2: no cookie, no keys, no good cookie, no good keys.
     for (const [cookie, request, status, error] of [
       [undefined, {}, 401, "session_required"],

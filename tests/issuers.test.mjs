@@ -499,6 +499,38 @@ describe("two workers before one object", { skip: THROUGH_WRANGLER && "there is 
     good(await enroll(other, await token({ team: "blue" })));
   });
 
+  test("who links, signs in or joins by a row that is changed meanwhile notices nothing", async () => {
+    const row = (name) => rowOf(issuer, { for: "people", name });
+    let { id, revision } = await made(row("before"));
+    const changed = async (name) => ({ revision } = good(await ana.edit(row(name), { id, revision })));
+    const at = () => new Browser(other, authority.url);
+    const shown = async (browser, path, sub) => {
+      const { challenge, nonce } = good(await browser.post(path));
+      return { challenge, token: await issuer.token({ sub, nonce }) };
+    };
+    const signIn = async (sub, meanwhile) => {
+      const browser = at();
+      const proof = await shown(browser, "/auth/oidc/options", sub);
+      await meanwhile?.();
+      return browser.post("/auth/oidc/login", proof);
+    };
+    refused(await signIn("linked"), 403, "unknown_identity"); // the other worker knows the row by now
+    const linker = at();
+    linker.cookie = ana.browser.cookie;
+    const { token, challenge } = await shown(linker, "/connections/options", "linked");
+    await changed("linking");
+    good(await linker.post("/connections", { proof: { type: "oidc", token }, challenge }));
+    good(await signIn("linked", () => changed("signing in")));
+    const { token: invite } = good(await ana.browser.post("/invites", {}));
+    const guest = at();
+    const proof = await shown(guest, "/auth/oidc/options", "joins");
+    await changed("joining");
+    good(await guest.post("/join", { token: invite, proof: { type: "oidc", token: proof.token }, challenge: proof.challenge }));
+    // Whom the row keeps out now is told so, and not to ask again.
+    const blue = await signIn("linked", async () => ({ revision } = good(await ana.edit({ ...row("blue"), rules: [{ team: "blue" }] }, { id, revision }))));
+    refused(blue, 403, "claims_not_permitted");
+  });
+
   test("a row that is removed under a flood lets nobody in who asks after the answer", async () => {
     const { id } = await made(rowOf(issuer));
     const tokens = await Promise.all(Array.from({ length: 60 }, () => token()));

@@ -1,12 +1,14 @@
 // How often is too often: limits by source and class of route, and by class and identity, with their defaults and
 // with small ones. Nothing here waits for a minute: what is given back comes second by second.
 import assert from "node:assert/strict";
+import { X509Certificate, createHash, randomUUID, sign } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { startIssuer } from "./support/issuer.mjs";
+import { startOidc } from "./support/oidc.mjs";
 import { until } from "./support/processes.mjs";
 
 const OPTIONS = "/auth/passkey/login/options";
@@ -66,6 +68,22 @@ describe("a source", () => {
     assert.deepEqual(new Set(await statuses(20, () => post(authority, OPTIONS))), new Set([200]));
   });
 
+  test("is the last of a list: what a proxy has added, and not what its caller wrote before it", async () => {
+    const from = (i) => post(authority, OPTIONS, `192.0.2.${100 + i}, 2001:db8:0:3::${i}`);
+    assert.deepEqual(await statuses(4, from), [200, 200, 200, 429]);
+    assert.equal((await post(authority, OPTIONS, "192.0.2.100")).status, 200, "whom somebody only names");
+  });
+
+  test("pays nothing for what another site's page asks for in its browser", async () => {
+    const headers = { "sec-fetch-site": "cross-site" };
+    const read = () => ask(authority, "/me/passkeys", "192.0.2.5", { headers });
+    assert.deepEqual(await statuses(10, read), Array(10).fill(403));
+    const begin = () => ask(authority, OPTIONS, "192.0.2.5", { method: "POST", headers: { ...headers, "content-type": "application/json" }, body: "{}" });
+    assert.deepEqual(await statuses(10, begin), Array(10).fill(403));
+    assert.equal((await ask(authority, "/me/passkeys", "192.0.2.5")).status, 401);
+    assert.equal((await post(authority, OPTIONS, "192.0.2.5")).status, 200);
+  });
+
   test("has one more as time goes", async () => {
     await statuses(4, () => ask(authority, "/me/passkeys", "192.0.2.4"));
     assert.equal((await ask(authority, "/me/passkeys", "192.0.2.4")).status, 429);
@@ -97,16 +115,28 @@ test("the defaults let 120 ceremonies of one source through, and then slow it do
 
 describe("an identity", () => {
   let issuer;
+  let login;
   let authority;
   before(async () => {
-    issuer = await startIssuer();
-    const vars = { ...BY, REGISTRATION: "open", NOTME_RATE_LIMITS: "identity=6", GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", BOOTSTRAP_CODE: CODE };
+    [issuer, login] = [await startIssuer(), await startOidc()];
+    const rows = [{ issuer: login.url, audience: "https://id.example", for: "people", scopes: ["bridgeCert"], rules: [{}] }];
+    const vars = { ...BY, REGISTRATION: "open", NOTME_RATE_LIMITS: "identity=6", GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", TRUSTED_ISSUERS: JSON.stringify(rows), BOOTSTRAP_CODE: CODE };
     authority = await startAuthority({ allowLoopback: true, vars });
   });
   after(async () => {
     await authority?.stop();
     await issuer?.close();
+    await login?.close();
   });
+
+  /** Somebody new. */
+  async function person(displayName) {
+    const browser = new Browser(authority);
+    const passkey = new Passkey(ES256);
+    const registered = await browser.register(passkey, { wanted: { displayName } });
+    assert.equal(registered.status, 200, registered.text);
+    return { browser, passkey, id: registered.json.userId ?? (await browser.me()).json.userId };
+  }
 
   const job = async (token) => {
     const keys = new Keys();
@@ -150,6 +180,69 @@ describe("an identity", () => {
     assert.deepEqual(await statuses(7, delegate), [...Array(6).fill(200), 429], "the account is another class");
     await until(async () => (await mint(challenge)).status === 200, 20_000);
     await until(async () => (await mint(challenge)).json.code === "bad_challenge", 20_000);
+  });
+
+  test("takes back what is its own, however often whoever stole its session asks for something", async () => {
+    const { browser, passkey } = await person("Cleo");
+    const further = await browser.register(new Passkey(ES256), { wanted: { further: true } });
+    assert.equal(further.status, 200, further.text);
+    const thief = new Browser(authority);
+    thief.cookie = browser.cookie;
+    const { session: stolen } = (await thief.me()).json;
+    const owner = new Browser(authority);
+    assert.equal((await owner.signIn(passkey)).status, 200);
+    const { passkeys } = (await owner.call("GET", "/me/passkeys")).json;
+    const added = passkeys.find(({ current }) => !current).id;
+    assert.deepEqual(await statuses(7, () => thief.call("GET", "/me/sessions")), [...Array(6).fill(200), 429]);
+    assert.deepEqual(await statuses(7, (i) => thief.post(`/me/passkeys/${added}`, { name: `no ${i}` })), [...Array(6).fill(200), 429]);
+    // Who wants to end a session has to see which there are.
+    const seen = await owner.call("GET", "/me/sessions");
+    assert.equal(seen.status, 200, seen.text);
+    assert.ok(seen.json.items.some(({ id }) => id === stolen));
+    assert.equal((await owner.call("DELETE", `/me/passkeys/${added}`)).status, 200);
+    assert.equal((await owner.call("DELETE", `/connections/${randomUUID()}`)).status, 404, "it was looked at");
+    assert.equal((await owner.call("DELETE", `/me/sessions/${stolen}`)).status, 200);
+    assert.equal((await thief.me()).status, 401);
+  });
+
+  test("that has to wait keeps its challenge: linking, signing in, and what a pair signs", async () => {
+    const { browser, id } = await person("Dee");
+    const boss = await person("Eve");
+    /** What to send for an identity, each time with another challenge. */
+    const shown = async (path, sub, body) => {
+      const { challenge, nonce } = (await browser.post(path)).json;
+      return body(await login.token({ sub, nonce }), challenge);
+    };
+    const linking = (sub) => shown("/connections/options", sub, (token, challenge) => ({ proof: { type: "oidc", token }, challenge }));
+    const link = async (body) => browser.post("/connections", body);
+    const coming = () => shown("/auth/oidc/options", "dee-0", (token, challenge) => ({ token, challenge }));
+    const comeIn = async (body) => new Browser(authority).post("/auth/oidc/login", body);
+    const keys = new Keys();
+    const { certificates } = (await boss.browser.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) })).json;
+    const wishing = async () => {
+      const { challenge } = (await new Browser(authority).post("/cert/challenge")).json;
+      const wish = JSON.stringify({ delegate: id });
+      const digest = (bytes) => createHash("sha256").update(bytes).digest();
+      const message = Buffer.concat([Buffer.from("notme-delegation-v1\0"), Buffer.from(challenge, "base64url"), digest(new X509Certificate(certificates.signing).raw), digest(wish)]);
+      const signature = sign(null, message, keys.signing.privateKey).toString("base64url");
+      return { proof: { type: "x509", chain: certificates.signing, signature }, challenge, delegation: wish };
+    };
+    const handOn = async (body) => new Browser(authority).post("/delegations", body);
+    await Promise.all([[linking, link], [coming, comeIn], [wishing, handOn]].map(async ([prepare, send], which) => {
+      // The second goes by what the first has linked.
+      if (which === 1) await until(async () => (await send(await prepare())).status === 200, 20_000);
+      const more = which === 1 ? 5 : 6;
+      assert.deepEqual(await statuses(more, async (i) => send(await prepare(`dee-${i}`))), Array(more).fill(200));
+      const last = await prepare("dee-last");
+      const refused = await send(last);
+      assert.deepEqual([refused.status, refused.json.code], [429, "too_many_requests"], refused.text);
+      await until(async () => {
+        const answer = await send(last);
+        assert.ok([200, 429].includes(answer.status), answer.text);
+        return answer.status === 200;
+      }, 20_000);
+      assert.equal((await send(last)).json.code, "bad_challenge");
+    }));
   });
 });
 

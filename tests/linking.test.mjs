@@ -296,6 +296,38 @@ describe("linked identities", () => {
       refused((await signIn("job", { issuer: ci })).answer, 403, "workload_identity");
     });
 
+    test("ends at fifty ways in, of whatever kind", async () => {
+      const ben = await person();
+      for (let i = 0; i < 47; i++) done(await link(ben, `many-${i}`));
+      done(await ben.browser.register(new Passkey(ES256), { wanted: { further: true } }));
+      const begun = done(await ben.browser.post("/auth/passkey/register/options", { further: true }));
+      done(await link(ben, "many-47"));
+      refused(await ben.browser.answer(new Passkey(ES256), begun), 409, "too_many_ways_in");
+      // Nobody is asked for a passkey that there is no place for.
+      refused(await ben.browser.post("/auth/passkey/register/options", { further: true }), 409, "too_many_ways_in");
+      refused(await link(ben, "one-too-many"), 409, "too_many_ways_in");
+      // Nor by an administrator's link, which stays good.
+      await admin.browser.stepUp(admin.passkey);
+      const { token: invite } = done(await admin.browser.post("/invites", { principal: ben.id }));
+      const joins = async () => {
+        const joiner = new Browser(authority);
+        const { challenge, nonce } = await options(joiner);
+        return joiner.post("/join", { token: invite, proof: { type: "oidc", token: await login.token({ sub: "invited", nonce }) }, challenge });
+      };
+      refused(await joins(), 409, "too_many_ways_in");
+      done(await link(ben, "many-0")); // is one of them
+      refused((await signIn("one-too-many")).answer, 403, "unknown_identity");
+      const [{ id }] = await connections(ben);
+      done(await ben.browser.call("DELETE", `/connections/${id}`));
+      // Of two at once for the last place one gets it.
+      const last = await Promise.all([link(ben, "last-a"), link(ben, "last-b")]);
+      assert.deepEqual(last.map(({ status }) => status).sort(), [200, 409]);
+      refused(last.find(({ status }) => status === 409), 409, "too_many_ways_in");
+      const [{ id: another }] = await connections(ben);
+      done(await ben.browser.call("DELETE", `/connections/${another}`));
+      done(await joins());
+    });
+
     test("works by an assertion of one's own sign-in as well", async () => {
       const ben = await person();
       const custom = (body) => ({ ...body, proof: { ...body.proof, type: "custom" } });
@@ -480,6 +512,32 @@ describe("linked identities", () => {
       refused(await ben.browser.call("DELETE", `/connections/${id}`), 404, "no_such_item");
       assert.equal(lines("authenticator.removed", id)[0].actor, ben.id);
       done(await link(eve, "leaves"));
+    });
+
+    test("has its own route: those of passkeys know nothing of it", async () => {
+      const ben = await person();
+      done(await link(ben, "no-passkey"));
+      const [{ id }] = await connections(ben);
+      refused(await ben.browser.call("DELETE", `/me/passkeys/${id}`), 404, "no_such_item");
+      refused(await ben.browser.post(`/me/passkeys/${id}`, { name: "x" }), 404, "no_such_item");
+      assert.equal((await connections(ben)).length, 1);
+      const { items } = done(await admin.browser.call("GET", `/admin/authenticators?principal=${ben.id}`));
+      assert.ok(items.every(({ name }) => name !== "x"));
+    });
+
+    test("leaves one that lets in: not one whose row is gone, nor a passkey for another name", { skip: elsewhere }, async () => {
+      const ben = await person();
+      done(await link(ben, "stays"));
+      done(await link(ben, "elsewhere"));
+      const [{ id }, { id: gone }] = await connections(ben);
+      await meanwhile(authority, `UPDATE authenticators SET issuer = 'https://gone.example' WHERE id = '${gone}';
+        UPDATE authenticators SET issuer = 'old.example' WHERE principal = '${ben.id}' AND kind = 'passkey';`);
+      refused(await ben.browser.call("DELETE", `/connections/${id}`), 409, "last_way_in");
+      done(await ben.browser.call("DELETE", `/connections/${gone}`));
+      // One of a workloads' row signs nobody in either.
+      await meanwhile(authority, `INSERT INTO authenticators VALUES ('${randomUUID()}', '${ben.id}', 'oidc', '${ci.url}', 'job-of-ben', 'x', 1, 1);`);
+      refused(await ben.browser.call("DELETE", `/connections/${id}`), 409, "last_way_in");
+      done((await signIn("stays")).answer);
     });
 
     test("works for administrators, who have shown a passkey", { skip: elsewhere }, async () => {

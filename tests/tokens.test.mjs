@@ -275,6 +275,23 @@ describe("a token for a session", () => {
   });
 });
 
+test("a code that somebody caught, shown again and again, uses up nothing of its owner's and is noted so often", async () => {
+  const { authority, browser } = await open({ NOTME_RATE_LIMITS: "identity=4" });
+  try {
+    const url = `${authority.url}/authorize/redeem`;
+    const { verifier } = fresh();
+    const body = redemption(await code(browser, verifier), verifier);
+    assert.equal((await redeem(authority, body, new Prover().proof(url))).status, 200);
+    for (let i = 0; i < 20; i++) refused(await redeem(authority, body, new Prover().proof(url)), 400, "invalid_grant");
+    const answer = await ask(browser, new Prover().proof(`${authority.url}/token`));
+    assert.equal(answer.status, 200, answer.text);
+    const { json } = await browser.call("GET", "/admin/audit?action=authorization.code_reused&limit=50");
+    assert.ok(json.items.length >= 4 && json.items.length < 20, String(json.items.length));
+  } finally {
+    await authority.stop();
+  }
+});
+
 describe("a nonce, where proofs need one", () => {
   let ana;
   let url;

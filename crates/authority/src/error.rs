@@ -85,6 +85,8 @@ pub enum Error {
     PersonIdentity,
     /// Without this its owner could not sign in any more.
     LastWayIn,
+    /// A principal has as many ways in as it may have.
+    TooManyWaysIn,
     /// The challenge was used, has expired, or was never given out for this.
     BadChallenge,
     /// This proof is there to be shown again, so a challenge has to make it single.
@@ -324,6 +326,16 @@ impl Error {
 }
 
 impl Error {
+    /// Whether nothing is wrong with the request, and it may be made again as it is: it has to wait, or that is our
+    /// fault. What it would have used up stays.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Fault(_) | Self::TooManyRequests(_) | Self::RowChanged
+        )
+    }
+
     /// In OAuth's words, where it has its own.
     #[must_use]
     pub fn in_oauth(self) -> Self {
@@ -350,6 +362,25 @@ impl From<TokenError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_asked_again_as_it_is_passes() {
+        for error in [
+            Error::TooManyRequests(1),
+            Error::RowChanged,
+            Fault::Internal(String::new()).into(),
+        ] {
+            assert!(error.is_passing(), "{error:?}");
+        }
+        for error in [
+            Error::BadChallenge,
+            Error::ProofUsed,
+            Error::StepUpRequired,
+            Error::TooManyTries(1),
+        ] {
+            assert!(!error.is_passing(), "{error:?}");
+        }
+    }
 
     #[test]
     fn echoes_are_short_and_harmless() {

@@ -259,10 +259,12 @@ pub fn source(told: &str) -> String {
     }
 }
 
-/// The address that a request comes from, as the trail has it: without a port, and short whatever it is.
+/// The address that a request comes from, as the trail has it: without a port, and short whatever it is. Of a list it is
+/// the last: proxies add to what they got, and its beginning is what the caller wrote.
 #[must_use]
 pub fn address(told: &str) -> &str {
-    let told = told.trim();
+    let last = told.rsplit(',').next().unwrap_or(told);
+    let told = last.trim();
     let end = told.char_indices().nth(MAX_SOURCE_LEN).map(|(end, _)| end);
     let told = end.and_then(|end| told.get(..end)).unwrap_or(told);
     if let Some((address, _)) = told.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -336,10 +338,14 @@ mod tests {
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
             ("[2001:db8:1:2:aaaa::1]:443", "2001:db8:1:2::/64"),
             ("a proxy's name", "a proxy's name"),
+            ("198.51.100.1, 192.0.2.7", "192.0.2.7"),
+            ("x,2001:db8::1 ,[2001:db8:1:2::1]:443", "2001:db8:1:2::/64"),
         ] {
             assert_eq!(source(told), counted, "{told}");
         }
         assert_eq!(source(&"é".repeat(100)), "é".repeat(MAX_SOURCE_LEN));
+        let behind = format!("{}, 192.0.2.7", "x, ".repeat(100));
+        assert_eq!(source(&behind), "192.0.2.7");
         assert_eq!(address("[2001:db8::aaaa:1]:443"), "2001:db8::aaaa:1");
         assert_eq!(address("2001:db8::aaaa:1"), "2001:db8::aaaa:1");
         assert_eq!(address(" 192.0.2.7:4711 "), "192.0.2.7");

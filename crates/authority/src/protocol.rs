@@ -190,6 +190,8 @@ pub enum Refusal {
     RowEdited,
     /// [`Error::RowChanged`].
     RowChanged,
+    /// [`Error::TooManyWaysIn`].
+    TooManyWaysIn,
 }
 
 impl From<Error> for Refusal {
@@ -245,6 +247,7 @@ impl From<Error> for Refusal {
             Error::TooManyRows => Self::TooManyRows,
             Error::RowEdited => Self::RowEdited,
             Error::RowChanged => Self::RowChanged,
+            Error::TooManyWaysIn => Self::TooManyWaysIn,
             // The worker checks the rest before it asks.
             other => Self::Internal(format!("{other:?}")),
         }
@@ -303,6 +306,7 @@ impl From<Refusal> for Error {
             Refusal::TooManyRows => Self::TooManyRows,
             Refusal::RowEdited => Self::RowEdited,
             Refusal::RowChanged => Self::RowChanged,
+            Refusal::TooManyWaysIn => Self::TooManyWaysIn,
             Refusal::InvalidExpiry => Self::InvalidMember("expiresAt"),
             Refusal::CertificateExpired(at) => {
                 Self::InvalidCertificate(notme_chain::Refusal::Expired(at))

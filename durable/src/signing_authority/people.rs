@@ -1,7 +1,7 @@
 //! People's rows: principals, passkeys, grants, sessions, and the trail of what was done.
 //!
 //! Each effect is committed with the challenge that it burns and the line in the trail. A ceremony that
-//! fails burns its challenge too, by itself.
+//! fails burns its challenge too, by itself, unless nothing is wrong with it.
 
 mod connections;
 pub(super) mod identities;
@@ -46,6 +46,7 @@ use crate::sql::{Argument, Database, Row, integer, internal, platform};
 
 /// What makes and remembers people.
 pub(super) struct People {
+    config: Config,
     code: Option<BootstrapCode>,
     /// Whether anybody may register.
     is_open: bool,
@@ -118,6 +119,7 @@ impl People {
             }
         };
         Ok(Self {
+            config: config.clone(),
             code: config.bootstrap_code.clone(),
             is_open: config.registration_open,
             party: config.relying_party.clone(),
@@ -334,7 +336,7 @@ impl People {
     }
 
     /// Verifies a passkey that is shown. If it is good, its challenge is the caller's to burn; if it isn't, the
-    /// challenge is burned all the same.
+    /// challenge is burned all the same. One that we couldn't look at may be shown again.
     async fn look(
         &self,
         db: &Database,
@@ -368,7 +370,9 @@ impl People {
         let (found, state) = match verified {
             Ok(good) => good,
             Err(error) => {
-                db.transact(|db| spend(db, burn))?;
+                if !error.is_passing() {
+                    db.transact(|db| spend(db, burn))?;
+                }
                 return Err(error);
             }
         };
@@ -393,7 +397,7 @@ impl People {
         })
     }
 
-    /// Does what a challenge for anybody was answered for; the challenge is used up, whatever comes of it.
+    /// Does what a challenge for anybody was answered for; the challenge is used up by it, and by whatever is wrong.
     pub(super) fn answering<T>(
         &self,
         db: &Database,
@@ -750,8 +754,8 @@ fn note_use(db: &Database, seen: &Seen) -> Result<(), Error> {
     Ok(())
 }
 
-/// Does `work` and burns its challenge in one transaction; if `work` fails, the challenge is burned
-/// by itself.
+/// Does `work` and burns its challenge in one transaction; if something is wrong with what was asked for, the challenge
+/// is burned by itself.
 fn burning<T>(
     db: &Database,
     burn: Burn,
@@ -761,7 +765,7 @@ fn burning<T>(
         spend(db, burn)?;
         work(db)
     });
-    if done.is_err() {
+    if done.as_ref().is_err_and(|error| !error.is_passing()) {
         // Used before, or now by failing: either way it is used.
         let _ = db.transact(|db| spend(db, burn));
     }

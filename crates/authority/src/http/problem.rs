@@ -106,6 +106,11 @@ pub fn problem(error: &Error) -> Problem {
             "last_way_in",
             "you could not sign in any more: add another way in first",
         ),
+        Error::TooManyWaysIn => text(
+            409,
+            "too_many_ways_in",
+            "you have as many passkeys and linked identities as there may be: remove one first",
+        ),
         Error::TurnedAway => text(
             403,
             "turned_away",
@@ -752,6 +757,7 @@ pub(super) fn examples() -> Vec<Error> {
         Error::WorkloadIdentity,
         Error::PersonIdentity,
         Error::LastWayIn,
+        Error::TooManyWaysIn,
         Error::TurnedAway,
         Error::BadChallenge,
         Error::CredentialKnown,

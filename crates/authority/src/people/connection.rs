@@ -23,6 +23,10 @@ use crate::{Echo, Error};
 /// the same.
 const LABEL: &[u8] = b"notme-connection-proof-v1\0";
 
+/// How many ways in a principal may have: passkeys and linked identities together. Each is a row, and `exclude` and
+/// `allow` of a ceremony name all passkeys.
+const MOST_WAYS_IN: u64 = 50;
+
 /// A proof of an identity, and the challenge that it was made for.
 pub struct Presented {
     proof: Box<dyn Shown>,
@@ -248,15 +252,40 @@ impl Identified {
     }
 }
 
-/// Whether a linked identity may be removed, given with how many others its owner could sign in.
+/// Whether a linked identity may be removed, given whether its owner could sign in by something else.
 ///
 /// # Errors
 /// [`Error::LastWayIn`].
-pub const fn permit_disconnection(others: u64) -> Result<(), Error> {
-    if others == 0 {
-        return Err(Error::LastWayIn);
+pub const fn permit_disconnection(has_other: bool) -> Result<(), Error> {
+    if has_other {
+        Ok(())
+    } else {
+        Err(Error::LastWayIn)
     }
-    Ok(())
+}
+
+/// Whether a principal that has so many ways in may have another one.
+///
+/// # Errors
+/// [`Error::TooManyWaysIn`].
+pub const fn permit_further_way_in(there: u64) -> Result<(), Error> {
+    if there < MOST_WAYS_IN {
+        Ok(())
+    } else {
+        Err(Error::TooManyWaysIn)
+    }
+}
+
+/// Whether an authenticator of this kind and issuer signs somebody in at this moment: a passkey that was made for
+/// `party`, which is what passkeys call this authority, or an identity whose issuer has a row for people. While there
+/// is no party, any passkey counts. What the row's rules make of it only a token tells.
+#[must_use]
+pub fn signs_in(kind: &str, issuer: &str, party: &str, rows: &Rows) -> bool {
+    if kind == "passkey" {
+        return party.is_empty() || issuer == party;
+    }
+    let mut issuers = rows.issuers.iter();
+    issuers.any(|row| row.is_for_people && row.kind.as_str() == kind && row.issuer == issuer)
 }
 
 impl Owner {
@@ -396,8 +425,10 @@ mod tests {
         };
         assert_eq!(owner.permit_link(&ana), Ok(()));
         assert_eq!(owner.permit_link(&ben), Err(Error::IdentityTaken));
-        assert_eq!(permit_disconnection(1), Ok(()));
-        assert_eq!(permit_disconnection(0), Err(Error::LastWayIn));
+        assert_eq!(permit_disconnection(true), Ok(()));
+        assert_eq!(permit_disconnection(false), Err(Error::LastWayIn));
+        assert_eq!(permit_further_way_in(49), Ok(()));
+        assert_eq!(permit_further_way_in(50), Err(Error::TooManyWaysIn));
     }
 
     #[test]
@@ -416,6 +447,29 @@ mod tests {
             (false, true, Err(Error::PersonIdentity)),
         ] {
             assert_eq!(identified(is_person).permit_owner(&owner(is_human)), worth);
+        }
+    }
+
+    #[test]
+    fn what_signs_in_is_a_passkey_for_our_name_or_has_a_row_for_people() {
+        let row = |issuer: &str, of: &str| json!({ "issuer": issuer, "audience": "a", "for": of, "scopes": ["bridgeCert"], "rules": [{}] });
+        let rows = json!([
+            row("https://login.example", "people"),
+            row("https://ci.example", "workloads"),
+        ]);
+        let rows = Rows::read_all(&rows.to_string()).unwrap();
+        let by = |kind: &str, issuer: &str, party: &str| signs_in(kind, issuer, party, &rows);
+        assert!(by("passkey", "id.example", "id.example"));
+        assert!(!by("passkey", "old.example", "id.example"));
+        assert!(by("passkey", "old.example", ""));
+        assert!(by("oidc", "https://login.example", "id.example"));
+        for (kind, issuer) in [
+            ("custom", "https://login.example"),
+            ("oidc", "https://gone.example"),
+            ("oidc", "https://ci.example"),
+            ("x509", "https://login.example"),
+        ] {
+            assert!(!by(kind, issuer, "id.example"), "{kind} {issuer}");
         }
     }
 

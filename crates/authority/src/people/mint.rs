@@ -179,12 +179,21 @@ impl Request {
         })
     }
 
-    /// Reads `{scopes?, public_keys, proofs}` of a caller that holds the cookie (§8.2).
+    /// Reads `{scopes?, public_keys, proofs}` of a caller that holds the cookie (§8.2). Who asks for something else than
+    /// a pair of their own, as at `/cert`, doesn't get one instead: it may be worth more.
     ///
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::InvalidMember`], and those of the keys and proofs.
     pub fn parse_bound_to_cookie(body: &[u8], cookie: &str) -> Result<Self, Error> {
-        let (scopes, asked) = scopes(&object(body)?)?;
+        let json: Value = object(body)?;
+        match text(json.get("credential"), "credential")? {
+            None | Some("certificate") => {}
+            Some(_) => return Err(Error::InvalidMember("credential")),
+        }
+        if text(json.get("delegation"), "delegation")?.is_some() {
+            return Err(Error::InvalidMember("delegation"));
+        }
+        let (scopes, asked) = scopes(&json)?;
         Ok(Self {
             proof: Proof::Session,
             asked,
@@ -746,6 +755,24 @@ mod tests {
         ] {
             assert_eq!(parse(body, &[]).err(), Some(error), "{body}");
         }
+    }
+
+    #[test]
+    fn whoever_holds_the_cookie_gets_a_plain_pair_or_nothing() {
+        let told = |body: &str| Request::parse_bound_to_cookie(body.as_bytes(), "x").err();
+        let id = r#"{"delegation":"01010101-0101-4101-8101-010101010101"}"#;
+        for (body, member) in [
+            (id, "delegation"),
+            (r#"{"delegation":""}"#, "delegation"),
+            (r#"{"delegation":7}"#, "delegation"),
+            (r#"{"credential":"issuing"}"#, "credential"),
+            (r#"{"credential":"token"}"#, "credential"),
+            (r#"{"credential":7}"#, "credential"),
+        ] {
+            assert_eq!(told(body), Some(Error::InvalidMember(member)), "{body}");
+        }
+        let plain = r#"{"credential":"certificate","delegation":null}"#;
+        assert_eq!(told(plain), Some(Error::MissingKeys));
     }
 
     #[test]

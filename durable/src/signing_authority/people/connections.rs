@@ -1,21 +1,24 @@
 //! Identities that are linked to people: linked, used, listed, removed.
 
 use notme_authority::Error;
+use notme_authority::doors::rows::Rows;
 use notme_authority::limits::Class;
 use notme_authority::people::PrincipalId;
 use notme_authority::people::challenge::Ceremony;
 use notme_authority::people::command::{Origin, Reply, SessionFacts};
-use notme_authority::people::connection::{Owner, Proven, Row, permit_disconnection};
+use notme_authority::people::connection::{
+    Owner, Proven, Row, permit_disconnection, permit_further_way_in, signs_in,
+};
 use serde_json::json;
 
 use super::identities::{insert, is_ours, note_use, owner_of};
 use super::invites::scopes_of;
 use super::registration::{Sort, insert_principal};
 use super::{People, begin_session, burning, sign_out, trail};
-use crate::signing_authority::admin::permit_row;
+use crate::signing_authority::admin::{permit_row, rows};
 use crate::signing_authority::burn_all;
 use crate::sql::Argument::Text;
-use crate::sql::Database;
+use crate::sql::{Database, internal};
 
 impl People {
     /// Links an identity to the holder of a session.
@@ -121,7 +124,6 @@ impl People {
     }
 
     /// Removes one of the holder's linked identities, and the sessions that began with it.
-    #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
     pub(super) fn disconnect(
         &self,
         db: &Database,
@@ -131,18 +133,42 @@ impl People {
         now: u64,
     ) -> Result<(), Error> {
         let owner = holder.principal.as_str();
-        let query = "SELECT name, (SELECT COUNT(*) FROM authenticators o WHERE o.principal = a.principal \
-                     AND o.id <> a.id AND o.kind IN ('passkey', 'oidc', 'custom')) \
-                     FROM authenticators a WHERE id = ? AND principal = ? AND kind <> 'passkey'";
+        let query =
+            "SELECT name FROM authenticators WHERE id = ? AND principal = ? AND kind <> 'passkey'";
         let found = db.ask(query, &[Text(id), Text(owner)])?.into_iter().next();
-        let mut row = found.ok_or(Error::NoSuchItem)?;
-        let (name, others) = (row.text()?, row.integer()?);
-        permit_disconnection(others)?;
+        let name = found.ok_or(Error::NoSuchItem)?.text()?;
+        permit_disconnection(self.has_other_way_in(db, owner, id)?)?;
         db.run("DELETE FROM sessions WHERE authenticator = ?", &[Text(id)])?;
         db.run("DELETE FROM authenticators WHERE id = ?", &[Text(id)])?;
         let (details, action) = (json!({ "name": name }), "authenticator.removed");
         trail(db, now, Some(owner), action, Some(id), origin, &details)
     }
+}
+
+impl People {
+    /// Whether a principal could sign in at this moment by something else than this.
+    fn has_other_way_in(&self, db: &Database, owner: &str, id: &str) -> Result<bool, Error> {
+        let set = rows(db, None)?.ok_or_else(|| internal("no rows, and none were known"))?;
+        let (rows, _) = Rows::with(&self.config, &set.rows);
+        let query = "SELECT kind, issuer FROM authenticators WHERE principal = ? AND id <> ?";
+        for mut row in db.ask(query, &[Text(owner), Text(id)])? {
+            if signs_in(&row.text()?, &row.text()?, self.party_name(), &rows) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Whether a principal may have another way in. In the transaction that adds it.
+///
+/// # Errors
+/// [`Error::TooManyWaysIn`].
+pub(super) fn permit_way_in(db: &Database, principal: &PrincipalId) -> Result<(), Error> {
+    let query = "SELECT COUNT(*) FROM authenticators WHERE principal = ?";
+    let row = db.ask(query, &[Text(principal.as_str())])?;
+    let there = row.into_iter().next();
+    permit_further_way_in(there.map_or(Ok(0), |mut row| row.integer())?)
 }
 
 /// Burns what makes a proof single, and tells whose the identity is that it is about.

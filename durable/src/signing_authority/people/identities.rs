@@ -13,6 +13,7 @@ use notme_chain::Refusal;
 use notme_keys::Ed25519PublicKey;
 use serde_json::{Value, json};
 
+use super::connections::permit_way_in;
 use super::invites::{InviteRow, scopes_of};
 use super::registration::{Sort, insert_principal};
 use super::{grants, principal, trail};
@@ -294,6 +295,7 @@ pub(super) fn insert(
     identified: &Identified,
     now: u64,
 ) -> Result<String, Error> {
+    permit_way_in(db, owner)?;
     let authenticator = notme_authority::people::uuid(random::<16>()?);
     db.run(
         "INSERT INTO authenticators VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",

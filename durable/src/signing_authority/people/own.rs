@@ -24,7 +24,7 @@ impl People {
         now: u64,
     ) -> Result<Reply, Error> {
         let holder = self.session(db, session, now)?;
-        self.count(Class::Account, &holder.principal, now)?;
+        self.count_own(&holder, &act, now)?;
         match act {
             OwnAct::Passkeys => {
                 let document = passkeys(&holder, &self.passkey_rows(db, &holder)?);
@@ -73,10 +73,26 @@ impl People {
         }
     }
 
-    /// What one of the holder's authenticators is called.
+    /// Counts an act. Taking back isn't limited: whoever has a stolen session could keep its owner from ending it. Nor
+    /// could they end what they can't see, so each session has lists of its own.
+    fn count_own(&self, holder: &SessionFacts, act: &OwnAct, now: u64) -> Result<(), Error> {
+        let who = match act {
+            OwnAct::Passkeys | OwnAct::Connections | OwnAct::Sessions => holder.id.as_str(),
+            OwnAct::RenamePasskey { .. } => holder.principal.as_str(),
+            OwnAct::RemovePasskey(_) | OwnAct::Disconnect(_) | OwnAct::EndSession(_) => {
+                return Ok(());
+            }
+        };
+        self.permit(Class::Account, who, now)?;
+        self.charge(Class::Account, who, now);
+        Ok(())
+    }
+
+    /// What one of the holder's passkeys is called. A linked identity is none: it has rules of its own.
     #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
     fn name_of(&self, db: &Database, holder: &SessionFacts, id: &str) -> Result<String, Error> {
-        let query = "SELECT name FROM authenticators WHERE id = ? AND principal = ?";
+        let query =
+            "SELECT name FROM authenticators WHERE id = ? AND principal = ? AND kind = 'passkey'";
         let found = db.rows(query, vec![id.into(), holder.principal.as_str().into()])?;
         let mut row = found.into_iter().next().ok_or(Error::NoSuchItem)?;
         Ok(row.text()?)

@@ -13,6 +13,7 @@ use notme_keys::encode_base64url;
 use serde_json::{Value, json};
 use worker::SqlStorageValue;
 
+use super::connections::permit_way_in;
 use super::identities::{self, WayIn};
 use super::invites::{InviteRow, scopes_of};
 use super::{PASSKEY, People, UNNAMED, begin_session, rotate_session, sign_out, signed, trail};
@@ -356,7 +357,8 @@ impl People {
     /// Whether the holder of a session may add a passkey.
     fn permit_further(&self, db: &Database, holder: &SessionFacts, now: u64) -> Result<(), Error> {
         let is_first = self.passkeys_of(db, &holder.principal)?.is_empty();
-        holder.permit_passkey(is_first, now)
+        holder.permit_passkey(is_first, now)?;
+        permit_way_in(db, &holder.principal)
     }
 
     /// A further passkey, for whoever has the session that asked for it.
@@ -399,6 +401,7 @@ impl People {
         name: Option<&str>,
         now: u64,
     ) -> Result<String, Error> {
+        permit_way_in(db, principal)?;
         let authenticator = uuid(random()?);
         let arguments = vec![
             authenticator.as_str().into(),

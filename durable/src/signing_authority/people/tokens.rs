@@ -104,7 +104,8 @@ impl People {
         Ok(Reply::Code(code.seal(&self.challenges, random()?, now)?))
     }
 
-    /// Notes that a code was shown that had been used, as often as its principal may do something with codes.
+    /// Notes that a code was shown that had been used. The lines have a share of their own, of the session that the code
+    /// was given to: whoever caught a code would use up what its owner has for tokens.
     pub(in crate::signing_authority) fn note_reuse(
         &self,
         db: &Database,
@@ -115,13 +116,13 @@ impl People {
         let query = "SELECT principal FROM sessions WHERE id = ?";
         let row = db.rows(query, vec![code.session.as_str().into()])?;
         let principal = row.into_iter().next().map(|mut row| row.text());
-        // Of a session that is over there is nobody left; its lines count together.
+        // Of a session that is over there is nobody left.
         let principal = principal.transpose()?;
-        let paying = principal.as_deref().unwrap_or_default();
-        if self.permit(Class::Tokens, paying, now).is_err() {
+        let paying = format!("reuse:{}", code.session);
+        if self.permit(Class::Tokens, &paying, now).is_err() {
             return Ok(());
         }
-        self.charge(Class::Tokens, paying, now);
+        self.charge(Class::Tokens, &paying, now);
         let (action, target) = ("authorization.code_reused", principal.as_deref());
         trail(db, now, None, action, target, origin, &code.told(&[]))
     }

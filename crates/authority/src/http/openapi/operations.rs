@@ -328,6 +328,7 @@ fn cert() -> Description {
             Error::TokenRefused,
             Error::UnsupportedToken,
             Error::RowChanged,
+            Error::TooManyWaysIn,
             Error::Fault(Fault::RowsUnavailable(String::new())),
             Error::Fault(Fault::IssuerUnavailable(String::new())),
             Error::Fault(Fault::ApiUnavailable {
@@ -362,7 +363,7 @@ fn token_errors() -> [Error; 10] {
 
 fn cert_passkey() -> Description {
     of(Tag::Certificates)
-        .details("For programs that hold the cookie: both keys sign `mtlsSPKI ‖ signingSPKI ‖ SHA-256(the cookie's value)`. A page can't; it uses `/cert`.")
+        .details("For programs that hold the cookie: both keys sign `mtlsSPKI ‖ signingSPKI ‖ SHA-256(the cookie's value)`. A page can't; it uses `/cert`. So does who wants one on a `delegation`, or an issuing certificate.")
         .by(Caller::Session)
         .takes("CookiePairRequest")
         .json("PrincipalPair", "The pair.")
@@ -550,12 +551,13 @@ fn begin_registration() -> Description {
             Error::InvalidMember("…"),
             Error::NoSession,
             Error::StepUpRequired,
+            Error::TooManyWaysIn,
         ])
 }
 
 fn register() -> Description {
     of(Tag::Passkeys)
-        .details("The challenge is used up, whether this succeeds or fails.")
+        .details("The challenge is used up, whether this succeeds or something is wrong with it.")
         .by(Caller::AnybodyOrSession)
         .takes("RegistrationAnswer")
         .json(
@@ -565,7 +567,7 @@ fn register() -> Description {
         .with("Set-Cookie", "SetCookie")
         .errors(admission_errors())
         .errors(registration_errors())
-        .errors([Error::MissingUserId])
+        .errors([Error::MissingUserId, Error::TooManyWaysIn])
 }
 
 fn begin_sign_in() -> Description {
@@ -577,7 +579,7 @@ fn begin_sign_in() -> Description {
 
 fn sign_in() -> Description {
     of(Tag::Passkeys)
-        .details("The challenge is used up, whether this succeeds or fails.")
+        .details("The challenge is used up, whether this succeeds or something is wrong with it.")
         .by(Caller::AnybodyOrSession)
         .takes("AssertionAnswer")
         .json("SignedIn", "A session has begun.")
@@ -598,7 +600,7 @@ fn begin_step_up() -> Description {
 
 fn step_up() -> Description {
     of(Tag::Passkeys)
-        .details("The challenge is used up, whether this succeeds or fails. The session's secret changes.")
+        .details("The challenge is used up, whether this succeeds or something is wrong with it. The session's secret changes.")
         .by(Caller::Session)
         .takes("AssertionAnswer")
         .json("SteppedUp", "The session is fresh.")
@@ -754,7 +756,7 @@ fn connect() -> Description {
         ])
         .errors(certificates().map(Error::InvalidCertificate))
         .errors(identity_errors())
-        .errors([Error::IdentityTaken])
+        .errors([Error::IdentityTaken, Error::TooManyWaysIn])
 }
 
 fn disconnect() -> Description {
@@ -972,6 +974,7 @@ fn join() -> Description {
             Error::MissingProofType,
             Error::UnknownProofType(Echo::new("…")),
             Error::IdentityTaken,
+            Error::TooManyWaysIn,
         ])
         .errors(identity_errors())
 }
