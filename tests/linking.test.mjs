@@ -529,7 +529,8 @@ describe("linked identities", () => {
       const ben = await person();
       done(await link(ben, "stays"));
       done(await link(ben, "elsewhere"));
-      const [{ id }, { id: gone }] = await connections(ben);
+      const of = await connections(ben);
+      const [id, gone] = ["stays", "elsewhere"].map((sub) => of.find(({ subject }) => subject === sub).id);
       await meanwhile(authority, `UPDATE authenticators SET issuer = 'https://gone.example' WHERE id = '${gone}';
         UPDATE authenticators SET issuer = 'old.example' WHERE principal = '${ben.id}' AND kind = 'passkey';`);
       refused(await ben.browser.call("DELETE", `/connections/${id}`), 409, "last_way_in");
