@@ -226,7 +226,9 @@ pub(crate) async fn test_policy(call: &Call, body: &[u8]) -> Result<Reply, Error
         }
         None => copy.rows,
     };
-    let explained = explain::explain(&rows.issuers, &trial.token, now_millis() / 1000)?;
+    let now = now_millis() / 1000;
+    let mut explained = explain::explain(&rows.issuers, &trial.token, now)?;
+    explained.extend(explain::of_jobs(&call.config, &trial.token, now));
     let signature = signature_of(call, &rows.issuers, &trial.token).await?;
     Ok(json(&explain::answer(signature, &explained)))
 }
@@ -239,14 +241,17 @@ async fn signature_of(
     let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
     let iss = token.claims().get("iss").and_then(Value::as_str);
     let row = rows.iter().find(|row| Some(row.issuer.as_str()) == iss);
-    let Some(row) = row else {
-        return Ok("unknown_issuer");
+    let jobs = call.config.gha.issuer.as_str();
+    let (issuer, keys) = match row {
+        Some(row) => (row.issuer.as_str(), &row.keys),
+        None if iss == Some(jobs) => (jobs, &Keys::Discovered),
+        None => return Ok("unknown_issuer"),
     };
     let Some(algorithm) = token.algorithm() else {
         return Ok("invalid");
     };
     let kid = token.header("kid").unwrap_or_default();
-    match find_key(call, &row.issuer, &row.keys, kid, algorithm).await {
+    match find_key(call, issuer, keys, kid, algorithm).await {
         Ok(Some(key)) => match settle_all(&[token.signature_check(key)]).await?.first() {
             Some(outcome) if outcome.is_verified() => Ok("valid"),
             _ => Ok("invalid"),

@@ -4,7 +4,8 @@ import { after, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
-import { Keys } from "./support/client.mjs";
+import { Keys, enroll } from "./support/client.mjs";
+import { startIssuer } from "./support/issuer.mjs";
 import { startOidc } from "./support/oidc.mjs";
 
 const AUDIENCE = "https://id.example";
@@ -123,5 +124,35 @@ describe("POST /policy/test", () => {
     for (const body of [{}, { token: 1 }, { token: null }]) await refused(ana, body, 400, "missing_proof_token");
     await refused(ana, [], 400, "invalid_json");
     for (const text of ["", "x", "a.b.c", `${"A".repeat(17_000)}.e30.AA`]) await refused(ana, { token: text }, 401, "malformed_token");
+  });
+});
+
+describe("a job's token", () => {
+  test("is looked at as /cert/gha does, and isn't used up", async () => {
+    const issuer = await startIssuer();
+    const authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", GHA_ALLOWED_REFS: "refs/heads/main" } });
+    try {
+      const ana = new Browser(authority);
+      assert.equal((await ana.register(new Passkey(ES256))).status, 200);
+      const ask = async (token) => (await ana.post("/policy/test", { token })).json;
+      const token = await issuer.token({ repository_id: "42" });
+      const good = { row: "/cert/gha", type: "gha", fits: true, subject: "repository:42", scopes: ["bridgeCert"], singleBy: "jti" };
+      assert.deepEqual(await ask(token), { signature: "valid", rows: [good] });
+      const stopped = async (claims, header) => {
+        const { rows: [row] } = await ask(await issuer.token(claims, header));
+        assert.ok(!row.fits && row.why[0].length > 0, JSON.stringify(row));
+        return row.stopped;
+      };
+      assert.equal(await stopped({ repository_owner: "evil", repository: "evil/app" }), "rules");
+      assert.equal(await stopped({ ref: "refs/heads/wip" }), "rules");
+      assert.equal(await stopped({ aud: "somebody" }), "audience");
+      assert.equal(await stopped({ exp: 1000 }), "times");
+      assert.equal(await stopped({ jti: undefined }), "token");
+      const keys = new Keys();
+      assert.equal((await enroll(authority.url, token, keys.body(token))).status, 200, "it was only looked at");
+    } finally {
+      await authority.stop();
+      await issuer.close();
+    }
   });
 });

@@ -43,6 +43,14 @@ pub fn request(authorization: Option<String>, body: &[u8]) -> Result<Request, Er
     Ok(Request::beside(Proof::Shown(Box::new(token)), body))
 }
 
+/// Who a token would be at this door, if its signature is good; `now` in Unix seconds. It isn't used up.
+///
+/// # Errors
+/// Those of the door, in its order.
+pub fn tried(config: &Config, token: &str, now: u64) -> Result<Identified, Error> {
+    Exchange::parse(config, token, now)?.identify()
+}
+
 /// A job's token as it was sent.
 struct Token(String);
 

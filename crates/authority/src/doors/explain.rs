@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use super::issuer::TrustedIssuer;
 use super::made::Draft;
 use super::oidc::{Dates, MAX_TOKEN_LEN, may_be_proof};
+use crate::config::Config;
 use crate::error::TokenError;
+use crate::gha;
 use crate::http::problem;
 use crate::people::body::text;
 use crate::{Echo, Error};
@@ -85,6 +87,54 @@ pub fn explain(rows: &[TrustedIssuer], token: &str, now: u64) -> Result<Vec<Expl
         explained.push(one);
     }
     Ok(explained)
+}
+
+/// What `/cert/gha` makes of a token of its issuer's: what lets in there is configured by itself, and is no row.
+#[must_use]
+pub fn of_jobs(config: &Config, token: &str, now: u64) -> Option<Explained> {
+    let read = CompactJws::parse(token).ok()?;
+    let iss = read.claims().get("iss").and_then(Value::as_str);
+    if iss != Some(config.gha.issuer.as_str()) {
+        return None;
+    }
+    let nothing = Explained {
+        row: "/cert/gha".to_owned(),
+        id: None,
+        draft: false,
+        kind: "gha",
+        fits: false,
+        rule: None,
+        subject: None,
+        scopes: None,
+        single_by: None,
+        stopped: None,
+        why: Vec::new(),
+    };
+    Some(match gha::tried(config, token, now) {
+        Ok(identified) => Explained {
+            fits: true,
+            subject: Some(identified.subject),
+            scopes: Some(identified.ceiling.names()),
+            single_by: Some("jti"),
+            ..nothing
+        },
+        Err(error) => Explained {
+            stopped: Some(match &error {
+                Error::NotPermitted(_) => "rules",
+                Error::InvalidToken(TokenError::WrongAudience(_)) => "audience",
+                Error::InvalidToken(TokenError::UnsupportedAlgorithm(_)) => "algorithm",
+                Error::InvalidToken(
+                    TokenError::Expired
+                    | TokenError::IssuedInFuture
+                    | TokenError::NotYetValid
+                    | TokenError::InvalidClaim("exp" | "iat" | "nbf"),
+                ) => "times",
+                _ => "token",
+            }),
+            why: vec![problem(&error).text],
+            ..nothing
+        },
+    })
 }
 
 /// A row of which nothing is said yet.
