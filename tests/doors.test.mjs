@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "esbuild";
 import { SignJWT, exportJWK, exportSPKI, generateKeyPair } from "jose";
 import { ROOT } from "../tools/lib/places.mjs";
@@ -453,6 +454,58 @@ describe("an assertion of one's own", () => {
 
   const python = pkilint.program("python");
   test("is made in Python", { skip: python ? false : "python-cryptography is not installed" }, () => made(python, [join(EXAMPLES, "assertion.py")]));
+});
+
+describe("a token of any kind", { skip: noSqlite }, () => {
+  const issuers = {};
+  let authority;
+  before(async () => {
+    for (const type of ["oidc", "kubernetes", "access", "custom"]) issuers[type] = await startOidc({ algorithms: ["RS256"] });
+    authority = await start(
+      Object.entries(issuers).map(([type, { url, jwks }]) => ({ type, issuer: url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{ team: "red" }], subject: "{sub}", ...(type === "custom" && { jwks }) })),
+    );
+  });
+  after(async () => {
+    await authority?.stop();
+    for (const issuer of Object.values(issuers)) await issuer.close();
+  });
+
+  /** How a proof is single: a token by its own number, or, where it is there to be shown again, by a challenge. */
+  for (const type of ["oidc", "kubernetes", "access", "custom"]) {
+    for (const by of ["jti", "challenge"]) {
+      test(`is single across a kill -9 in the middle of 20: ${type}, by its ${by}`, async () => {
+        const moments = [() => sleep(8), (asked) => Promise.race(asked), (asked) => Promise.race(asked.slice(8))];
+        for (const [round, moment] of moments.entries()) {
+          const sub = `${type}-${by}-${round}`;
+          const now = Math.floor(Date.now() / 1000);
+          const fresh = async () => {
+            const token = await issuers[type].token({ sub, exp: now + (by === "jti" ? 300 : 3600) });
+            return { proof: { type, token }, keys: new Keys(), ...(by === "challenge" && { over: await challenge(authority) }) };
+          };
+          const show = ({ proof, ...more }) => enroll(authority, proof, more);
+          const told = by === "jti" ? [401, "token_used"] : [400, "bad_challenge"];
+          const used = await fresh();
+          assert.equal((await show(used)).status, 200);
+          const flying = await fresh();
+          const asked = Array.from({ length: 20 }, () => show(flying).catch(() => ({ status: 0 })));
+          await moment(asked);
+          await authority.kill9();
+          const answers = await Promise.all(asked);
+          await authority.restart();
+          refused(await show(used), ...told);
+          const again = await show(flying);
+          assert.ok([...answers, again].filter(({ status }) => status === 200).length <= 1, `round ${round}`);
+          if (again.status !== 200) refused(again, ...told);
+          refused(await show(flying), ...told);
+          const of = `FROM authenticators WHERE kind = '${type}' AND subject = '${sub}'`;
+          const file = databaseOf(authority.stateDir);
+          assert.deepEqual(query(file, `SELECT COUNT(*) ${of}`), [[1]]);
+          // One of `used`, and one of `flying`, though the crash may have swallowed its answer.
+          assert.deepEqual(query(file, `SELECT COUNT(*) FROM credentials WHERE principal = (SELECT principal ${of})`), [[2]], `round ${round}`);
+        }
+      });
+    }
+  }
 });
 
 describe("rows that are wrong", () => {

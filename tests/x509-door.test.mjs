@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { X509Certificate, createHash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
@@ -9,6 +10,7 @@ import { Keys, enroll as enrollJob } from "./support/client.mjs";
 import { missing } from "./support/foreign.mjs";
 import { startIssuer } from "./support/issuer.mjs";
 import { Pki, SVID, signed } from "./support/pki.mjs";
+import { databaseOf, noSqlite, query } from "./support/state.mjs";
 
 const LABEL = Buffer.from("notme-certificate-proof-v1\0");
 const skip = missing("openssl") ?? false;
@@ -109,6 +111,30 @@ describe("a certificate under a pinned root", { skip }, () => {
     assert.equal(crowd.filter(({ status }) => status === 200).length, 1);
     for (const answer of crowd.filter(({ status }) => status !== 200)) refused(answer, 400, "bad_challenge");
     refused(await enroll(authority, [leaf, middle], { keys, challenge }), 400, "bad_challenge");
+  });
+
+  test("is single across a kill -9 in the middle of 20", { skip: noSqlite }, async () => {
+    for (const [round, moment] of [() => sleep(8), (asked) => Promise.race(asked), (asked) => Promise.race(asked.slice(8))].entries()) {
+      const uri = `spiffe://td.example/ns/agents/sa/crash-${round}`;
+      const chain = [pki.leaf(middle, { uris: [uri] }), middle];
+      const used = { keys: new Keys(), challenge: await challengeOf(authority) };
+      assert.equal((await enroll(authority, chain, used)).status, 200);
+      const flying = { keys: new Keys(), challenge: await challengeOf(authority) };
+      const asked = Array.from({ length: 20 }, () => enroll(authority, chain, flying).catch(() => ({ status: 0 })));
+      await moment(asked);
+      await authority.kill9();
+      const answers = await Promise.all(asked);
+      await authority.restart();
+      refused(await enroll(authority, chain, used), 400, "bad_challenge");
+      const again = await enroll(authority, chain, flying);
+      assert.ok([...answers, again].filter(({ status }) => status === 200).length <= 1, `round ${round}`);
+      if (again.status !== 200) refused(again, 400, "bad_challenge");
+      refused(await enroll(authority, chain, flying), 400, "bad_challenge");
+      const of = `FROM authenticators WHERE kind = 'x509' AND subject = '${uri}'`;
+      const file = databaseOf(authority.stateDir);
+      assert.deepEqual(query(file, `SELECT COUNT(*) ${of}`), [[1]]);
+      assert.deepEqual(query(file, `SELECT COUNT(*) FROM credentials WHERE principal = (SELECT principal ${of})`), [[2]], `round ${round}`);
+    }
   });
 
   test("is shown by whoever has its key, for this request", async () => {
