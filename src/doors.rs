@@ -240,17 +240,20 @@ async fn signature_of(
 ) -> Result<&'static str, Error> {
     let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
     let iss = token.claims().get("iss").and_then(Value::as_str);
-    let row = rows.iter().find(|row| Some(row.issuer.as_str()) == iss);
+    let Some(algorithm) = token.algorithm() else {
+        return Ok("invalid");
+    };
+    let kid = token.header("kid").unwrap_or_default();
+    let of_issuer = |row: &&TrustedIssuer| Some(row.issuer.as_str()) == iss;
+    let of_token = |row: &&TrustedIssuer| of_issuer(row) && row.may_have(kid, algorithm);
+    let row = rows.iter().find(of_token);
+    let row = row.or_else(|| rows.iter().find(of_issuer));
     let jobs = call.config.gha.issuer.as_str();
     let (issuer, keys) = match row {
         Some(row) => (row.issuer.as_str(), &row.keys),
         None if iss == Some(jobs) => (jobs, &Keys::Discovered),
         None => return Ok("unknown_issuer"),
     };
-    let Some(algorithm) = token.algorithm() else {
-        return Ok("invalid");
-    };
-    let kid = token.header("kid").unwrap_or_default();
     match find_key(call, issuer, keys, kid, algorithm).await {
         Ok(Some(key)) => match settle_all(&[token.signature_check(key)]).await?.first() {
             Some(outcome) if outcome.is_verified() => Ok("valid"),

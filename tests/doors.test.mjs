@@ -34,6 +34,8 @@ async function enroll({ url }, proof, { keys = new Keys(), over, headers, ...mor
   const body = { proof, public_keys: keys.publicKeys, proofs, ...(over && { challenge: over.toString("base64url") }), ...more };
   const response = await fetch(`${url}/cert`, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) });
   const text = await response.text();
+  // A workload gets no session, whatever it shows.
+  assert.equal(response.headers.get("set-cookie"), null);
   return { status: response.status, text, json: JSON.parse(text) };
 }
 
@@ -359,6 +361,81 @@ describe("a service account of a cluster that can't be reached", () => {
   });
 });
 
+describe("clusters that call themselves by the same name", () => {
+  const ISSUER = "https://kubernetes.default.svc.cluster.local";
+  const clusters = {};
+  let authority;
+  const row = (cluster, more = {}) => ({ type: "kubernetes", issuer: ISSUER, name: cluster, cluster, audience: AUDIENCE, jwks: clusters[cluster].jwks, scopes: ["bridgeCert"], ...more });
+  before(async () => {
+    for (const name of ["prod", "dev"]) {
+      clusters[name] = await startOidc({ algorithms: ["RS256"] });
+      // As a kube-apiserver names its keys: by a digest.
+      clusters[name].jwks.keys[0].kid = `${name}-key`;
+    }
+    const rules = (namespace) => ({ rules: [{ "/kubernetes.io/namespace": namespace, "/kubernetes.io/pod/name": "web-*" }] });
+    authority = await start([row("prod", rules("agents")), row("dev", rules("sandbox"))]);
+  });
+  after(async () => {
+    await authority?.stop();
+    for (const cluster of Object.values(clusters)) await cluster.close();
+  });
+  const token = (by, { namespace, kid = `${by}-key`, pod = "web-1" }) => {
+    const now = Math.floor(Date.now() / 1000);
+    const claims = {
+      aud: [AUDIENCE],
+      exp: now + 3607,
+      iat: now,
+      nbf: now,
+      iss: ISSUER,
+      "kubernetes.io": { namespace, pod: { name: pod, uid: randomUUID() }, serviceaccount: { name: "web", uid: "8a1f5c0e-0000-4000-8000-000000000001" }, warnafter: now + 3000 },
+      sub: "system:serviceaccount:any:web",
+    };
+    return clusters[by].token(claims, { kid });
+  };
+  const shown = async (...args) => enroll(authority, { type: "kubernetes", token: await token(...args) }, { over: await challenge(authority) });
+
+  test("are told apart by their keys, and so are their accounts", async () => {
+    const [prod, dev] = [await shown("prod", { namespace: "agents" }), await shown("dev", { namespace: "sandbox" })];
+    assert.equal(prod.status, 200, prod.text);
+    assert.equal(dev.status, 200, dev.text);
+    assert.deepEqual([prod.json.auth_method, dev.json.auth_method], [`kubernetes:${ISSUER}#prod`, `kubernetes:${ISSUER}#dev`]);
+    assert.notEqual(prod.json.principal_id, dev.json.principal_id, "the same account and uid, of another cluster");
+    assert.equal((await shown("prod", { namespace: "agents" })).json.principal_id, prod.json.principal_id);
+  });
+
+  test("have rules of their own: none lets in whom another's would", async () => {
+    refused(await shown("dev", { namespace: "agents" }), 403, "claims_not_permitted");
+    refused(await shown("prod", { namespace: "sandbox" }), 403, "claims_not_permitted");
+    refused(await shown("prod", { namespace: "agents", pod: "shell" }), 403, "claims_not_permitted");
+    // Signed by the one, and said to be by the other's key.
+    refused(await shown("dev", { namespace: "agents", kid: "prod-key" }), 401, "invalid_signature");
+    refused(await shown("dev", { namespace: "agents", kid: "nobody's" }), 401, "unknown_key");
+    refused(await shown("dev", { namespace: "agents", kid: undefined }), 401, "invalid_signature");
+    refused(await shown("dev", { namespace: "sandbox", kid: undefined }), 401, "invalid_signature");
+  });
+
+  test("have a name and keys of their own, or the authority stops", async () => {
+    const [prod, dev] = ["prod", "dev"].map((name) => row(name, { rules: [{}] }));
+    for (const [rows, problem] of [
+      [[prod, { ...dev, cluster: undefined }], /row 2: cluster has to be in all rows of this issuer/],
+      [[prod, { ...dev, jwks: prod.jwks }], /row 2: cluster has to be in all rows of this issuer, each with keys of its own/],
+      [[prod, { ...dev, cluster: "prod" }], /row 2: an earlier row has other keys for this issuer/],
+      [[prod, { ...dev, cluster: "Prod#2" }], /row 2: cluster must be 1 to 63 of a-z, 0-9 and -/],
+      [[{ ...prod, jwks: undefined }], /row 1: has a cluster, which is for type kubernetes with jwks/],
+      [[{ ...prod, type: "oidc" }], /row 1: has a cluster, which is for type kubernetes with jwks/],
+      [[{ ...prod, cluster: undefined, issuer: `${ISSUER}#dev` }], /row 1: issuer has a fragment/],
+    ]) {
+      const wrong = await startAuthority({ expectRefusal: true, vars: { TRUSTED_ISSUERS: JSON.stringify(rows) } });
+      try {
+        assert.equal((await fetch(`${wrong.url}/.well-known/jwks.json`)).status, 503);
+        assert.match(wrong.logs(), problem);
+      } finally {
+        await wrong.stop();
+      }
+    }
+  });
+});
+
 describe("whoever came through Cloudflare Access", () => {
   let team;
   let authority;
@@ -395,6 +472,22 @@ describe("whoever came through Cloudflare Access", () => {
     assert.equal(machine.status, 200, machine.text);
     assert.notEqual(machine.json.principal_id, inBody.json.principal_id);
     assert.deepEqual(team.requests, ["/cdn-cgi/access/certs"]);
+  });
+
+  test("came through this team", async () => {
+    const other = await startOidc({ algorithms: ["RS256"] });
+    const both = await start([team, other].map(({ url }, i) => ({ type: "access", name: `team-${i}`, issuer: url, audience: `${i}${TAG}`, scopes: ["bridgeCert"], rules: [{ email: "*@example.com" }] })));
+    try {
+      const by = async ({ token }, claims) => enroll(both, { type: "access", token: await token({ email: "user@example.com", team: undefined, ...claims }) }, { over: await challenge(both) });
+      assert.equal((await by(team, { aud: [`0${TAG}`] })).status, 200);
+      assert.equal((await by(other, { aud: [`1${TAG}`] })).status, 200);
+      // Good ones of a team that is trusted, for the other one's application, and in its name.
+      refused(await by(other, { aud: [`0${TAG}`] }), 401, "wrong_audience");
+      refused(await by(other, { iss: team.url, aud: [`0${TAG}`] }), 401, "invalid_signature");
+    } finally {
+      await both.stop();
+      await other.close();
+    }
   });
 
   test("came for this application, and is let in by a rule", async () => {
@@ -473,6 +566,17 @@ describe("a token of any kind", { skip: noSqlite }, () => {
   /** How a proof is single: a token by its own number, or, where it is there to be shown again, by a challenge. */
   for (const type of ["oidc", "kubernetes", "access", "custom"]) {
     for (const by of ["jti", "challenge"]) {
+      test(`is single, also for 20 at once: ${type}, by its ${by}`, async () => {
+        const now = Math.floor(Date.now() / 1000);
+        const token = await issuers[type].token({ sub: "crowd", exp: now + (by === "jti" ? 300 : 3600) });
+        const one = { keys: new Keys(), ...(by === "challenge" && { over: await challenge(authority) }) };
+        const crowd = await Promise.all(Array.from({ length: 20 }, () => enroll(authority, { type, token }, one)));
+        assert.equal(crowd.filter(({ status }) => status === 200).length, 1);
+        const told = by === "jti" ? [401, "token_used"] : [400, "bad_challenge"];
+        for (const answer of crowd.filter(({ status }) => status !== 200)) refused(answer, ...told);
+        refused(await enroll(authority, { type, token }, one), ...told);
+      });
+
       test(`is single across a kill -9 in the middle of 20: ${type}, by its ${by}`, async () => {
         const moments = [() => sleep(8), (asked) => Promise.race(asked), (asked) => Promise.race(asked.slice(8))];
         for (const [round, moment] of moments.entries()) {

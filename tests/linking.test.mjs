@@ -582,6 +582,15 @@ describe("linked identities", () => {
       assert.deepEqual([line.details.admission, line.details.subject, line.details.scopes], ["invite", "cleo", ["bridgeCert"]]);
     });
 
+    test("is not for workloads, whatever they show: no session comes of it", async () => {
+      const token = await invite();
+      const browser = new Browser(authority);
+      const { challenge, nonce } = await options(browser);
+      const identity = await ci.token({ sub: "a-guest", nonce });
+      refused(await browser.post("/join", { token, proof: { type: "oidc", token: identity }, challenge }), 403, "workload_identity");
+      done(await browser.post("/invites/lookup", { token }));
+    });
+
     test("stays usable whatever is wrong with the proof, or with whose it is", async () => {
       const ben = await person();
       done(await link(ben, "known"));

@@ -634,6 +634,28 @@ describe("a pair for a signed-in person", () => {
     refused(await browser.post("/cert", body(keys, { over: Buffer.from(signIn.challenge, "base64url"), challenge: signIn.challenge })), 400, "bad_challenge");
   });
 
+  test("is single by its challenge across a kill -9 in the middle of 20", { skip: noSqlite }, async () => {
+    const { json: me } = await browser.me();
+    const count = () => query(databaseOf(authority.stateDir), `SELECT COUNT(*) FROM credentials WHERE principal = '${me.userId}'`)[0][0];
+    for (const moment of [() => sleep(8), (asked) => Promise.race(asked), (asked) => Promise.race(asked.slice(8))]) {
+      const used = await challenged(new Keys());
+      assert.equal((await browser.post("/cert", used)).status, 200);
+      const before = count();
+      const flying = await challenged(new Keys());
+      const asked = Array.from({ length: 20 }, () => browser.post("/cert", flying).catch(() => ({ status: 0 })));
+      await moment(asked);
+      await authority.kill9();
+      const answers = await Promise.all(asked);
+      await authority.restart();
+      refused(await browser.post("/cert", used), 400, "bad_challenge");
+      const again = await browser.post("/cert", flying);
+      assert.ok([...answers, again].filter(({ status }) => status === 200).length <= 1);
+      if (again.status !== 200) refused(again, 400, "bad_challenge");
+      refused(await browser.post("/cert", flying), 400, "bad_challenge");
+      assert.equal(count(), before + 1);
+    }
+  });
+
   test("says what may be had instead of what was asked for", async () => {
     const asked = await browser.post("/cert", body(new Keys(), { scopes: ["sign:git", "<b>"] }));
     refused(asked, 403, "scopes_not_granted");
@@ -733,6 +755,27 @@ describe("a pair for whoever has the operator's code", () => {
       assert.equal((await operator.call("GET", "/auth/state")).json.firstBoot, "unconfigured");
     } finally {
       await authority.stop();
+    }
+  });
+
+  test("makes one administrator across a kill -9 in the middle of 20", { skip: noSqlite }, async () => {
+    for (const moment of [() => sleep(8), (asked) => Promise.race(asked)]) {
+      const authority = await start();
+      try {
+        const operator = new Browser(authority);
+        const asked = Array.from({ length: 20 }, () => operator.post("/cert", body(new Keys())).catch(() => ({ status: 0 })));
+        await moment(asked);
+        await authority.kill9();
+        const answers = await Promise.all(asked);
+        await authority.restart();
+        const again = await operator.post("/cert", body(new Keys()));
+        assert.ok([...answers, again].filter(({ status }) => status === 200).length <= 1);
+        if (again.status !== 200) consumed(again);
+        consumed(await operator.post("/cert", body(new Keys())));
+        assert.deepEqual(query(databaseOf(authority.stateDir), "SELECT (SELECT COUNT(*) FROM principals), (SELECT COUNT(*) FROM credentials), (SELECT COUNT(*) FROM used_codes)"), [[1, 1, 1]]);
+      } finally {
+        await authority.stop();
+      }
     }
   });
 

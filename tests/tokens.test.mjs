@@ -12,6 +12,7 @@ import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Person, executablePath, openBrowser } from "./support/pages.mjs";
+import { Verifier } from "./support/revocations.mjs";
 
 const API = "https://api.example";
 const APP = "https://app.example/cb?from=notme";
@@ -124,6 +125,25 @@ describe("a token for a session", () => {
     assert.deepEqual([payload.exp - payload.iat, payload.nbf, payload.aud], [300, payload.iat, API]);
     assert.equal(payload.cnf.jkt, await DPoP.calculateThumbprint(keys.publicKey));
     assert.ok(Math.abs(payload.iat - Date.now() / 1000) < 10);
+  });
+
+  test("dies with its principal: for who asks for the list, as of a pair", async () => {
+    const { browser, id } = await guest(ana);
+    const issued = async () => (await ask(browser, new Prover().proof(url))).json.access_token;
+    const token = await issued();
+    const { payload } = await verified(ana.authority, token);
+    assert.equal(payload.sub, id);
+    const list = new Verifier(ana.authority);
+    await list.poll();
+    assert.equal(list.isOver(payload.sub, payload.iat), false);
+    assert.equal((await ana.browser.post(`/admin/principals/${id}/disable`)).status, 200);
+    await list.poll();
+    assert.equal(list.isOver(payload.sub, payload.iat), true);
+    // Who is let in again gets others.
+    assert.equal((await ana.browser.post(`/admin/principals/${id}/enable`)).status, 200);
+    await list.poll();
+    assert.equal(list.isOver(payload.sub, payload.iat), true, "what was revoked stays revoked");
+    assert.equal(list.isOver(payload.sub, list.list.principals[id] + 1), false);
   });
 
   test("carries nothing of the session's but what may leave the browser", async () => {

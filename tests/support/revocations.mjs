@@ -91,8 +91,13 @@ export class Verifier {
     principals.push(leaf.subjectAltName.replace(/^URI:/, ""));
     const serial = leaf.serialNumber.toLowerCase().padStart(32, "0");
     if (list.credentials.includes(serial)) return "the credential is revoked";
-    const isOver = (who) => Object.hasOwn(list.principals, who) && issuedAt < list.principals[who] + 1;
-    if (principals.some(isOver)) return "the principal is revoked";
+    if (principals.some((who) => this.isOver(who, issuedAt))) return "the principal is revoked";
     return epoch === list.epoch ? undefined : "another epoch";
+  }
+
+  /** Whether what was issued to somebody at a time (Unix seconds) is revoked with them: pairs, and access tokens. */
+  isOver(who, issuedAt) {
+    const { principals } = this.list;
+    return Object.hasOwn(principals, who) && issuedAt < principals[who] + 1;
   }
 }

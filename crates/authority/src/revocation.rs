@@ -73,9 +73,8 @@ impl Document {
 pub struct RevokedPair {
     /// Of each of its certificates.
     pub serials: Vec<[u8; 16]>,
-    /// What it calls whom it was issued to: the principal's id, or its URI if that isn't in it; nothing, if it is
-    /// nobody's.
-    pub name: Option<String>,
+    /// What it calls whom it was issued to, and on whose behalf: the principal's id, or its URI if that isn't in it.
+    pub names: Vec<String>,
     /// When it was issued, in Unix seconds.
     pub issued_at: u64,
     /// When it was revoked, in Unix seconds.
@@ -112,9 +111,9 @@ impl Revoked {
     ) -> String {
         // What a principal's entry says needs not be said again.
         let is_told = |pair: &&RevokedPair| {
-            let name = pair.name.as_ref();
-            let before = name.and_then(|name| self.principals.get(name));
-            before.is_none_or(|before| pair.issued_at > *before)
+            let before = |name| self.principals.get(name);
+            let mut told = pair.names.iter().filter_map(before);
+            !told.any(|before| pair.issued_at <= *before)
         };
         let mut credentials: Vec<String> = (self.pairs.iter().filter(is_told))
             .flat_map(|pair| pair.serials.iter().map(hex::encode))
@@ -178,10 +177,10 @@ mod tests {
 
     use super::*;
 
-    fn pair(byte: u8, name: Option<&str>, issued_at: u64) -> RevokedPair {
+    fn pair(byte: u8, names: &[&str], issued_at: u64) -> RevokedPair {
         RevokedPair {
             serials: vec![[byte; 16], [byte + 1; 16]],
-            name: name.map(str::to_owned),
+            names: names.iter().map(|&name| name.to_owned()).collect(),
             issued_at,
             revoked_at: 1000,
         }
@@ -196,7 +195,7 @@ mod tests {
     #[test]
     fn a_list_says_whose_it_is_how_long_it_counts_and_what_is_revoked() {
         let revoked = Revoked {
-            pairs: vec![pair(0xb0, None, 900), pair(0xa0, Some("ana"), 900)],
+            pairs: vec![pair(0xb0, &[], 900), pair(0xa0, &["ana"], 900)],
             principals: BTreeMap::new(),
         };
         let id = |byte: &str| byte.repeat(16);
@@ -213,11 +212,13 @@ mod tests {
     fn what_a_principal_s_entry_says_is_not_said_again_and_nothing_else_is_left_out() {
         let revoked = Revoked {
             pairs: vec![
-                pair(0x10, Some("ana"), 899),
-                pair(0x20, Some("ana"), 900),
-                pair(0x30, Some("ana"), 901), // let in again, and revoked by itself
-                pair(0x40, Some("ben"), 899),
-                pair(0x50, None, 899),
+                pair(0x10, &["ana"], 899),
+                pair(0x20, &["ana"], 900),
+                pair(0x30, &["ana"], 901), // let in again, and revoked by itself
+                pair(0x40, &["ben"], 899),
+                pair(0x50, &[], 899),
+                pair(0x60, &["bot", "ana"], 900), // on her behalf
+                pair(0x70, &["bot", "ana"], 901),
             ],
             principals: BTreeMap::from([("ana".to_owned(), 900)]),
         };
@@ -225,6 +226,6 @@ mod tests {
         assert_eq!(told["principals"], serde_json::json!({ "ana": 900 }));
         let serials = told["credentials"].as_array().unwrap();
         let begins: Vec<_> = serials.iter().map(|s| &s.as_str().unwrap()[..2]).collect();
-        assert_eq!(begins, ["30", "31", "40", "41", "50", "51"]);
+        assert_eq!(begins, ["30", "31", "40", "41", "50", "51", "70", "71"]);
     }
 }

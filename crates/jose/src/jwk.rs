@@ -132,6 +132,15 @@ impl JwkSet {
             .filter(move |key| only || (!kid.is_empty() && key.kid == kid))
     }
 
+    /// Whether a token could be signed by a key of both sets, or names one that is in both.
+    #[must_use]
+    pub fn shares_key(&self, other: &Self) -> bool {
+        let same = |one: &Jwk, other: &Jwk| {
+            (!one.kid.is_empty() && one.kid == other.kid) || one.key == other.key
+        };
+        (self.keys.iter()).any(|one| other.keys.iter().any(|other| same(one, other)))
+    }
+
     /// Whether the set has no key that we can use.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

@@ -148,8 +148,9 @@ pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
 /// All that is revoked and may not have expired, by the clock of a verifier that is behind.
 fn read(db: &Database, now: u64) -> Result<Revoked, Error> {
     let oldest = now.saturating_sub(told_until(0));
-    let query = "SELECT serial, signing_serial, IIF(subject <> principal, identity, principal), issued_at, revoked_at FROM credentials \
-                 WHERE revoked_at IS NOT NULL AND id >= ?";
+    let query = "SELECT c.serial, c.signing_serial, IIF(c.subject <> c.principal, c.identity, c.principal), d.on_behalf_of, \
+                 c.issued_at, c.revoked_at FROM credentials c LEFT JOIN delegations d ON d.id = c.delegation \
+                 WHERE c.revoked_at IS NOT NULL AND c.id >= ?";
     let pair = |row: &mut crate::sql::Row| -> Result<RevokedPair, Error> {
         let mut serial = || row.blob()?.try_into().map_err(internal);
         let serials = [serial()?, serial()?];
@@ -162,7 +163,10 @@ fn read(db: &Database, now: u64) -> Result<Revoked, Error> {
         };
         Ok(RevokedPair {
             serials,
-            name: row.optional_text()?,
+            names: [row.optional_text()?, row.optional_text()?]
+                .into_iter()
+                .flatten()
+                .collect(),
             issued_at: row.integer()?,
             revoked_at: row.integer()?,
         })

@@ -258,6 +258,15 @@ fn judge(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Result<Fit, M
         );
         return misfit("algorithm", why);
     }
+    let kid = token.header("kid").unwrap_or_default();
+    if !algorithm.is_some_and(|algorithm| row.may_have(kid, algorithm)) {
+        let cluster = row.cluster.as_deref().unwrap_or_default();
+        let why = format!(
+            "the token names the key `{}`, which the cluster `{cluster}` hasn't",
+            Echo::new(kid)
+        );
+        return misfit("issuer", why);
+    }
     let dates = match Dates::read(claims, now) {
         Ok(dates) => dates,
         Err(error) => return misfit("times", problem(&error.into()).text),

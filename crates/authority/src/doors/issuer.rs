@@ -13,9 +13,10 @@ use crate::rows::Row;
 use crate::url::BaseUrl;
 
 /// The members of a row.
-const MEMBERS: [&str; 12] = [
+const MEMBERS: [&str; 13] = [
     "algorithms",
     "audience",
+    "cluster",
     "for",
     "issuer",
     "jwks",
@@ -37,6 +38,8 @@ pub struct TrustedIssuer {
     pub name: String,
     /// `iss` of its tokens, compared exactly.
     pub issuer: String,
+    /// Which of the clusters it is that call themselves by that name, where there are several.
+    pub cluster: Option<String>,
     /// Required in `aud`.
     pub audience: String,
     /// The algorithms that its tokens may be signed with.
@@ -144,12 +147,51 @@ impl TrustedIssuer {
     /// A sentence for whoever wrote it. It doesn't repeat values.
     pub(super) fn read(row: &Value, others: &[Self]) -> Result<Self, String> {
         let row = Self::read_alone(Row::new(row, "a row", &MEMBERS)?)?;
-        let is_of_it = |other: &&Self| other.issuer == row.issuer;
-        match others.iter().find(is_of_it) {
-            Some(other) if other.keys != row.keys => {
-                Err("an earlier row has other keys for this issuer".into())
-            }
-            _ => Ok(row),
+        let same: Vec<_> = (others.iter())
+            .filter(|other| other.issuer == row.issuer)
+            .collect();
+        // Two clusters that call themselves by the same name are told apart by their keys.
+        if (same.iter()).any(|other| other.cluster == row.cluster && other.keys != row.keys) {
+            return Err("an earlier row has other keys for this issuer".into());
+        }
+        let is_mixed = |other: &&Self| match (&other.cluster, &row.cluster) {
+            (None, None) => false,
+            (Some(one), Some(other)) if one == other => false,
+            (Some(_), Some(_)) => other.shares_key(&row),
+            (None, Some(_)) | (Some(_), None) => true,
+        };
+        if same.iter().copied().any(|other| is_mixed(&other)) {
+            return Err(
+                "cluster has to be in all rows of this issuer, each with keys of its own".into(),
+            );
+        }
+        Ok(row)
+    }
+
+    /// Whether a token could be signed by a key of both.
+    fn shares_key(&self, other: &Self) -> bool {
+        match (&self.keys, &other.keys) {
+            (Keys::Given(one), Keys::Given(other)) => one.shares_key(other),
+            _ => true,
+        }
+    }
+
+    /// Whether a token that names this key may be of this row's: of several clusters with one name it is the one's
+    /// that has the key.
+    #[must_use]
+    pub fn may_have(&self, kid: &str, algorithm: Algorithm) -> bool {
+        match (&self.cluster, &self.keys) {
+            (Some(_), Keys::Given(set)) => set.find(kid, algorithm).is_some(),
+            _ => true,
+        }
+    }
+
+    /// Who vouches for its subjects.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match &self.cluster {
+            None => self.issuer.clone(),
+            Some(cluster) => format!("{}#{cluster}", self.issuer),
         }
     }
 
@@ -192,6 +234,16 @@ impl TrustedIssuer {
             },
             (Some(_), Some(_)) => return Err("has both jwks and jwks_uri".into()),
         };
+        let cluster = row.text("cluster")?;
+        if kind == Kind::Kubernetes && issuer.contains('#') {
+            return Err("issuer has a fragment, which no issuer has".into());
+        }
+        if cluster.is_some() && !(kind == Kind::Kubernetes && matches!(keys, Keys::Given(_))) {
+            return Err("has a cluster, which is for type kubernetes with jwks".into());
+        }
+        if cluster.is_some_and(|name| !is_cluster(name)) {
+            return Err("cluster must be 1 to 63 of a-z, 0-9 and -".into());
+        }
         let subject = match (row.text("subject")?, preset) {
             (Some(subject), _) => subject,
             (None, Some(preset)) => preset.subject,
@@ -202,6 +254,7 @@ impl TrustedIssuer {
             kind,
             name: row.text("name")?.unwrap_or(issuer).to_owned(),
             issuer: issuer.to_owned(),
+            cluster: cluster.map(str::to_owned),
             audience: row.required("audience")?.to_owned(),
             algorithms: match (row.get("algorithms"), preset) {
                 (None, Some(preset)) => algorithms(Some(&preset.algorithms.into()))?,
@@ -223,6 +276,12 @@ impl TrustedIssuer {
     pub fn permit(&self, claims: &Claims) -> Result<(), &str> {
         permit(&self.rules, claims)
     }
+}
+
+/// What a cluster may be called, as labels are (RFC 1123 §2.1): nothing that could end a subject's issuer.
+fn is_cluster(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 /// Whether one of the rules fits; if none does, the claim that stood in the way of the first.
@@ -376,6 +435,60 @@ mod tests {
             Err("ref")
         );
         assert_eq!(row.permit(&claims(json!({}))), Err("namespace_id"));
+    }
+
+    #[test]
+    fn clusters_of_one_name_are_told_apart_by_their_keys() {
+        let set = |kid: &str, x: &str| json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x }] });
+        let [one, other] = [
+            "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw",
+        ];
+        let row = |cluster: Option<&str>, keys: Value| {
+            let mut row = with("type", json!("kubernetes"));
+            row["jwks"] = keys;
+            if let Some(cluster) = cluster {
+                row["cluster"] = json!(cluster);
+            }
+            row
+        };
+        let read = |rows: &[Value]| {
+            TrustedIssuer::read_all(&json!(rows).to_string()).map_err(|all| all.join("; "))
+        };
+        let rows = read(&[
+            row(Some("a"), set("a", one)),
+            row(Some("b"), set("b", other)),
+        ]);
+        let rows = rows.unwrap();
+        let may = |kid: &str| {
+            rows.iter()
+                .map(|row| row.may_have(kid, Algorithm::EdDsa))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (may("a"), may("b"), may("c")),
+            (vec![true, false], vec![false, true], vec![false, false])
+        );
+        assert_eq!(rows[1].authority(), "https://gitlab.example.com#b");
+        // The same keys twice are one cluster's, and a name in both sets, or in one row alone, tells nothing apart.
+        for second in [
+            row(Some("b"), set("b", one)),
+            row(Some("b"), set("a", other)),
+            row(None, set("b", other)),
+            row(Some("a"), set("b", other)),
+        ] {
+            assert!(
+                read(&[row(Some("a"), set("a", one)), second.clone()]).is_err(),
+                "{second}"
+            );
+        }
+        assert!(read(&[row(Some("a"), set("a", one)), row(Some("a"), set("a", one))]).is_ok());
+        for cluster in ["", "A", "a.b", "a#b", &"a".repeat(64)] {
+            assert!(
+                read(&[row(Some(cluster), set("a", one))]).is_err(),
+                "{cluster}"
+            );
+        }
     }
 
     #[test]

@@ -188,6 +188,15 @@ impl<'a> Exchange<'a> {
             return Err(unsupported().into());
         }
         let dates = Dates::read(claims, now)?;
+        let kid = token.header("kid").unwrap_or_default();
+        let may_have = |row: &&TrustedIssuer| row.may_have(kid, algorithm);
+        if !rows.iter().any(may_have) {
+            return Err(TokenError::UnknownKey(Echo::new(kid)).into());
+        }
+        rows.retain(may_have);
+        // Whose key it is signed by is whose rules count.
+        let cluster = rows.first().and_then(|row| row.cluster.as_ref());
+        rows.retain(|row| row.cluster.as_ref() == cluster);
         Ok(Self {
             rows,
             algorithm,
@@ -211,7 +220,7 @@ impl<'a> Exchange<'a> {
         }
         let forgotten_at = self.dates.exp + CLOCK_SKEW;
         let burns: Vec<Burn> = (self.dates.single_use_id(claims))
-            .map(|jti| Burn::of_token(&row.issuer, jti, forgotten_at))
+            .map(|jti| Burn::of_token(&row.authority(), jti, forgotten_at))
             .into_iter()
             .collect();
         if burns.is_empty() && self.challenge.is_none() {
@@ -219,10 +228,10 @@ impl<'a> Exchange<'a> {
         }
         Ok(Identified {
             kind: row.kind.as_str().to_owned(),
-            issuer: row.issuer.clone(),
+            issuer: row.authority(),
             name: subject.clone(),
             subject,
-            method: format!("{}:{}", row.kind.as_str(), row.issuer),
+            method: format!("{}:{}", row.kind.as_str(), row.authority()),
             is_person: row.is_for_people,
             ceiling: row.scopes.clone(),
             burns,
