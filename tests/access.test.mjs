@@ -224,6 +224,8 @@ describe("everybody", { skip }, () => {
     // On and on, past the end of the page.
     await reach("Sessions");
     await page.keyboard.press("Enter");
+    // Not the list before it, in which he is too.
+    await page.locator(".panel").getByRole("heading", { name: "Sessions", exact: true }).waitFor();
     await page.locator("li", { hasText: "Ben" }).waitFor();
     await reach("End", "Ben");
     await page.keyboard.press("Enter");
