@@ -185,6 +185,7 @@ describe("a token of an issuer that is trusted", () => {
     const unsigned = (header, signature = "") => `${base64url(header)}.${base64url(claims)}.${signature}`;
     const forged = async (header, key) => new SignJWT(claims).setProtectedHeader(header).sign(key);
     const mine = await generateKeyPair("RS256", { extractable: true });
+    const asked = other.requests.length;
     const jwk = { ...(await exportJWK(mine.publicKey)), kid: "mine" };
     const hmac = (text) => createHmac("sha256", Buffer.from(text));
     const input = `${base64url({ alg: "HS256", kid })}.${base64url(claims)}`;
@@ -206,6 +207,11 @@ describe("a token of an issuer that is trusted", () => {
     ]) {
       refused(await enroll(authority, oidc(token)), 401, code);
     }
+    assert.equal(other.requests.length, asked, "nobody asks where a token says");
+    // What a token says of keys beside is no fault of it.
+    const talkative = await issuer.token({ sub: "talkative" }, { jku: `${other.url}/keys`, x5u: other.url, jwk });
+    assert.equal((await enroll(authority, oidc(talkative))).status, 200);
+    assert.equal(other.requests.length, asked);
     const good = await issuer.token({ sub: "twice" });
     const [header, payload, signature] = good.split(".");
     const twice = Buffer.from(payload, "base64url").toString().replace("{", '{"team":"red",');

@@ -3,12 +3,13 @@
 // same token, mended.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { X509Certificate, sign } from "node:crypto";
+import { X509Certificate, createHmac, sign } from "node:crypto";
+import { SignJWT, exportJWK, exportSPKI, generateKeyPair, importJWK } from "jose";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
-import { startIssuer } from "./support/issuer.mjs";
+import { githubClaims, startIssuer } from "./support/issuer.mjs";
 import { until } from "./support/processes.mjs";
 import { Verifier } from "./support/revocations.mjs";
 
@@ -469,6 +470,39 @@ describe("errors in several places", () => {
     assertRefused(await enroll(authority.url, owner, "{"), 403, "repository owner not permitted");
     const expired = await issuer.token({ exp: now() - 5, repository_owner: "evil", repository: "evil/app" });
     assertRefused(await enroll(authority.url, expired, "{"), 401, "invalid token: token expired");
+  });
+});
+
+describe("a token that was made up", () => {
+  test("is refused, whatever it says of keys, and nobody is asked where it says", async () => {
+    const claims = { ...githubClaims(issuer.url) };
+    const part = (value) => Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
+    const mine = await generateKeyPair("RS256", { extractable: true });
+    const jwk = { ...(await exportJWK(mine.publicKey)), kid: "mine" };
+    const { keys: [published] } = await (await fetch(`${issuer.url}/.well-known/jwks`)).json();
+    const forged = (header) => new SignJWT(claims).setProtectedHeader(header).sign(mine.privateKey);
+    const input = `${part({ alg: "HS256", kid: published.kid })}.${part(claims)}`;
+    const spki = await exportSPKI(await importJWK(published, "RS256"));
+    const good = await issuer.token();
+    const [header, payload, signature] = good.split(".");
+    const twice = Buffer.from(payload, "base64url").toString().replace("{", '{"repository":"acme/app",');
+    const asked = issuer.requests.length;
+    for (const [token, code] of [
+      [`${part({ alg: "none" })}.${part(claims)}.`, "unsupported_alg"],
+      [`${input}.${createHmac("sha256", spki).update(input).digest("base64url")}`, "unsupported_alg"],
+      [await forged({ alg: "RS256", kid: published.kid, jwk, jku: `${issuer.url}/evil`, x5u: `${issuer.url}/evil`, x5c: ["AAAA"] }), "invalid_signature"],
+      [await forged({ alg: "RS256", kid: "mine", jwk, jku: `${issuer.url}/evil` }), "unknown_key"],
+      [await forged({ alg: "RS256", kid: "../../../dev/null" }), "unknown_key"],
+      [`${header}.${part(twice)}.${signature}`, "malformed_token"],
+      [`${header}.${payload}.${signature}.`, "malformed_token"],
+    ]) {
+      const keys = new Keys();
+      const answer = await enroll(authority.url, token, keys.body(token));
+      assert.deepEqual([answer.status, answer.json.code], [401, code], answer.text);
+    }
+    assert.ok(!issuer.requests.slice(asked).includes("/evil"));
+    const keys = new Keys();
+    assert.equal((await enroll(authority.url, good, keys.body(good))).status, 200);
   });
 });
 

@@ -210,6 +210,15 @@ describe("a token of GitHub's", () => {
       if (misbehaves.status !== 200) assert.equal(api.requests.length, 1, "a redirect leads nowhere");
     }
     delete state.misbehaves;
+    // One that doesn't answer at all is given up.
+    let go;
+    api.wait = new Promise((resolve) => (go = resolve));
+    const began = performance.now();
+    refused(await enroll(authority, token, { over }), 503, "api_unavailable");
+    const waited = performance.now() - began;
+    assert.ok(waited > 4000 && waited < 15_000, String(waited));
+    go();
+    api.wait = undefined;
     assert.equal((await enroll(authority, token, { over })).status, 200);
   });
 

@@ -269,3 +269,17 @@ test("the platform's limiter is asked too where there is one", async () => {
     await authority.stop();
   }
 });
+
+for (const [binding, path, answer] of [["CERT_LIMITER", "/cert", 400], ["TOKEN_LIMITER", "/token", 400]]) {
+  test(`the platform's limiter ${binding} is that of ${path}`, async () => {
+    const wrangler = `[[ratelimits]]\nname = "${binding}"\nnamespace_id = "1002"\nsimple = { limit = 2, period = 60 }\n`;
+    const authority = await startAuthority({ vars: BY, wrangler });
+    try {
+      assert.deepEqual(await statuses(3, () => post(authority, path, "192.0.2.1")), [answer, answer, 429]);
+      assert.equal((await post(authority, path, "192.0.2.2")).status, answer);
+      assert.equal((await post(authority, OPTIONS, "192.0.2.1")).status, 200, "passkeys have another");
+    } finally {
+      await authority.stop();
+    }
+  });
+}

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
-import { CODE } from "./support/browser.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser, CODE } from "./support/browser.mjs";
 import { Keys } from "./support/client.mjs";
 import { missing } from "./support/foreign.mjs";
 import { startNginx } from "./support/nginx.mjs";
@@ -139,6 +140,28 @@ describe("a client certificate, through nginx", { skip }, () => {
       refused(await enroll(careless, below, { proof: { chain } }), 400, "invalid_member");
     }
     refused(await enroll(careless, below, { proof: { chain: "AQ==" } }), 401, "malformed_certificate");
+  });
+
+  test("of our own that was taken back leads nowhere", async () => {
+    const roots = { pem: await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text() };
+    const rows = [row(root), { ...row(roots), name: "ours", rules: [{ san_uri: "wimse://*" }] }];
+    const first = new Keys();
+    const pair = await enroll(nginx, leaf, { keys: first });
+    assert.equal(pair.status, 200, pair.text);
+    await authority.restart({ vars: { BOOTSTRAP_CODE: CODE, MTLS_PROXY_SECRET: SECRET, TRUSTED_ISSUERS: JSON.stringify(rows) } });
+    try {
+      const own = { pem: pair.json.certificates.mtls, der: new X509Certificate(pair.json.certificates.mtls).raw, secret: first.mtls.privateKey };
+      const renewed = await enroll(careless, own);
+      assert.equal(renewed.status, 200, renewed.text);
+      assert.equal(renewed.json.principal_id, pair.json.principal_id);
+      const admin = new Browser(authority);
+      assert.equal((await admin.register(new Passkey(ES256))).status, 200);
+      assert.equal((await admin.call("DELETE", `/admin/credentials/${new X509Certificate(own.pem).serialNumber}`)).status, 200);
+      refused(await enroll(careless, own), 401, "certificate_revoked");
+    } finally {
+      const again = [row(root), row(other, { name: "other", rules: [{ cn: "nobody" }] }), { ...row(root), type: "x509" }];
+      await authority.restart({ vars: { BOOTSTRAP_CODE: CODE, MTLS_PROXY_SECRET: SECRET, TRUSTED_ISSUERS: JSON.stringify(again) } });
+    }
   });
 
   test("works once for each challenge, also for 20 at once", async () => {

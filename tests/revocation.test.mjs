@@ -126,6 +126,20 @@ describe("the list of what is revoked", () => {
     assert.ok(await new Verifier(authority).poll());
   });
 
+  test("is a CRL of one key as DER, too, which OpenSSL reads", { skip: missing("openssl") }, async () => {
+    const gone = await mint(ben);
+    await revoke(ana, gone);
+    const response = await get(authority, "/.well-known/crl.der");
+    assert.equal(response.headers.get("content-type"), "application/pkix-crl");
+    const file = newFile(Buffer.from(await response.arrayBuffer()));
+    const { code, stdout, stderr } = await execute("openssl", ["crl", "-inform", "DER", "-in", file, "-noout", "-text"]);
+    assert.equal(code, 0, stderr);
+    for (const pem of Object.values(gone.certificates)) assert.ok(stdout.includes(new X509Certificate(pem).serialNumber), "it is in it");
+    const pem = newFile(await (await get(authority, "/.well-known/crl.pem")).text());
+    const same = await execute("openssl", ["crl", "-in", pem, "-noout", "-text"]);
+    assert.equal(same.stdout, stdout, "of one key they are the same");
+  });
+
   test("is told apart by its tag, and stays the same until something is revoked", async () => {
     const first = await get(authority, LIST);
     const tag = first.headers.get("etag");

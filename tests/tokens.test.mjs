@@ -249,6 +249,19 @@ describe("a token for a session", () => {
     assert.equal((await ask(ana.browser, new Prover().proof(url, { claims: { jti } }))).status, 200);
     await ana.authority.restart();
     refused(await ask(ana.browser, proof), 401, "proof_reused");
+    // Nor in a crash in the middle of 20.
+    for (const moment of [() => sleep(5), (asked) => Promise.race(asked)]) {
+      const flying = prover.proof(url);
+      const asked = Array.from({ length: 20 }, () => ask(ana.browser, flying).catch(() => ({ status: 0 })));
+      await moment(asked);
+      await ana.authority.kill9();
+      const given = (await Promise.all(asked)).filter(({ status }) => status === 200).length;
+      await ana.authority.restart();
+      const again = await ask(ana.browser, flying);
+      assert.ok(given + (again.status === 200) <= 1);
+      if (again.status !== 200) refused(again, 401, "proof_reused");
+      refused(await ask(ana.browser, flying), 401, "proof_reused");
+    }
   });
 
   test("costs no proof that is refused for something else", async () => {
