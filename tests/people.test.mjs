@@ -634,7 +634,7 @@ describe("a pair for a signed-in person", () => {
     refused(await browser.post("/cert", body(keys, { over: Buffer.from(signIn.challenge, "base64url"), challenge: signIn.challenge })), 400, "bad_challenge");
   });
 
-  test("is single by its challenge across a kill -9 in the middle of 20", { skip: noSqlite }, async () => {
+  test("is single by its challenge across a kill -9 in the middle of 20", { skip: noSqlite || (THROUGH_WRANGLER && "its state is elsewhere") }, async () => {
     const { json: me } = await browser.me();
     const count = () => query(databaseOf(authority.stateDir), `SELECT COUNT(*) FROM credentials WHERE principal = '${me.userId}'`)[0][0];
     for (const moment of [() => sleep(8), (asked) => Promise.race(asked), (asked) => Promise.race(asked.slice(8))]) {
@@ -758,7 +758,7 @@ describe("a pair for whoever has the operator's code", () => {
     }
   });
 
-  test("makes one administrator across a kill -9 in the middle of 20", { skip: noSqlite }, async () => {
+  test("makes one administrator across a kill -9 in the middle of 20", { skip: noSqlite || (THROUGH_WRANGLER && "its state is elsewhere") }, async () => {
     for (const moment of [() => sleep(8), (asked) => Promise.race(asked)]) {
       const authority = await start();
       try {
