@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use notme_authority::asking::{Asking, digest};
 use notme_authority::delegation::{Delegate, Signed};
+use notme_authority::doors::github;
 use notme_authority::doors::issuer::{Keys, TrustedIssuer};
 use notme_authority::doors::made;
 use notme_authority::doors::rows::Rows;
@@ -227,10 +228,31 @@ pub(crate) async fn test_policy(call: &Call, body: &[u8]) -> Result<Reply, Error
         None => copy.rows,
     };
     let now = now_millis() / 1000;
+    if let Some(tried) = github::Trial::of(&trial.token) {
+        let explained = Box::pin(try_github(call, &rows, &tried, now)).await?;
+        return Ok(json(&explained));
+    }
     let mut explained = explain::explain(&rows.issuers, &trial.token, now)?;
     explained.extend(explain::of_jobs(&call.config, &trial.token, now));
     let signature = signature_of(call, &rows.issuers, &trial.token).await?;
     Ok(json(&explain::answer(signature, &explained)))
+}
+
+/// What rows make of a token of GitHub's, which is asked about it as at the door.
+async fn try_github(
+    call: &Call,
+    rows: &Rows,
+    tried: &github::Trial,
+    now: u64,
+) -> Result<Value, Error> {
+    let asks = tried.asks(&call.config, rows, now)?;
+    let answers = answers(asks).await?;
+    match tried.explain(&call.config, rows, &answers, now) {
+        Ok(explained) if explained.is_empty() => Ok(explain::answer("unknown_issuer", &[])),
+        Ok(explained) => Ok(explain::answer("valid", &explained)),
+        Err(Error::TokenRefused) => Ok(explain::answer("invalid", &[])),
+        Err(error) => Err(error),
+    }
 }
 
 async fn signature_of(

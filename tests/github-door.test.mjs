@@ -51,6 +51,12 @@ const fresh = (prefix) => prefix + randomBytes(27).toString("base64url").replace
 describe("a token of GitHub's", () => {
   let api;
   let authority;
+  let admin;
+  async function administrator() {
+    const browser = new Browser(authority);
+    assert.equal((await browser.register(new Passkey(ES256))).status, 200);
+    return browser;
+  }
   /** A new token that the API knows. */
   const known = (prefix, what) => {
     const token = fresh(prefix);
@@ -140,6 +146,33 @@ describe("a token of GitHub's", () => {
     const mine = await challengeOf(authority);
     refused(await enroll(authority, token, { over: mine, public_keys: new Keys().publicKeys }), 401, "p256_possession_failed");
     refused(await enroll(authority, token, { over: mine }), 400, "bad_challenge");
+  });
+
+  test("is tried by administrators, and isn't used up or told", async () => {
+    admin ??= await administrator();
+    const ask = async (token) => admin.post("/policy/test", { token });
+    const mine = known("ghp_", { user: OCTOCAT, scopes: "repo", organizations: [] });
+    const { status, text, json } = await ask(mine);
+    assert.equal(status, 200, text);
+    assert.deepEqual(json, {
+      signature: "valid",
+      rows: [
+        { row: "people", type: "github_pat", fits: true, rule: 1, subject: "user:583231", scopes: ["bridgeCert"], singleBy: "challenge" },
+        { row: "staff", type: "github_pat", fits: false, stopped: "rules", why: ["rule 1: `organization_ids` isn't what it has to be", "rule 2: `organization_ids` isn't what it has to be", "rule 3: `app_id` isn't what it has to be"] },
+      ],
+    });
+    assert.deepEqual([api.requests.map(({ path }) => path), api.faults], [["/api/v3/user", "/api/v3/user/memberships/orgs?state=active&per_page=100"], []]);
+    // One that any app of the user's could hold needs a rule that asks for such.
+    const oauth = (await ask(known("gho_", { user: { id: 9, login: "x" }, scopes: "read:org", organizations: [ACME] }))).json;
+    assert.deepEqual(oauth.rows.map(({ fits, stopped }) => [fits, stopped]), [[false, "rules"], [false, "rules"]]);
+    assert.match(oauth.rows[1].why[0], /`token_kind`/);
+    const both = (await ask(known("ghp_", { user: OCTOCAT, scopes: "read:org", organizations: [ACME] }))).json;
+    assert.deepEqual(both.rows.map(({ fits, stopped }) => [fits, stopped]), [[true, undefined], [false, "order"]]);
+    assert.deepEqual((await ask(fresh("ghp_"))).json, { signature: "invalid", rows: [] });
+    refused(await ask(fresh("ghs_")), 400, "unsupported_token");
+    refused(await new Browser(authority).post("/policy/test", { token: mine }), 401, "no_session");
+    assert.equal((await enroll(authority, mine)).status, 200);
+    for (const secret of [mine]) assert.ok(!authority.logs().includes(secret));
   });
 
   test("is single across a kill -9 in the middle of 20, and makes one principal", { skip: noSqlite }, async () => {

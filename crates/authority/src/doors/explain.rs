@@ -97,19 +97,7 @@ pub fn of_jobs(config: &Config, token: &str, now: u64) -> Option<Explained> {
     if iss != Some(config.gha.issuer.as_str()) {
         return None;
     }
-    let nothing = Explained {
-        row: "/cert/gha".to_owned(),
-        id: None,
-        draft: false,
-        kind: "gha",
-        fits: false,
-        rule: None,
-        subject: None,
-        scopes: None,
-        single_by: None,
-        stopped: None,
-        why: Vec::new(),
-    };
+    let nothing = Explained::nothing("/cert/gha", "gha");
     Some(match gha::tried(config, token, now) {
         Ok(identified) => Explained {
             fits: true,
@@ -141,17 +129,28 @@ pub fn of_jobs(config: &Config, token: &str, now: u64) -> Option<Explained> {
 fn nothing(row: &TrustedIssuer) -> Explained {
     let made = row.made.as_ref();
     Explained {
-        row: row.name.clone(),
         id: made.map(|at| at.id.clone()).filter(|id| !id.is_empty()),
         draft: made.is_some_and(|at| at.revision == 0),
-        kind: row.kind.as_str(),
-        fits: false,
-        rule: None,
-        subject: None,
-        scopes: None,
-        single_by: None,
-        stopped: None,
-        why: Vec::new(),
+        ..Explained::nothing(&row.name, row.kind.as_str())
+    }
+}
+
+impl Explained {
+    /// A row of this name and type, of which nothing is said yet.
+    pub(super) fn nothing(row: &str, kind: &'static str) -> Self {
+        Self {
+            row: row.to_owned(),
+            id: None,
+            draft: false,
+            kind,
+            fits: false,
+            rule: None,
+            subject: None,
+            scopes: None,
+            single_by: None,
+            stopped: None,
+            why: Vec::new(),
+        }
     }
 }
 

@@ -7,11 +7,14 @@
 use serde_json::{Map, Value};
 
 use super::claims::Claims;
+use super::explain::Explained;
 use super::row::{Form, Row};
+use super::rows::Rows;
 use super::{
     Answer, Ask, Door, Facts, Gathered, Given, Identified, Need, Obliged, Opened, Proof, RowsOf,
     Shown,
 };
+use crate::config::Config;
 use crate::error::PolicyRule;
 use crate::{Error, Fault};
 
@@ -48,9 +51,7 @@ fn read(given: &Given<'_>) -> Result<Proof, Error> {
     let token = given.member("token").and_then(Value::as_str);
     let token = token.filter(|token| !token.is_empty());
     let token = token.ok_or(Error::MissingToken)?;
-    // It goes into a header as it is.
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    if token.len() > MAX_TOKEN_LEN || !token.bytes().all(is_token) {
+    if !is_sendable(token) {
         return Err(Error::InvalidMember("proof.token"));
     }
     Ok(Proof::Shown(Box::new(Token(token.to_owned()))))
@@ -183,6 +184,20 @@ impl Lookup<'_> {
         Ok(claims)
     }
 
+    /// What whoever it is of is called, and what nobody else ever is.
+    fn subject(&self, claims: &Claims) -> (String, String) {
+        let (sort, id) = match self.holder {
+            Holder::User => ("user", claims.get("user_id")),
+            Holder::App => ("app", claims.get("app_id")),
+        };
+        let subject = format!("{sort}:{}", id.unwrap_or(&Value::Null));
+        let name = claims.get("login").and_then(Value::as_str);
+        let name = name.filter(|name| {
+            (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
+        });
+        (name.unwrap_or(&subject).to_owned(), subject)
+    }
+
     /// The ids and the names of the organisations that the user is an active member of, as far as the token may see.
     fn organizations(&self, answer: &Answer) -> Result<(Value, Value), Error> {
         match self.judge(answer) {
@@ -226,6 +241,124 @@ impl Lookup<'_> {
     }
 }
 
+/// What tokens of GitHub's begin with.
+const PREFIXES: [&str; 6] = ["ghp_", "github_pat_", "gho_", "ghu_", "ghs_", "ghr_"];
+
+/// A token that is tried, and shown for nothing (`POST /policy/test`).
+pub struct Trial(Token);
+
+impl Trial {
+    /// Takes a token, if it is one of GitHub's by its begin.
+    #[must_use]
+    pub fn of(token: &str) -> Option<Self> {
+        let is_one = PREFIXES.iter().any(|prefix| token.starts_with(prefix));
+        (is_one && is_sendable(token)).then(|| Self(Token(token.to_owned())))
+    }
+
+    fn lookup<'a>(
+        &'a self,
+        config: &Config,
+        rows: &'a Rows,
+        now: u64,
+    ) -> Result<Lookup<'a>, Error> {
+        Ok(Lookup {
+            api: config.github_api.to_string(),
+            token: &self.0,
+            now,
+            holder: self.0.holder()?,
+            rows: rows
+                .plain
+                .iter()
+                .filter(|row| row.kind == DOOR.name)
+                .collect(),
+        })
+    }
+
+    /// What the API has to be asked; nothing, where there is no row.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedToken`].
+    pub fn asks(&self, config: &Config, rows: &Rows, now: u64) -> Result<Vec<Ask>, Error> {
+        let lookup = self.lookup(config, rows, now)?;
+        Ok(match lookup.need() {
+            Need::Answers(asks) if !lookup.rows.is_empty() => asks,
+            _ => Vec::new(),
+        })
+    }
+
+    /// What each row makes of it, given the answers: the door takes the first that fits.
+    ///
+    /// # Errors
+    /// [`Error::TokenRefused`], and faults of the API's.
+    pub fn explain(
+        &self,
+        config: &Config,
+        rows: &Rows,
+        answers: &[Answer],
+        now: u64,
+    ) -> Result<Vec<Explained>, Error> {
+        let lookup = self.lookup(config, rows, now)?;
+        if lookup.rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claims = lookup.claims(answers)?;
+        let (_, subject) = lookup.subject(&claims);
+        let mut first: Option<String> = None;
+        let explain = |row: &&Row| {
+            let asks = row.rules_that_look_at("token_kind");
+            let judged: Vec<_> = (row.mismatches(&claims).zip(asks))
+                .map(|(claim, asks)| match claim {
+                    Some(claim) => Err(format!("`{claim}` isn't what it has to be")),
+                    None if !asks && !self.0.is_own() => {
+                        Err("it says nothing of `token_kind`, which such a token needs".to_owned())
+                    }
+                    None => Ok(()),
+                })
+                .collect();
+            let made = row.made.as_ref();
+            let nothing = Explained {
+                id: made.map(|at| at.id.clone()).filter(|id| !id.is_empty()),
+                draft: made.is_some_and(|at| at.revision == 0),
+                ..Explained::nothing(&row.name, DOOR.name)
+            };
+            match (judged.iter().position(Result::is_ok), &first) {
+                (Some(_), Some(first)) => Explained {
+                    stopped: Some("order"),
+                    why: vec![format!("the row `{first}` comes first, and decides")],
+                    ..nothing
+                },
+                (Some(rule), None) => {
+                    first = Some(row.name.clone());
+                    Explained {
+                        fits: true,
+                        rule: Some(rule + 1),
+                        subject: Some(subject.clone()),
+                        scopes: Some(row.scopes.names()),
+                        single_by: Some("challenge"),
+                        ..nothing
+                    }
+                }
+                (None, _) => Explained {
+                    stopped: Some("rules"),
+                    why: (judged.into_iter().enumerate())
+                        .filter_map(|(at, judged)| {
+                            Some(format!("rule {}: {}", at + 1, judged.err()?))
+                        })
+                        .collect(),
+                    ..nothing
+                },
+            }
+        };
+        Ok(lookup.rows.iter().map(explain).collect())
+    }
+}
+
+/// Whether a token may go into a header as it is.
+fn is_sendable(token: &str) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    token.len() <= MAX_TOKEN_LEN && token.bytes().all(is_token)
+}
+
 fn unexpected(what: &str) -> Error {
     Fault::ApiUnavailable {
         reason: format!("GitHub's API answered with {what}"),
@@ -259,19 +392,11 @@ impl Opened for Lookup<'_> {
         };
         let row = self.rows.iter().find(permits);
         let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
-        let (sort, id) = match self.holder {
-            Holder::User => ("user", claims.get("user_id")),
-            Holder::App => ("app", claims.get("app_id")),
-        };
-        let subject = format!("{sort}:{}", id.unwrap_or(&Value::Null));
-        let name = claims.get("login").and_then(Value::as_str);
-        let name = name.filter(|name| {
-            (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
-        });
+        let (name, subject) = self.subject(&claims);
         let who = Identified {
             kind: DOOR.name.to_owned(),
             issuer: self.api.clone(),
-            name: name.unwrap_or(&subject).to_owned(),
+            name,
             subject,
             method: format!("{}:{}", DOOR.name, self.api),
             is_person: false,

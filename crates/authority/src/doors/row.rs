@@ -73,6 +73,16 @@ impl Row {
         self.rules.iter().any(fits)
     }
 
+    /// Of each rule the claim that stands in the way of these; nothing, where none does.
+    pub fn mismatches<'a>(&'a self, claims: &'a Claims) -> impl Iterator<Item = Option<&'a str>> {
+        self.rules.iter().map(|rule| rule.first_mismatch(claims))
+    }
+
+    /// Of each rule whether it says what this claim has to be.
+    pub fn rules_that_look_at<'a>(&'a self, claim: &'a str) -> impl Iterator<Item = bool> + 'a {
+        self.rules.iter().map(move |rule| rule.looks_at(claim))
+    }
+
     /// Whether one of the rules looks at this claim.
     #[must_use]
     pub fn looks_at(&self, claim: &str) -> bool {

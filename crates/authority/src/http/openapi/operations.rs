@@ -227,7 +227,7 @@ pub(super) fn describe(route: &Route) -> Description {
             .details("The token is looked at as at `POST /cert`, and isn't used up. What is said of rows holds if `signature` is `valid`. With `row` a row is tried that isn't there yet, in the place of the one that `id` names or behind all others.")
             .takes("PolicyTest")
             .json("PolicyTested", "What each row makes of it.")
-            .errors([Error::InvalidJson, Error::MissingToken, Error::InvalidMember("…"), Error::InvalidRow("…".into()), Error::InvalidToken(TokenError::Malformed), Error::Fault(Fault::RowsUnavailable(String::new()))]),
+            .errors([Error::InvalidJson, Error::MissingToken, Error::InvalidMember("…"), Error::InvalidRow("…".into()), Error::InvalidToken(TokenError::Malformed), Error::UnsupportedToken, Error::Fault(Fault::RowsUnavailable(String::new())), Error::Fault(Fault::ApiUnavailable { reason: String::new(), retry_after: 1 })]),
         Operation::ListRows => of(Tag::Administration)
             .details("In the order in which they are asked: of the rows that are of a proof's issuer or root, the first decides that lets it in.")
             .json("Issuers", "The rows.")
