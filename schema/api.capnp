@@ -249,6 +249,63 @@ struct Connections {
   # The oldest first.
 }
 
+struct Connected {
+  # An identity that is linked.
+
+  connected @0 :Bool;
+  # Always true.
+  provider @1 :Text;
+  # The kind of proof, a colon, and who vouches for it.
+  subject @2 :Text;
+  # Whom.
+}
+
+struct SignInIssuer {
+  # An issuer at which people sign in from the pages.
+
+  issuer @0 :Text;
+  # Who it is, as its tokens say.
+  clientId @1 :Text;
+  # What it knows this authority as.
+  label @2 :Text;
+  # What people read.
+}
+
+struct SignInIssuers {
+  # All of them.
+
+  issuers @0 :List(SignInIssuer);
+  # In the order in which their rows are asked.
+}
+
+struct IdentityOptions {
+  # A challenge that the proof of an identity is made for.
+
+  challenge @0 :Text;
+  # 32 bytes in base64url. It is sent with the proof, and to nobody else.
+  nonce @1 :Text;
+  # Its SHA-256 in base64url: what the token has to have as `nonce`.
+  expiresIn @2 :UInt32 $Json.name("expires_in");
+  # For how many seconds it is good.
+  authorizationUrl @3 :Text $Json.name("authorization_url") $Notme.optional;
+  # Where the browser goes, if it wanted to be sent to an issuer: `state` is to be added.
+}
+
+struct IdentitySignedIn {
+  # A session that began with a linked identity.
+
+  authenticated @0 :Bool;
+  # Always true.
+  principalId @1 :Text;
+  # Who it is.
+  scopes @2 :List(Text);
+  # What they may do in it at this moment.
+  authMethod @3 :Text;
+  # How they came in: the kind of proof, a colon, and who vouches for it.
+  pending @4 :List(Text);
+  # What they may do once they show a passkey in it.
+}
+
 struct Session {
   # A session.
 

@@ -11,11 +11,13 @@ use notme_authority::http::Reply;
 use notme_authority::people::challenge::Ceremony;
 use notme_authority::people::command::{Command, Reply as Answer};
 use notme_authority::people::connection::{self, Joining, Presented, Proven};
+use notme_authority::people::federation::{self, Departure};
 use notme_authority::people::session::SessionToken;
 use notme_authority::people::{PrincipalId, ceremony};
 use notme_durable::{now_millis, random};
 
 use crate::handlers::json;
+use crate::objects::issuer_endpoints;
 use crate::people::{
     anybodys_challenge, ask, astray, begun, current, origin, presented, session, session_of, spend,
     tell,
@@ -23,18 +25,39 @@ use crate::people::{
 use crate::{Call, doors, rows};
 
 /// Begins linking.
-pub(crate) async fn begin(call: &Call) -> Result<Reply, Error> {
+pub(crate) async fn begin(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let departure = Departure::parse(body)?;
     let command = Command::BeginConnection(presented(call)?.hash());
     match ask(call, command).await? {
-        Answer::Challenge(challenge) => Ok(json(&connection::options(&challenge))),
+        Answer::Challenge(challenge) => options(call, departure.as_ref(), &challenge).await,
         other => Err(astray(other)),
     }
 }
 
 /// Begins signing in, or joining, by an identity.
-pub(crate) async fn begin_sign_in(call: &Call) -> Result<Reply, Error> {
+pub(crate) async fn begin_sign_in(call: &Call, body: &[u8]) -> Result<Reply, Error> {
+    let departure = Departure::parse(body)?;
     let challenge = anybodys_challenge(call, Ceremony::Identity).await?;
-    Ok(json(&connection::options(&challenge)))
+    options(call, departure.as_ref(), &challenge).await
+}
+
+async fn options(
+    call: &Call,
+    departure: Option<&Departure>,
+    challenge: &[u8; 32],
+) -> Result<Reply, Error> {
+    let Some(departure) = departure else {
+        return Ok(json(&connection::options(challenge, None)));
+    };
+    let rows = rows::rows(call).await?.rows;
+    let endpoints = issuer_endpoints(&call.env, departure.issuer(&rows)?).await?;
+    let address = departure.address(&rows, &endpoints, &call.config, challenge)?;
+    Ok(json(&connection::options(challenge, Some(&address))))
+}
+
+/// Where people may sign in beside here.
+pub(crate) async fn issuers(call: &Call) -> Result<Reply, Error> {
+    Ok(json(&federation::issuers(&rows::rows(call).await?.rows)))
 }
 
 /// Links an identity to whoever is signed in.
@@ -125,6 +148,15 @@ async fn identified(
     owner: Option<&PrincipalId>,
 ) -> Result<Identified, Error> {
     let rows = rows::rows(call).await?.rows;
+    let redeemed = match shown.code() {
+        None => None,
+        Some(code) => {
+            let endpoints = issuer_endpoints(&call.env, code.issuer(&rows)?).await?;
+            let answer = doors::answer(&code.question(&endpoints, &call.config)).await?;
+            Some(shown.redeemed(code.token(&answer)?, &call.config, call)?)
+        }
+    };
+    let shown = redeemed.as_ref().unwrap_or(shown);
     let opened = shown.open(&call.config, &rows, owner, now_millis() / 1000)?;
     let (identified, _) = doors::settled(call, &*opened, Vec::new()).await?;
     identified.require_person()?;

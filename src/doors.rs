@@ -173,10 +173,12 @@ async fn answers(asks: Vec<Ask>) -> Result<Vec<Answer>, Error> {
     Ok(answers)
 }
 
-async fn answer(question: &Ask) -> Result<Answer, Error> {
+pub(crate) async fn answer(question: &Ask) -> Result<Answer, Error> {
     const REFUSED: u16 = 401;
     let (what, now) = (digest(question), now_millis());
-    if ASKING.with_borrow(|asking| asking.was_refused(&what, now)) {
+    // Whoever sends the same again means the same; a form is for once.
+    let is_remembered = question.form.is_none();
+    if is_remembered && ASKING.with_borrow(|asking| asking.was_refused(&what, now)) {
         return Ok(Answer {
             status: REFUSED,
             ..Answer::default()
@@ -191,7 +193,7 @@ async fn answer(question: &Ask) -> Result<Answer, Error> {
     let answer = ask(question).await;
     ASKING.with_borrow_mut(|asking| {
         asking.end(begun);
-        if matches!(&answer, Ok(answer) if answer.status == REFUSED) {
+        if is_remembered && matches!(&answer, Ok(answer) if answer.status == REFUSED) {
             asking.refuse(what, now_millis());
         }
     });

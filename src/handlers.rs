@@ -36,8 +36,8 @@ pub(crate) fn run<'a>(
     match route.operation {
         Operation::Authorize => Box::pin(tokens::authorize(call)),
         Operation::AuthorizeCode => Box::pin(tokens::authorize_code(call, body)),
-        Operation::BeginConnection => Box::pin(connections::begin(call)),
-        Operation::BeginIdentity => Box::pin(connections::begin_sign_in(call)),
+        Operation::BeginConnection => Box::pin(connections::begin(call, body)),
+        Operation::BeginIdentity => Box::pin(connections::begin_sign_in(call, body)),
         Operation::Connect => Box::pin(connections::connect(call, body)),
         Operation::Connections => Box::pin(people::own(call, OwnAct::Connections)),
         Operation::Disconnect => Box::pin(people::own(call, OwnAct::Disconnect(parameter()))),
@@ -45,6 +45,7 @@ pub(crate) fn run<'a>(
         Operation::BeginRecovery => Box::pin(people::begin_recovery(call, body)),
         Operation::BeginStepUp => Box::pin(people::begin_step_up(call)),
         Operation::CertPasskey => Box::pin(people::cert_passkey(call, body)),
+        Operation::SignInIssuers => Box::pin(connections::issuers(call)),
         Operation::Door => Box::pin(people::door(call)),
         Operation::EndOwnSession => Box::pin(people::own(call, OwnAct::EndSession(parameter()))),
         Operation::Invitation => Box::pin(people::invitation(call, body)),

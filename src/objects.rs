@@ -1,7 +1,7 @@
 //! Calling the objects.
 
 use js_sys::Uint8Array;
-use notme_authority::issuer_keys::{KeyCache, Plan};
+use notme_authority::issuer_keys::{Endpoints, KeyCache, Plan};
 use notme_authority::protocol::{self, Command, KeysReply, KeysWanted, Reply};
 use notme_authority::{Error, Fault};
 use notme_durable::now_millis;
@@ -85,16 +85,39 @@ pub(crate) async fn issuer_key(
     kid: &str,
     algorithm: Algorithm,
 ) -> Result<Option<VerifyingKey>, Error> {
-    let now = now_millis();
     // A row may be changed to have its keys elsewhere: those of before are other ones.
     let name = at.map_or_else(|| issuer.to_owned(), |at| format!("{issuer} {at}"));
-    let name = name.as_str();
+    let wanted = KeysWanted {
+        issuer: issuer.to_owned(),
+        kid: Some(kid.to_owned()),
+        at: at.map(str::to_owned),
+    };
+    look_up(env, &name, wanted).await?;
+    Ok(with_keys(&name, |keys| keys.keys()?.find(kid, algorithm)))
+}
+
+/// Where an issuer signs people in, which its discovery document says.
+///
+/// # Errors
+/// [`Fault::IssuerUnavailable`] if it doesn't, or that can't be found out.
+pub(crate) async fn issuer_endpoints(env: &Env, issuer: &str) -> Result<Endpoints, Error> {
+    let wanted = KeysWanted {
+        issuer: issuer.to_owned(),
+        kid: None,
+        at: None,
+    };
+    look_up(env, issuer, wanted).await?;
+    let found = with_keys(issuer, |keys| keys.endpoints().cloned());
+    found.ok_or_else(|| {
+        let why = format!("{issuer} has no endpoints at which people could sign in");
+        Fault::IssuerUnavailable(why).into()
+    })
+}
+
+/// Has what is wanted in this worker's copy, as far as the issuer has it.
+async fn look_up(env: &Env, name: &str, wanted: KeysWanted) -> Result<(), Error> {
+    let (kid, now) = (wanted.kid.as_deref(), now_millis());
     if with_keys(name, |keys| keys.plan(kid, now)) != Plan::Use {
-        let wanted = KeysWanted {
-            issuer: issuer.to_owned(),
-            kid: kid.to_owned(),
-            at: at.map(str::to_owned),
-        };
         let answer = ask(env, "ISSUER_KEYS", name, &protocol::encode(&wanted)?).await;
         match protocol::decode(&answer?)? {
             KeysReply::Keys(answer) => {
@@ -102,7 +125,7 @@ pub(crate) async fn issuer_key(
                     .map_err(|error| Fault::Internal(format!("the object's key set: {error}")))?;
                 with_keys(name, |keys| {
                     keys.copied(now);
-                    keys.store(set, answer.fetched_at);
+                    keys.store(set, answer.endpoints, answer.fetched_at);
                 });
             }
             // The object may have lost what this copy still has.
@@ -110,5 +133,5 @@ pub(crate) async fn issuer_key(
             KeysReply::Refused(refusal) => return Err(refusal.into()),
         }
     }
-    Ok(with_keys(name, |keys| keys.keys()?.find(kid, algorithm)))
+    Ok(())
 }

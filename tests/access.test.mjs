@@ -44,6 +44,7 @@ const STATES = {
   landing: ["stranger", "/"],
   "signed out": ["stranger", "/login"],
   "signed out, with the form of recovery": ["stranger", "/login", async ({ page }) => page.getByText("Every administrator lost their passkey?").click()],
+  "back from nowhere": ["stranger", "/auth/oidc/callback", async (one) => one.says("There is nothing to finish.")],
   "nothing here": ["stranger", "/nope"],
   "no invite": ["stranger", "/join"],
   "a bad invite": ["stranger", "/join#t=nothing", async (one) => one.says("This invite can't be used.")],
@@ -115,7 +116,7 @@ describe("everybody", { skip }, () => {
   const people = {};
   before(async () => {
     login = await startOidc();
-    const row = { for: "people", issuer: login.url, audience: "https://id.example", scopes: ["bridgeCert"], rules: [{}] };
+    const row = { for: "people", issuer: login.url, audience: "https://id.example", scopes: ["bridgeCert"], rules: [{}], sign_in: { label: LONG } };
     authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, REGISTRATION: "open", OAUTH_CLIENTS: JSON.stringify(CLIENTS), TRUSTED_ISSUERS: JSON.stringify([row]) } });
     browser = await openBrowser();
     for (const name of ["ana", "ben", "stranger"]) {

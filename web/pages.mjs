@@ -5,6 +5,7 @@ export const pages = [
   { name: "landing", title: "landing.title", script: "pages/landing.ts", style: "styles/main.css" },
   { name: "login", title: "login.title", script: "pages/login.ts", style: "styles/main.css" },
   { name: "join", title: "join.title", script: "pages/join.ts", style: "styles/main.css" },
+  { name: "callback", title: "callback.title", script: "pages/callback.ts", style: "styles/main.css" },
   { name: "me", title: "me.title", script: "pages/me.ts", style: "styles/main.css" },
   { name: "authorize", title: "authorize.title", script: "pages/authorize.ts", style: "styles/main.css" },
   { name: "console", title: "console.title", script: "pages/console.ts", style: "styles/main.css" },

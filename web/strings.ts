@@ -147,6 +147,11 @@ export const strings = {
   ceremony: {
     creating: "Follow your browser: it makes your passkey.",
   },
+  callback: {
+    title: "Coming back · notme",
+    window: "back",
+    headline: "One moment",
+  },
   me: {
     title: "My page · notme",
     window: "you",
@@ -213,24 +218,6 @@ export const strings = {
       issued: "Issued",
       expires: "Ends",
       serial: "Serial",
-    },
-    mint: {
-      title: "Make a pair",
-      window: "mint",
-      text: "Your browser makes two keys that can't be taken out of it, shows that it holds them, and gets a certificate for each: P-256 for mTLS, Ed25519 for signatures. They are good for five minutes.",
-      button: "Make a pair",
-      keys: "Making two keys…",
-      asking: "Asking for a challenge…",
-      signing: "Signing it with both keys…",
-      issuing: "Waiting for the certificates…",
-      done: (time: string) => `Issued. The pair ends at ${time}.`,
-      use: "It shows what this authority says of you, for as long as this page is open: the private keys can't leave it, and go with it. A program that needs a pair of its own makes its keys itself, with notme enroll or the API.",
-      root: "Root certificates to verify it with",
-      mtls: "mTLS certificate (P-256)",
-      signingPem: "Signing certificate (Ed25519)",
-      noEd25519: "This browser's WebCrypto has no Ed25519, so it can't make the signing key.",
-      noEd25519Next: "Current versions of Chrome, Edge, Firefox and Safari have it. The notme command line works everywhere.",
-      notGranted: "You may not have certificates: bridgeCert isn't granted to you.",
     },
   },
   console: {

@@ -12,6 +12,7 @@ extern "C" {
     async fn ask_api(
         url: &str,
         headers: &str,
+        form: Option<&str>,
         wanted: &str,
         timeout_millis: u32,
         max_bytes: u32,
@@ -31,6 +32,7 @@ pub async fn ask(ask: &Ask) -> Result<Answer, Fault> {
     let answer = ask_api(
         &ask.url,
         &headers,
+        ask.form.as_deref(),
         &wanted,
         TIMEOUT_MILLIS,
         MAX_ANSWER_BYTES,

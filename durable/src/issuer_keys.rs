@@ -11,7 +11,8 @@ use futures_util::lock::Mutex;
 use js_sys::Uint8Array;
 use notme_authority::config::LogLevel;
 use notme_authority::issuer_keys::{
-    FETCH_TIMEOUT_MILLIS, KeyCache, KeySetAnswer, MAX_DOCUMENT_BYTES, Plan, discovery_url, jwks_uri,
+    Discovered, Endpoints, FETCH_TIMEOUT_MILLIS, KeyCache, KeySetAnswer, MAX_DOCUMENT_BYTES, Plan,
+    discovery_url,
 };
 use notme_authority::protocol::{self, KeysReply, KeysWanted};
 use notme_authority::{Error, Fault};
@@ -78,19 +79,27 @@ impl IssuerKeys {
 impl IssuerKeys {
     async fn answer(&self, wanted: &[u8]) -> Result<KeySetAnswer, Error> {
         let KeysWanted { issuer, kid, at } = protocol::decode(wanted)?;
-        if self.keys.plan(&kid) == Plan::Fetch {
+        if self.keys.plan(kid.as_deref()) == Plan::Fetch {
             let refresh = {
                 let (keys, issuer, kid) = (Rc::clone(&self.keys), issuer.clone(), kid.clone());
-                async move { keys.refresh(&issuer, at.as_deref(), &kid).await }
+                async move { keys.refresh(&issuer, at.as_deref(), kid.as_deref()).await }
             };
-            if self.keys.cache.borrow().can_serve(&kid, now_millis()) {
+            if self
+                .keys
+                .cache
+                .borrow()
+                .can_serve(kid.as_deref(), now_millis())
+            {
                 // Nobody waits for an issuer whose key is at hand.
                 self.state.wait_until(refresh);
             } else {
                 refresh.await;
             }
         }
-        match (self.keys.plan(&kid), self.keys.answer.borrow().clone()) {
+        match (
+            self.keys.plan(kid.as_deref()),
+            self.keys.answer.borrow().clone(),
+        ) {
             (Plan::Use | Plan::Fetch, Some(answer)) => Ok(answer),
             _ => Err(Fault::IssuerUnavailable(format!("{issuer} could not be reached")).into()),
         }
@@ -98,13 +107,13 @@ impl IssuerKeys {
 }
 
 impl Keys {
-    fn plan(&self, kid: &str) -> Plan {
+    fn plan(&self, kid: Option<&str>) -> Plan {
         self.cache.borrow().plan(kid, now_millis())
     }
 
     /// Asks the issuer, unless somebody did so meanwhile. If that fails, what is at hand stays, and
     /// its age decides.
-    async fn refresh(&self, issuer: &str, at: Option<&str>, kid: &str) {
+    async fn refresh(&self, issuer: &str, at: Option<&str>, kid: Option<&str>) {
         let _guard = self.fetching.lock().await;
         if self.plan(kid) != Plan::Fetch {
             return;
@@ -113,10 +122,15 @@ impl Keys {
         let fetched = fetch_keys(issuer, at).await;
         self.cache.borrow_mut().attempt(asked_at);
         match fetched {
-            Ok((json, set)) => {
+            Ok((json, set, endpoints)) => {
                 let fetched_at = now_millis();
-                self.cache.borrow_mut().store(set, fetched_at);
-                self.answer.replace(Some(KeySetAnswer { json, fetched_at }));
+                let mut cache = self.cache.borrow_mut();
+                cache.store(set, endpoints.clone(), fetched_at);
+                self.answer.replace(Some(KeySetAnswer {
+                    json,
+                    endpoints,
+                    fetched_at,
+                }));
             }
             Err(fault) => {
                 let reason = fault.to_string();
@@ -130,17 +144,21 @@ impl Keys {
     }
 }
 
-async fn fetch_keys(issuer: &str, at: Option<&str>) -> Result<(Vec<u8>, JwkSet), Fault> {
-    let json = match at {
-        Some(uri) => document(uri).await?,
+/// An issuer's keys, as it sent them and as we read them, and where it signs people in.
+type FetchedKeys = (Vec<u8>, JwkSet, Option<Endpoints>);
+
+async fn fetch_keys(issuer: &str, at: Option<&str>) -> Result<FetchedKeys, Fault> {
+    let (json, endpoints) = match at {
+        Some(uri) => (document(uri).await?, None),
         None => {
             let discovery = document(&discovery_url(issuer)).await?;
-            document(&jwks_uri(issuer, &discovery)?).await?
+            let discovered = Discovered::read(issuer, &discovery)?;
+            (document(&discovered.jwks_uri).await?, discovered.endpoints)
         }
     };
     let set = JwkSet::parse(&json)
         .map_err(|error| Fault::IssuerUnavailable(format!("the keys of {issuer}: {error}")))?;
-    Ok((json, set))
+    Ok((json, set, endpoints))
 }
 
 async fn document(url: &str) -> Result<Vec<u8>, Fault> {

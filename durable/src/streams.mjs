@@ -67,19 +67,21 @@ export async function fetchDocument(url, timeoutMillis, maxBytes) {
 }
 
 /**
- * GETs what an API answers, whatever its status. As with documents a redirect leads nowhere, and no more than `maxBytes`
+ * What an API answers to a GET, or to a form that is POSTed, whatever its status. As with documents a redirect leads nowhere, and no more than `maxBytes`
  * is read; nothing is kept.
  * @param {string} url
  * @param {string} headers names and values, each on a line
+ * @param {string | undefined} form
  * @param {string} wanted names of the answer's headers, each on a line
  * @returns {Promise<[string, Uint8Array, ...(string | null)[]]>} status, body, and the headers that were wanted
  * @throws {Error} with a reason for the operator, in which no header is
  */
-export async function askApi(url, headers, wanted, timeoutMillis, maxBytes) {
+export async function askApi(url, headers, form, wanted, timeoutMillis, maxBytes) {
   const lines = headers.split("\n");
   const all = new Headers({ "user-agent": "notme" });
   for (let at = 0; at + 1 < lines.length; at += 2) all.set(lines[at], lines[at + 1]);
-  const response = await fetch(url, { headers: all, redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(timeoutMillis) });
+  const asked = form === undefined ? {} : { method: "POST", body: new URLSearchParams(form) };
+  const response = await fetch(url, { ...asked, headers: all, redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(timeoutMillis) });
   const body = await readAll(response.body ?? [], maxBytes);
   if (body === TOO_LARGE) throw new Error(`${url} is longer than ${maxBytes} bytes`);
   return [String(response.status), body, ...wanted.split("\n").map((name) => response.headers.get(name))];

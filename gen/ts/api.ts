@@ -353,6 +353,94 @@ export const ConnectionsSchema: z.ZodMiniType<Connections> = /* @__PURE__ */ z.o
   connections: /* @__PURE__ */ z.array(ConnectionSchema),
 });
 
+/** An identity that is linked. */
+export interface Connected {
+  /** Always true. */
+  connected: boolean;
+  /** The kind of proof, a colon, and who vouches for it. */
+  provider: string;
+  /** Whom. */
+  subject: string;
+}
+
+/** Validates {@link Connected}. */
+export const ConnectedSchema: z.ZodMiniType<Connected> = /* @__PURE__ */ z.object({
+  connected: /* @__PURE__ */ z.boolean(),
+  provider: plain.text,
+  subject: plain.text,
+});
+
+/** An issuer at which people sign in from the pages. */
+export interface SignInIssuer {
+  /** Who it is, as its tokens say. */
+  issuer: string;
+  /** What it knows this authority as. */
+  clientId: string;
+  /** What people read. */
+  label: string;
+}
+
+/** Validates {@link SignInIssuer}. */
+export const SignInIssuerSchema: z.ZodMiniType<SignInIssuer> = /* @__PURE__ */ z.object({
+  issuer: plain.text,
+  clientId: plain.text,
+  label: plain.text,
+});
+
+/** All of them. */
+export interface SignInIssuers {
+  /** In the order in which their rows are asked. */
+  issuers: SignInIssuer[];
+}
+
+/** Validates {@link SignInIssuers}. */
+export const SignInIssuersSchema: z.ZodMiniType<SignInIssuers> = /* @__PURE__ */ z.object({
+  issuers: /* @__PURE__ */ z.array(SignInIssuerSchema),
+});
+
+/** A challenge that the proof of an identity is made for. */
+export interface IdentityOptions {
+  /** 32 bytes in base64url. It is sent with the proof, and to nobody else. */
+  challenge: string;
+  /** Its SHA-256 in base64url: what the token has to have as `nonce`. */
+  nonce: string;
+  /** For how many seconds it is good. */
+  expires_in: number;
+  /** Where the browser goes, if it wanted to be sent to an issuer: `state` is to be added. */
+  authorization_url?: string | undefined;
+}
+
+/** Validates {@link IdentityOptions}. */
+export const IdentityOptionsSchema: z.ZodMiniType<IdentityOptions> = /* @__PURE__ */ z.object({
+  challenge: plain.text,
+  nonce: plain.text,
+  expires_in: plain.uint32,
+  authorization_url: /* @__PURE__ */ z.optional(plain.text),
+});
+
+/** A session that began with a linked identity. */
+export interface IdentitySignedIn {
+  /** Always true. */
+  authenticated: boolean;
+  /** Who it is. */
+  principalId: string;
+  /** What they may do in it at this moment. */
+  scopes: string[];
+  /** How they came in: the kind of proof, a colon, and who vouches for it. */
+  authMethod: string;
+  /** What they may do once they show a passkey in it. */
+  pending: string[];
+}
+
+/** Validates {@link IdentitySignedIn}. */
+export const IdentitySignedInSchema: z.ZodMiniType<IdentitySignedIn> = /* @__PURE__ */ z.object({
+  authenticated: /* @__PURE__ */ z.boolean(),
+  principalId: plain.text,
+  scopes: /* @__PURE__ */ z.array(plain.text),
+  authMethod: plain.text,
+  pending: /* @__PURE__ */ z.array(plain.text),
+});
+
 /** A session. */
 export interface Session {
   /** Its id, which is no secret. */

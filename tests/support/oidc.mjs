@@ -5,16 +5,21 @@ import { SignJWT, exportJWK, generateKeyPair } from "jose";
 
 export const ALGORITHMS = ["EdDSA", "ES256", "PS256", "RS256"];
 
-/** Starts an issuer with a key for each algorithm. */
+/** Starts an issuer with a key for each algorithm. `issuer.redeem` says what its token endpoint answers to a form. */
 export async function startOidc({ algorithms = ALGORITHMS } = {}) {
   const keys = new Map();
   for (const alg of algorithms) keys.set(alg, { ...(await generateKeyPair(alg, { extractable: true })), kid: `key-${alg}` });
   const jwks = { keys: await Promise.all([...keys].map(async ([alg, { publicKey, kid }]) => ({ ...(await exportJWK(publicKey)), alg, kid, use: "sig" }))) };
   const issuer = { jwks, keys, requests: [] };
-  const server = createServer((req, res) => {
+  const server = createServer(async (req, res) => {
     issuer.requests.push(req.url);
-    const json = (body) => res.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
-    if (req.url === "/.well-known/openid-configuration") return json({ issuer: issuer.url, jwks_uri: `${issuer.url}/keys` });
+    const json = (body, status = 200) => res.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+    const endpoints = { authorization_endpoint: `${issuer.url}/authorize`, token_endpoint: `${issuer.url}/token`, ...issuer.discovery };
+    if (req.url === "/.well-known/openid-configuration") return json({ issuer: issuer.url, jwks_uri: `${issuer.url}/keys`, ...endpoints });
+    if (req.url === "/token" && req.method === "POST" && issuer.redeem) {
+      const form = new URLSearchParams(Buffer.concat(await req.toArray()).toString());
+      return issuer.redeem(form, req, res, json);
+    }
     // Where Cloudflare Access has them.
     if (["/keys", "/cdn-cgi/access/certs"].includes(req.url)) return json(issuer.jwks);
     res.writeHead(404).end();

@@ -30,6 +30,7 @@ export const VARIABLES = Object.freeze([
   "ALLOWED_AUDIENCES",
   "DPOP_REQUIRE_NONCE",
   "OAUTH_CLIENTS",
+  "OIDC_CLIENT_SECRETS",
   "CORS_ALLOWED_ORIGINS",
   "ID_TOKEN_SIGNING_ALGS",
   "BOOTSTRAP_CODE",
@@ -47,10 +48,10 @@ export const VARIABLES = Object.freeze([
 ]);
 
 /** Those that are set with `wrangler secret put` and never stand in a file that is committed. */
-export const SECRETS = Object.freeze(["BOOTSTRAP_CODE", "MTLS_PROXY_SECRET", "NOTME_KEK_SECRET", "NOTME_KEK_SECRET_PREVIOUS"]);
+export const SECRETS = Object.freeze(["BOOTSTRAP_CODE", "MTLS_PROXY_SECRET", "NOTME_KEK_SECRET", "NOTME_KEK_SECRET_PREVIOUS", "OIDC_CLIENT_SECRETS"]);
 
 /** What names of variables of ours begin with, or of our commands. */
-const OURS = /^(DPOP|GHA|MTLS|NOTME|SIGNET)_/;
+const OURS = /^(DPOP|GHA|MTLS|NOTME|OIDC|SIGNET)_/;
 /** What the commands read, and the worker does not. */
 const COMMANDS = /^NOTME_(CACHE_DIR|STATE_DIR|TEST_\w+|TOOLCHAIN|WRITE_DOCS)$/;
 

@@ -3,12 +3,13 @@
 import { strings } from "../strings.ts";
 import { Refusal, ask } from "../lib/api.ts";
 import { byId, h } from "../lib/dom.ts";
+import { identityButtons, issuers } from "../lib/federation.ts";
 import { canUsePasskeys, register } from "../lib/passkeys.ts";
 import { at } from "../lib/place.ts";
 import { InvitationSchema } from "../../gen/ts/api.ts";
 import { Status, attempt, button, empty, facts, form, nameField, telling, when, whoIsHere } from "../lib/ui.ts";
 import { scope } from "../lib/words.ts";
-import { further } from "./strings.ts";
+import { federation, further } from "./strings.ts";
 
 const words = strings.join;
 const app = byId("app");
@@ -38,10 +39,9 @@ async function start(): Promise<void> {
   title.textContent = words.headline;
   app.replaceChildren(status.element);
   if (!token) return without(words.none, words.noneNext);
-  if (!canUsePasskeys()) return app.replaceChildren(empty(strings.login.noWebAuthn, strings.login.noWebAuthnNext));
   status.busy(words.looking);
   try {
-    const [offer, name] = await Promise.all([ask("POST", "/invites/lookup", InvitationSchema, { token: asked }), whoIsHere()]);
+    const [offer, offered, name] = await Promise.all([ask("POST", "/invites/lookup", InvitationSchema, { token: asked }), issuers(), whoIsHere()]);
     if (asked !== token) return; // another invite was opened meanwhile
     status.clear();
     const entry = nameField();
@@ -53,11 +53,21 @@ async function start(): Promise<void> {
       status.done(words.welcome);
       location.assign(at("/me"));
     };
+    const errand = () => {
+      if (furtherFor !== undefined) return { purpose: "join" as const, invite: asked };
+      return entry.input.reportValidity() ? { purpose: "join" as const, invite: asked, displayName: entry.input.value.trim() } : undefined;
+    };
+    const buttons = identityButtons(offered, furtherFor === undefined ? federation.join : federation.further, status, errand);
+    const byPasskey = canUsePasskeys();
+    // Whoever joins by something else has a name as well.
+    const nameOnly = !byPasskey && buttons && furtherFor === undefined;
     app.replaceChildren(
       h("p", {}, furtherFor === undefined ? words.offer(offer.invitedBy) : further.offer(offer.invitedBy, furtherFor)),
       facts([words.scopes, h("ul", {}, ...offer.scopes.map((name) => h("li", {}, scope(name))))], [words.expires, when(offer.expiresAt)]),
       ...(name === undefined ? [] : [empty(furtherFor === undefined ? words.signedIn(name) : further.signedIn(name), h("a", { href: at("/me") }, words.stay))]),
-      furtherFor === undefined ? form(join, words.button, entry.element) : form(join, further.button),
+      ...(byPasskey ? [furtherFor === undefined ? form(join, words.button, entry.element) : form(join, further.button)] : [empty(strings.login.noWebAuthn, strings.login.noWebAuthnNext)]),
+      ...(nameOnly ? [entry.element] : []),
+      ...(buttons ? [h("section", { class: "part" }, h("h2", {}, federation.or), buttons)] : []),
       status.element,
     );
   } catch (error) {

@@ -4,10 +4,12 @@ import { strings } from "../strings.ts";
 import { ask } from "../lib/api.ts";
 import { byId, h } from "../lib/dom.ts";
 import { canUsePasskeys, register, signIn } from "../lib/passkeys.ts";
+import { identityButtons, issuers } from "../lib/federation.ts";
 import { base, returnTo } from "../lib/place.ts";
-import { type Door, DoorSchema, MeSchema, SignedOutSchema } from "../../gen/ts/api.ts";
+import { type Door, DoorSchema, MeSchema, type SignInIssuer, SignedOutSchema } from "../../gen/ts/api.ts";
 import { Status, attempt, button, empty, field, form, nameField, telling, whoIsHere } from "../lib/ui.ts";
 import { isSessionGone } from "../lib/words.ts";
+import { federation } from "./strings.ts";
 
 const words = strings.login;
 const app = byId("app");
@@ -117,6 +119,14 @@ const signOutButton = () =>
     if (await attempt(status, () => ask("POST", "/logout", SignedOutSchema))) location.reload();
   });
 
+/** What lets in beside passkeys. */
+function elsewhere(offered: SignInIssuer[]): HTMLElement | undefined {
+  const told = new Status();
+  const errand = () => ({ purpose: "signIn" as const, returnTo: destination });
+  const buttons = identityButtons(offered, federation.signIn, told, errand);
+  return buttons && h("section", { class: "part" }, h("h2", {}, federation.or), buttons, told.element);
+}
+
 function recovery(): HTMLElement {
   const told = new Status();
   const inside = [h("p", {}, words.recoverText), codeForm(words.recoverButton, true, told), told.element];
@@ -131,19 +141,19 @@ function obstacle({ rpId }: Door): HTMLElement | undefined {
   return canUsePasskeys() ? undefined : empty(words.noWebAuthn, words.noWebAuthnNext);
 }
 
-function content(door: Door, isSignedIn: boolean): (HTMLElement | undefined)[] {
+function content(door: Door, offered: SignInIssuer[], isSignedIn: boolean): (HTMLElement | undefined)[] {
   const stopped = obstacle(door);
-  if (stopped) return [stopped];
+  if (stopped) return [stopped, elsewhere(offered)];
   if (door.firstBoot === "armed") return firstBoot();
   if (door.firstBoot === "unconfigured") return [empty(words.unconfigured, words.unconfiguredNext)];
-  return [signInForm(isSignedIn), door.registration ? openRegistration(isSignedIn) : undefined, recovery()];
+  return [signInForm(isSignedIn), elsewhere(offered), door.registration ? openRegistration(isSignedIn) : undefined, recovery()];
 }
 
 async function start(): Promise<void> {
   app.replaceChildren(status.element);
   status.busy(strings.common.loading);
-  const [door, name] = await Promise.all([attempt(status, () => ask("GET", "/auth/state", DoorSchema)), whoIsHere()]);
-  if (!door) {
+  const [door, offered, name] = await Promise.all([attempt(status, () => ask("GET", "/auth/state", DoorSchema)), attempt(status, issuers), whoIsHere()]);
+  if (!door || !offered) {
     app.append(button(strings.common.retry, start));
     return;
   }
@@ -153,7 +163,7 @@ async function start(): Promise<void> {
     app.append(h("p", {}, words.already(name)), h("p", { class: "actions" }, go, signOutButton()));
   }
   // The status stands below what it is about.
-  app.append(...content(door, name !== undefined).filter((part) => part !== undefined));
+  app.append(...content(door, offered, name !== undefined).filter((part) => part !== undefined));
   app.querySelector("form, .actions")?.after(status.element);
 }
 

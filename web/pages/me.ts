@@ -5,11 +5,13 @@ import { ask, path } from "../lib/api.ts";
 import { byId, h } from "../lib/dom.ts";
 import { about, list, row } from "../lib/list.ts";
 import { NoEd25519, type Pair, mint } from "../lib/mint.ts";
+import { identityButtons, issuers } from "../lib/federation.ts";
 import { canUsePasskeys, register, stepUp } from "../lib/passkeys.ts";
 import { at } from "../lib/place.ts";
 import { type Connection, ConnectionsSchema, CredentialsSchema, DoneSchema, type Me, MeSchema, type Passkey, PasskeysSchema, SessionsSchema, SignedOutSchema } from "../../gen/ts/api.ts";
 import { Status, attempt, badge, button, code, confirm, copyButton, downloadButton, empty, facts, pane, telling, toSignIn, when, withPasskey } from "../lib/ui.ts";
 import { isSessionGone, method, scope, time } from "../lib/words.ts";
+import { federation, mint as minting } from "./strings.ts";
 
 const words = strings.me;
 const app = byId("app");
@@ -83,7 +85,10 @@ function passkeys(): HTMLElement {
   return pane(texts.window, texts.title, status.element, items, h("p", { class: "actions" }, canUsePasskeys() && button(texts.add, add, "primary")));
 }
 
-function connections(): HTMLElement {
+/** How long somebody may be away at an issuer, in seconds, while the passkey that was shown before still counts. */
+const AWAY = 240;
+
+function connections(me: Me): HTMLElement {
   const texts = words.connections;
   const removal = strings.console.authenticators;
   const status = new Status();
@@ -102,16 +107,24 @@ function connections(): HTMLElement {
       [about(texts.by, method(connection.provider)), about(texts.since, when(Date.parse(`${connection.connectedAt.replace(" ", "T")}Z`) / 1000))],
       [button(removal.remove, () => remove(connection), "danger")],
     );
+  const further = h("div", {});
+  const errand = async () => {
+    if (me.freshUntil < Date.now() / 1000 + AWAY) await stepUp(telling(status, strings.stepUp.working));
+    return { purpose: "link" as const };
+  };
   const load = async (): Promise<void> => {
     status.busy(strings.common.loading);
-    const found = await attempt(status, () => ask("GET", "/connections", ConnectionsSchema));
+    const found = await attempt(status, () => Promise.all([ask("GET", "/connections", ConnectionsSchema), issuers()]));
     if (!found) return;
+    const [{ connections }, offered] = found;
     status.clear();
-    items.replaceChildren(...found.connections.map(show));
-    if (!found.connections.length) items.append(h("li", { class: "none" }, empty(texts.empty)));
+    items.replaceChildren(...connections.map(show));
+    const buttons = identityButtons(offered, federation.link, status, errand);
+    if (!connections.length) items.append(h("li", { class: "none" }, empty(buttons ? federation.none : texts.empty)));
+    further.replaceChildren(...(buttons ? [buttons, h("p", { class: "hint" }, federation.linkHint)] : []));
   };
   void load();
-  return pane(texts.window, texts.title, status.element, items);
+  return pane(texts.window, texts.title, status.element, items, further);
 }
 
 function sessions(): HTMLElement {
@@ -155,7 +168,7 @@ function pairs(): HTMLElement {
 }
 
 function certificates(me: Me): HTMLElement {
-  const texts = words.mint;
+  const texts = minting;
   const status = new Status();
   const result = h("div", {});
   const lists = h("div", {}, pairs());
@@ -207,7 +220,7 @@ async function start(): Promise<void> {
   status.busy(strings.common.loading);
   try {
     const me = await ask("GET", "/me", MeSchema);
-    app.replaceChildren(you(me), passkeys(), connections(), certificates(me), sessions());
+    app.replaceChildren(you(me), passkeys(), connections(me), certificates(me), sessions());
   } catch (error) {
     if (isSessionGone(error)) return toSignIn();
     status.failed(error, button(strings.common.retry, start));

@@ -33,6 +33,7 @@ pub fn digest(ask: &Ask) -> [u8; 32] {
     let mut hash = Sha256::new_with_prefix("notme-ask-v1");
     let headers = ask.headers.iter();
     let parts = headers.flat_map(|(name, value)| [*name, value.as_str()]);
+    let parts = parts.chain(ask.form.as_deref());
     for part in parts.chain([ask.url.as_str()]) {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part);
@@ -88,6 +89,7 @@ mod tests {
         Ask {
             url: url.to_owned(),
             headers: vec![("authorization", token.to_owned())],
+            form: None,
             wanted: &[],
         }
     }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::doors::rows::Rows;
 use crate::limits::RateLimits;
 use crate::people::bootstrap::BootstrapCode;
+use crate::people::federation::ClientSecret;
 use crate::people::mint::Naming;
 use crate::policy::PatternList;
 use crate::sealing::{Kek, KekError, is_weak};
@@ -18,7 +19,7 @@ use crate::tokens::client::Client;
 use crate::url::BaseUrl;
 
 /// Every variable there is. Hosts read these and no others.
-pub const VARIABLES: [&str; 37] = [
+pub const VARIABLES: [&str; 38] = [
     "ALLOWED_AUDIENCES",
     "BOOTSTRAP_CODE",
     "BUILD_SHA",
@@ -50,6 +51,7 @@ pub const VARIABLES: [&str; 37] = [
     "NOTME_RATE_LIMITS",
     "NOTME_SOURCE_HEADER",
     "OAUTH_CLIENTS",
+    "OIDC_CLIENT_SECRETS",
     "REGISTRATION",
     "SIGNET_AUTHORITY_URL",
     "SITE_URL",
@@ -206,6 +208,8 @@ pub struct Config {
     pub rows: Rows,
     /// The same as they were written; empty if there are none.
     pub rows_json: String,
+    /// What issuers gave us beside a client id, for people who sign in there.
+    pub client_secrets: Vec<ClientSecret>,
     /// GitHub's API.
     pub github_api: BaseUrl,
     /// The proxy that terminates TLS, if one is trusted to tell of client certificates.
@@ -261,7 +265,7 @@ impl Config {
     /// that isn't there.
     #[must_use]
     pub fn is_misspelt(name: &str) -> bool {
-        let is_ours = ["DPOP_", "GHA_", "MTLS_", "NOTME_", "SIGNET_"]
+        let is_ours = ["DPOP_", "GHA_", "MTLS_", "NOTME_", "OIDC_", "SIGNET_"]
             .iter()
             .any(|prefix| name.starts_with(prefix));
         is_ours && !VARIABLES.contains(&name)
@@ -316,6 +320,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let gha = self.gha();
         let rows_json = self.text("TRUSTED_ISSUERS").unwrap_or_default();
         let rows = self.rows("TRUSTED_ISSUERS", Rows::read_all);
+        let client_secrets = self.rows("OIDC_CLIENT_SECRETS", ClientSecret::read_all);
         let github_api = self.url("GITHUB_API_URL");
         let github_api = github_api.or_else(|| BaseUrl::parse(GITHUB_API).ok());
         let mtls_proxy = self.mtls_proxy();
@@ -345,6 +350,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             gha: gha?,
             rows,
             rows_json,
+            client_secrets,
             github_api: github_api?,
             mtls_proxy,
             tokens: TokenRules {

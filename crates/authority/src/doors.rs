@@ -233,12 +233,14 @@ pub enum Need<'a> {
     Answers(Vec<Ask>),
 }
 
-/// A question to an API: a GET.
+/// A question to an API: a GET, or the POST of a form.
 pub struct Ask {
     /// Where. It is logged if it can't be reached, so there is nothing secret in it.
     pub url: String,
     /// Further headers, which may be secret.
     pub headers: Vec<(&'static str, String)>,
+    /// The form, which may be secret.
+    pub form: Option<String>,
     /// What of the answer's head is wanted, in lower case.
     pub wanted: &'static [&'static str],
 }

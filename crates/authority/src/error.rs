@@ -201,6 +201,8 @@ pub enum Error {
     NoClientCertificate,
     /// A secret that is to show that a proxy is ours isn't its.
     UntrustedProxy,
+    /// The issuer doesn't take the code that somebody came back from it with.
+    CodeRefused,
     /// Who issued this token doesn't take it.
     TokenRefused,
     /// Nobody can say for good whose this token is.

@@ -34,8 +34,30 @@ pub struct KeySetAnswer {
     /// The JWK set, as the issuer sent it.
     #[serde(with = "serde_bytes")]
     pub json: Vec<u8>,
+    /// Where it signs people in, if it does.
+    pub endpoints: Option<Endpoints>,
     /// When it was fetched, in Unix milliseconds.
     pub fetched_at: u64,
+}
+
+/// Where an issuer signs people in (OpenID Connect Discovery §3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// `authorization_endpoint`: where their browsers go.
+    pub authorization: String,
+    /// `token_endpoint`: where a code is redeemed.
+    pub token: String,
+    /// Whether it takes a client's secret in the body and not in a header.
+    pub has_secret_in_body: bool,
+}
+
+/// What a discovery document says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovered {
+    /// Where the keys are.
+    pub jwks_uri: String,
+    /// Where the issuer signs people in, if it does.
+    pub endpoints: Option<Endpoints>,
 }
 
 /// Where an issuer says where its keys are (OpenID Connect Discovery §4).
@@ -47,40 +69,80 @@ pub fn discovery_url(issuer: &str) -> String {
     )
 }
 
-/// `jwks_uri` of `issuer`'s discovery document.
-///
-/// # Errors
-/// [`Fault::IssuerUnavailable`] if the document isn't the issuer's, or sends us to plain http or
-/// from a public name to what isn't one.
-pub fn jwks_uri(issuer: &str, discovery: &[u8]) -> Result<String, Fault> {
-    let error =
-        |why: &str| Fault::IssuerUnavailable(format!("the discovery document of {issuer} {why}"));
-    let document: Value = serde_json::from_slice(discovery).map_err(|_| error("isn't JSON"))?;
-    let member = |name: &str| document.get(name).and_then(Value::as_str);
-    // OpenID Connect Discovery §4.3: exactly.
-    if member("issuer") != Some(issuer) {
-        return Err(error("names another issuer"));
+impl Discovered {
+    /// Reads `issuer`'s discovery document.
+    ///
+    /// # Errors
+    /// [`Fault::IssuerUnavailable`] if the document isn't the issuer's, or sends us for its keys to plain http or from a
+    /// public name to what isn't one. If it does so for what signs people in, it signs nobody in.
+    pub fn read(issuer: &str, discovery: &[u8]) -> Result<Self, Fault> {
+        let error = |why: &str| {
+            Fault::IssuerUnavailable(format!("the discovery document of {issuer} {why}"))
+        };
+        let document: Value = serde_json::from_slice(discovery).map_err(|_| error("isn't JSON"))?;
+        let member = |name: &str| document.get(name).and_then(Value::as_str);
+        // OpenID Connect Discovery §4.3: exactly.
+        if member("issuer") != Some(issuer) {
+            return Err(error("names another issuer"));
+        }
+        let issuer = BaseUrl::parse(issuer).ok();
+        let place = |name: &str| {
+            let uri = member(name).ok_or("which isn't there")?;
+            permit_place(issuer.as_ref(), uri)?;
+            Ok(uri.to_owned())
+        };
+        let methods = document.get("token_endpoint_auth_methods_supported");
+        let takes = |name: &str| match methods.and_then(Value::as_array) {
+            // Discovery §3: the default.
+            None => name == "client_secret_basic",
+            Some(methods) => methods.iter().any(|method| method == name),
+        };
+        let endpoint = |name| place(name).ok().filter(|uri| !uri.contains('#'));
+        let endpoints = endpoint("authorization_endpoint").zip(endpoint("token_endpoint"));
+        Ok(Self {
+            jwks_uri: place("jwks_uri")
+                .map_err(|why: &str| error(&format!("has a jwks_uri {why}")))?,
+            endpoints: endpoints.map(|(authorization, token)| Endpoints {
+                authorization,
+                token,
+                has_secret_in_body: !takes("client_secret_basic") && takes("client_secret_post"),
+            }),
+        })
     }
-    let uri = member("jwks_uri").ok_or_else(|| error("has no jwks_uri"))?;
+}
+
+/// Whether a document of this issuer may lead there.
+fn permit_place(issuer: Option<&BaseUrl>, uri: &str) -> Result<(), &'static str> {
     let place = uri.split('?').next().unwrap_or_default();
-    let url = BaseUrl::parse(place).map_err(|_| error("has a jwks_uri that isn't an https URL"))?;
-    let issuer = BaseUrl::parse(issuer).ok();
-    let may_be_local = issuer.as_ref().is_some_and(BaseUrl::is_loopback);
-    if url.is_loopback() && !may_be_local {
-        return Err(error("has a jwks_uri on this machine"));
+    let url = BaseUrl::parse(place).map_err(|_| "that isn't an https URL")?;
+    if url.is_loopback() && !issuer.is_some_and(BaseUrl::is_loopback) {
+        return Err("on this machine");
     }
-    let may_be_private = issuer.is_some_and(|issuer| !issuer.is_public());
-    if !url.is_public() && !may_be_private {
-        return Err(error("has a jwks_uri that isn't public"));
+    if !url.is_public() && issuer.is_none_or(BaseUrl::is_public) {
+        return Err("that isn't public");
     }
-    Ok(uri.to_owned())
+    Ok(())
 }
 
 /// What is known of an issuer's keys. Times are Unix milliseconds.
 #[derive(Clone, Debug, Default)]
 pub struct KeyCache {
-    fetched: Option<(JwkSet, u64)>,
+    fetched: Option<Fetched>,
     attempted_at: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Fetched {
+    set: JwkSet,
+    endpoints: Option<Endpoints>,
+    at: u64,
+}
+
+impl Fetched {
+    /// Whether it says what somebody wants to know: of a key by its id, or of where people sign in.
+    fn knows(&self, kid: Option<&str>) -> bool {
+        kid.is_none_or(|kid| self.set.knows(kid))
+    }
 }
 
 /// What to do for a token that names a key.
@@ -95,18 +157,18 @@ pub enum Plan {
 }
 
 impl KeyCache {
-    /// What to do at `now` for a token that names `kid`.
+    /// What to do at `now` for a token that names `kid`; without one, for whoever wants to sign in.
     #[must_use]
-    pub fn plan(&self, kid: &str, now: u64) -> Plan {
+    pub fn plan(&self, kid: Option<&str>, now: u64) -> Plan {
         // What is from the future was noted by a clock that has gone back since: it counts as old.
         let within = |since: u64, limit| now.checked_sub(since).is_some_and(|age| age < limit);
         let backing_off = self
             .attempted_at
             .is_some_and(|at| within(at, BACK_OFF_MILLIS));
         match &self.fetched {
-            Some((set, at)) if set.knows(kid) && within(*at, FRESH_MILLIS) => Plan::Use,
+            Some(held) if held.knows(kid) && within(held.at, FRESH_MILLIS) => Plan::Use,
             _ if !backing_off => Plan::Fetch,
-            Some((_, at)) if within(*at, STALE_MILLIS) => Plan::Use,
+            Some(held) if within(held.at, STALE_MILLIS) => Plan::Use,
             _ => Plan::Unavailable,
         }
     }
@@ -114,14 +176,23 @@ impl KeyCache {
     /// The key set at hand.
     #[must_use]
     pub fn keys(&self) -> Option<&JwkSet> {
-        self.fetched.as_ref().map(|(set, _)| set)
+        self.fetched.as_ref().map(|held| &held.set)
     }
 
-    /// Whether `kid` is at hand and not too old to be used while a newer set is being fetched.
+    /// Where the issuer signs people in, as far as that is at hand.
     #[must_use]
-    pub fn can_serve(&self, kid: &str, now: u64) -> bool {
-        self.fetched.as_ref().is_some_and(|(set, at)| {
-            set.knows(kid) && now.checked_sub(*at).is_some_and(|age| age < STALE_MILLIS)
+    pub fn endpoints(&self) -> Option<&Endpoints> {
+        self.fetched.as_ref()?.endpoints.as_ref()
+    }
+
+    /// Whether that is at hand and not too old to be used while a newer set is being fetched.
+    #[must_use]
+    pub fn can_serve(&self, kid: Option<&str>, now: u64) -> bool {
+        self.fetched.as_ref().is_some_and(|held| {
+            held.knows(kid)
+                && now
+                    .checked_sub(held.at)
+                    .is_some_and(|age| age < STALE_MILLIS)
         })
     }
 
@@ -137,9 +208,9 @@ impl KeyCache {
         self.attempt(now.saturating_sub(BACK_OFF_MILLIS - COPY_BACK_OFF_MILLIS));
     }
 
-    /// Takes a key set that was fetched at `fetched_at`.
-    pub fn store(&mut self, set: JwkSet, fetched_at: u64) {
-        self.fetched = Some((set, fetched_at));
+    /// Takes what was fetched at `at`.
+    pub fn store(&mut self, set: JwkSet, endpoints: Option<Endpoints>, at: u64) {
+        self.fetched = Some(Fetched { set, endpoints, at });
     }
 }
 
@@ -164,6 +235,9 @@ mod tests {
             discovery_url(issuer),
             "https://ghe.example.com/_services/token/.well-known/openid-configuration"
         );
+        let jwks_uri = |issuer: &str, document: &[u8]| {
+            Discovered::read(issuer, document).map(|discovered| discovered.jwks_uri)
+        };
         assert_eq!(
             jwks_uri(issuer, document(issuer, uri).as_bytes()).unwrap(),
             uri
@@ -191,55 +265,116 @@ mod tests {
     }
 
     #[test]
+    fn people_sign_in_where_the_issuer_says_unless_that_leads_astray() {
+        let issuer = "https://login.example";
+        let read = |more: Value| {
+            let mut document = serde_json::json!({ "issuer": issuer, "jwks_uri": "https://login.example/keys",
+                "authorization_endpoint": "https://login.example/auth?p=1", "token_endpoint": "https://api.example/token" });
+            let members = document.as_object_mut().unwrap();
+            members.extend(more.as_object().unwrap().clone());
+            let document = document.to_string();
+            Discovered::read(issuer, document.as_bytes())
+                .unwrap()
+                .endpoints
+        };
+        let found = read(serde_json::json!({})).unwrap();
+        assert_eq!(found.authorization, "https://login.example/auth?p=1");
+        assert_eq!(found.token, "https://api.example/token");
+        for (methods, in_body) in [
+            (serde_json::json!(["client_secret_post"]), true),
+            (
+                serde_json::json!(["client_secret_post", "client_secret_basic"]),
+                false,
+            ),
+            (serde_json::json!(["private_key_jwt"]), false),
+            (Value::Null, false),
+        ] {
+            let found =
+                read(serde_json::json!({ "token_endpoint_auth_methods_supported": methods }));
+            assert_eq!(found.unwrap().has_secret_in_body, in_body, "{methods}");
+        }
+        for name in ["authorization_endpoint", "token_endpoint"] {
+            for bad in [
+                Value::Null,
+                serde_json::json!(1),
+                "javascript:alert(1)//https://login.example".into(),
+                "http://login.example/x".into(),
+                "http://127.0.0.1/x".into(),
+                "https://10.0.0.1/x".into(),
+                "https://vault.internal/x".into(),
+                "https://login.example/x#y".into(),
+            ] {
+                assert_eq!(
+                    read(serde_json::json!({ name: bad })),
+                    None,
+                    "{name}: {bad}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn where_people_sign_in_is_asked_as_seldom_as_keys_are() {
+        let mut cache = KeyCache::default();
+        assert_eq!(cache.plan(None, 0), Plan::Fetch);
+        cache.attempt(0);
+        assert_eq!(cache.plan(None, 1), Plan::Unavailable);
+        cache.store(set("a"), None, 0);
+        assert_eq!((cache.plan(None, 1), cache.endpoints()), (Plan::Use, None));
+        assert_eq!(cache.plan(None, 300_000), Plan::Fetch);
+        assert!(cache.can_serve(None, 3_599_999) && !cache.can_serve(None, 3_600_000));
+    }
+
+    #[test]
     fn a_known_key_needs_no_fetch_while_fresh() {
         let mut cache = KeyCache::default();
-        assert_eq!(cache.plan("a", 1_000_000), Plan::Fetch);
+        assert_eq!(cache.plan(Some("a"), 1_000_000), Plan::Fetch);
         cache.attempt(1_000_000);
-        cache.store(set("a"), 1_000_000);
-        assert_eq!(cache.plan("a", 1_000_000), Plan::Use);
-        assert_eq!(cache.plan("a", 1_299_999), Plan::Use);
-        assert_eq!(cache.plan("a", 1_300_000), Plan::Fetch);
+        cache.store(set("a"), None, 1_000_000);
+        assert_eq!(cache.plan(Some("a"), 1_000_000), Plan::Use);
+        assert_eq!(cache.plan(Some("a"), 1_299_999), Plan::Use);
+        assert_eq!(cache.plan(Some("a"), 1_300_000), Plan::Fetch);
     }
 
     #[test]
     fn unknown_keys_cause_one_fetch_in_ten_seconds() {
         let mut cache = KeyCache::default();
         cache.attempt(0);
-        cache.store(set("a"), 0);
+        cache.store(set("a"), None, 0);
         for now in [0, 9_999] {
-            assert_eq!(cache.plan("b", now), Plan::Use, "{now}");
+            assert_eq!(cache.plan(Some("b"), now), Plan::Use, "{now}");
         }
-        assert_eq!(cache.plan("b", 10_000), Plan::Fetch);
+        assert_eq!(cache.plan(Some("b"), 10_000), Plan::Fetch);
         cache.attempt(10_000);
-        assert_eq!(cache.plan("b", 19_999), Plan::Use);
-        assert_eq!(cache.plan("a", 19_999), Plan::Use);
+        assert_eq!(cache.plan(Some("b"), 19_999), Plan::Use);
+        assert_eq!(cache.plan(Some("a"), 19_999), Plan::Use);
     }
 
     #[test]
     fn an_unreachable_issuer_is_asked_again_after_the_back_off() {
         let mut cache = KeyCache::default();
         cache.attempt(0);
-        assert_eq!(cache.plan("a", 1), Plan::Unavailable);
-        assert_eq!(cache.plan("a", 10_000), Plan::Fetch);
+        assert_eq!(cache.plan(Some("a"), 1), Plan::Unavailable);
+        assert_eq!(cache.plan(Some("a"), 10_000), Plan::Fetch);
     }
 
     #[test]
     fn the_last_good_set_serves_for_an_hour() {
         let mut cache = KeyCache::default();
-        cache.store(set("a"), 0);
-        assert!(cache.can_serve("a", 3_599_999) && !cache.can_serve("a", 3_600_000));
-        assert!(!cache.can_serve("b", 1));
+        cache.store(set("a"), None, 0);
+        assert!(cache.can_serve(Some("a"), 3_599_999) && !cache.can_serve(Some("a"), 3_600_000));
+        assert!(!cache.can_serve(Some("b"), 1));
         cache.attempt(3_599_000);
-        assert_eq!(cache.plan("a", 3_599_999), Plan::Use);
-        assert_eq!(cache.plan("a", 3_600_000), Plan::Unavailable);
+        assert_eq!(cache.plan(Some("a"), 3_599_999), Plan::Use);
+        assert_eq!(cache.plan(Some("a"), 3_600_000), Plan::Unavailable);
     }
 
     #[test]
     fn a_clock_that_went_back_freezes_nothing() {
         let mut cache = KeyCache::default();
         cache.attempt(u64::MAX);
-        cache.store(set("a"), u64::MAX);
-        assert_eq!(cache.plan("a", 0), Plan::Fetch);
-        assert!(!cache.can_serve("a", 0));
+        cache.store(set("a"), None, u64::MAX);
+        assert_eq!(cache.plan(Some("a"), 0), Plan::Fetch);
+        assert!(!cache.can_serve(Some("a"), 0));
     }
 }

@@ -12,6 +12,7 @@ pub mod ceremony;
 pub mod challenge;
 pub mod command;
 pub mod connection;
+pub mod federation;
 pub mod invite;
 pub mod mint;
 pub mod own;

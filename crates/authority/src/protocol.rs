@@ -21,7 +21,7 @@ use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 11;
+const VERSION: u8 = 12;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,8 +78,8 @@ pub enum Reply {
 pub struct KeysWanted {
     /// The issuer, as tokens name it.
     pub issuer: String,
-    /// The key id that a token names.
-    pub kid: String,
+    /// The key id that a token names; nothing for whoever wants to know where the issuer signs people in.
+    pub kid: Option<String>,
     /// Where its keys are, if no discovery document says so.
     pub at: Option<String>,
 }
@@ -346,27 +346,27 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [11, 0]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [12, 0]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [11, 4, 0]
+            [12, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
                 issuer: "i".into(),
-                kid: "k".into(),
+                kid: Some("k".into()),
                 at: None
             })
             .unwrap(),
-            b"\x0b\x01i\x01k\x00"
+            b"\x0c\x01i\x01\x01k\x00"
         );
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 0], &[10, 0], &[11], &[11, 99], &[11, 4, 255]] {
+        for bytes in [&[][..], &[1, 0], &[11, 0], &[12], &[12, 99], &[12, 4, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[11, 0]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[12, 0]), Ok(Command::Archive));
     }
 }

@@ -126,18 +126,6 @@ pub fn carried(asked: &Scopes, session: &SessionFacts) -> Result<Scopes, Error> 
     Ok(carried)
 }
 
-/// Percent-encodes what isn't unreserved (RFC 3986 §2.3).
-fn encode_component(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push_str(&hex::encode_upper([byte]));
-        }
-    }
-}
-
 fn unencodable(error: impl std::fmt::Display) -> Fault {
     Fault::Internal(error.to_string())
 }

@@ -157,6 +157,18 @@ impl BaseUrl {
     }
 }
 
+/// Percent-encodes what isn't unreserved (RFC 3986 §2.3).
+pub(crate) fn encode_component(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&hex::encode_upper([byte]));
+        }
+    }
+}
+
 /// A path in which nothing is percent-encoded that need not be, and the rest in upper case (RFC 3986 §6.2.2).
 fn normal(path: &str) -> String {
     let mut out = String::with_capacity(path.len());

@@ -138,6 +138,7 @@ impl Lookup<'_> {
                 ("accept", "application/vnd.github+json".to_owned()),
                 ("x-github-api-version", API_VERSION.to_owned()),
             ],
+            form: None,
             wanted: &HEADERS,
         }
     }

@@ -8,12 +8,13 @@ use super::made::RowRef;
 use super::presets::{self, Preset};
 use super::rows::Rows;
 use super::{DOORS, RowsOf};
+use crate::people::body::shown_name;
 use crate::people::{Scope, Scopes};
 use crate::rows::Row;
 use crate::url::BaseUrl;
 
 /// The members of a row.
-const MEMBERS: [&str; 13] = [
+const MEMBERS: [&str; 14] = [
     "algorithms",
     "audience",
     "cluster",
@@ -25,6 +26,7 @@ const MEMBERS: [&str; 13] = [
     "preset",
     "rules",
     "scopes",
+    "sign_in",
     "subject",
     "type",
 ];
@@ -48,6 +50,8 @@ pub struct TrustedIssuer {
     pub keys: Keys,
     /// Whether it is for people, and not for workloads.
     pub is_for_people: bool,
+    /// How people sign in by it on our pages, if they do.
+    pub sign_in: Option<SignIn>,
     /// What is written of its claims to be a subject that it gives to nobody else.
     pub subject: Template,
     /// What those may do at most whom it lets in.
@@ -56,6 +60,42 @@ pub struct TrustedIssuer {
     pub rules: Vec<Rule>,
     /// Which row it is, if an administrator made it.
     pub made: Option<RowRef>,
+}
+
+/// How people sign in at an issuer from our pages: its row's `audience` is what it knows us as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// What the button says.
+    pub label: String,
+    /// `scope` of what it is asked (RFC 6749 §3.3).
+    pub scope: String,
+}
+
+impl SignIn {
+    /// Reads `{label, scope?}`.
+    fn read(member: &Value) -> Result<Self, String> {
+        let row = Row::new(member, "sign_in", &["label", "scope"])
+            .map_err(|problem| format!("sign_in {problem}"))?;
+        let label = shown_name(row.get("label"), "sign_in.label");
+        let label = label.ok().flatten();
+        let scope = row
+            .text("scope")
+            .map_err(|problem| format!("sign_in.{problem}"))?;
+        let scope = scope.unwrap_or("openid");
+        // RFC 6749 §3.3, and OpenID Connect Core §3.1.2.1.
+        let is_token = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
+        let mut tokens = scope.split(' ');
+        if !tokens.all(|token| !token.is_empty() && token.chars().all(is_token))
+            || !scope.split(' ').any(|token| token == "openid")
+        {
+            return Err("sign_in.scope must be openid, and others behind single blanks".into());
+        }
+        Ok(Self {
+            label: label
+                .ok_or("sign_in.label must be a text of at most 64 characters: what people read")?,
+            scope: scope.to_owned(),
+        })
+    }
 }
 
 /// The kind of proof that a row is about: a member of `proof.type`.
@@ -244,6 +284,12 @@ impl TrustedIssuer {
         if cluster.is_some_and(|name| !is_cluster(name)) {
             return Err("cluster must be 1 to 63 of a-z, 0-9 and -".into());
         }
+        let sign_in = row.get("sign_in").map(SignIn::read).transpose()?;
+        if sign_in.is_some() && !(is_for_people && kind == Kind::Oidc && keys == Keys::Discovered) {
+            return Err(
+                "has sign_in, which is for people, type oidc, and an issuer that says itself where its keys are".into(),
+            );
+        }
         let subject = match (row.text("subject")?, preset) {
             (Some(subject), _) => subject,
             (None, Some(preset)) => preset.subject,
@@ -262,6 +308,7 @@ impl TrustedIssuer {
             },
             keys,
             is_for_people,
+            sign_in,
             subject,
             scopes: scopes(row.get("scopes"))?,
             rules: pinned(rules(row.get("rules"))?, preset)?,
@@ -640,6 +687,47 @@ mod tests {
             let mut row = with("for", json!("people"));
             row["type"] = json!(kind);
             assert_eq!(is_for_people(&row).is_ok(), is_good, "{kind}");
+        }
+    }
+
+    #[test]
+    fn people_sign_in_from_our_pages_where_a_row_says_so_and_can() {
+        let for_people = |sign_in: Value| {
+            let mut row = with("for", json!("people"));
+            row["sign_in"] = sign_in;
+            row
+        };
+        let good = read(&for_people(json!({ "label": " Acme " }))).unwrap();
+        let sign_in = good.sign_in.unwrap();
+        assert_eq!((&*sign_in.label, &*sign_in.scope), ("Acme", "openid"));
+        let more = json!({ "label": "Acme", "scope": "openid email" });
+        let more = read(&for_people(more)).unwrap().sign_in.unwrap();
+        assert_eq!(more.scope, "openid email");
+        for bad in [
+            json!(null),
+            json!("Acme"),
+            json!({}),
+            json!({ "label": "" }),
+            json!({ "label": 1 }),
+            json!({ "label": "a\u{202e}b" }),
+            json!({ "label": "a".repeat(65) }),
+            json!({ "label": "a", "scope": "email" }),
+            json!({ "label": "a", "scope": "openid  email" }),
+            json!({ "label": "a", "scope": "openid\nemail" }),
+            json!({ "label": "a", "scope": 1 }),
+            json!({ "label": "a", "client_secret": "s" }),
+        ] {
+            let told = read(&for_people(bad.clone())).unwrap_err();
+            assert!(told.starts_with("row 1: sign_in"), "{bad}: {told}");
+        }
+        let mut elsewhere = for_people(json!({ "label": "a" }));
+        elsewhere["jwks_uri"] = json!("https://gitlab.example.com/keys");
+        let mut custom = for_people(json!({ "label": "a" }));
+        custom["type"] = json!("custom");
+        let workloads = with("sign_in", json!({ "label": "a" }));
+        for bad in [elsewhere, custom, workloads] {
+            let told = read(&bad).unwrap_err();
+            assert!(told.starts_with("row 1: has sign_in, which"), "{told}");
         }
     }
 

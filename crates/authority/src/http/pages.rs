@@ -44,6 +44,8 @@ pub enum Page {
     Landing,
     /// Where one signs in.
     SignIn,
+    /// Where issuers send people back to.
+    Callback,
     /// Where an invite leads to.
     Join,
     /// One's own page.
@@ -67,6 +69,7 @@ impl Page {
         match self {
             Self::Landing => "pages/landing.html",
             Self::SignIn => "pages/login.html",
+            Self::Callback => "pages/callback.html",
             Self::Join => "pages/join.html",
             Self::Me => "pages/me.html",
             Self::Console => "pages/console.html",

@@ -218,6 +218,11 @@ pub fn problem(error: &Error) -> Problem {
             "untrusted_proxy",
             "the secret that shows that a proxy is trusted is not the one that is configured",
         ),
+        Error::CodeRefused => text(
+            401,
+            "code_refused",
+            "the issuer does not take this code: it was used, has expired, or is for somebody else",
+        ),
         Error::TokenRefused => text(
             401,
             "token_refused",
@@ -774,6 +779,7 @@ pub(super) fn examples() -> Vec<Error> {
         Error::UnknownProofType(Echo::new("…")),
         Error::NoClientCertificate,
         Error::UntrustedProxy,
+        Error::CodeRefused,
         Error::TokenRefused,
         Error::UnsupportedToken,
         Error::NoSessionCookie,

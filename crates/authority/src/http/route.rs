@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Page, RequestHead};
 use crate::limits::Class;
+use crate::people::federation::CALLBACK;
 use crate::revocation::Form;
 
 /// A method that a route may have. `HEAD` comes with `GET`, `OPTIONS` with every path.
@@ -92,6 +93,8 @@ pub enum Operation {
     BeginConnection,
     /// A challenge for signing in or joining by an identity.
     BeginIdentity,
+    /// The issuers at which people sign in.
+    SignInIssuers,
     /// Links an identity.
     Connect,
     /// The identities that are linked.
@@ -640,6 +643,17 @@ pub const ROUTES: &[Route] = &[
         "/connections/{id}",
         Operation::Disconnect,
         "Removes a linked identity; needs a passkey that was shown a short while ago.",
+    ),
+    session(
+        Method::Get,
+        "/auth/oidc/issuers",
+        Operation::SignInIssuers,
+        "The issuers at which people sign in from the pages.",
+    ),
+    page(
+        CALLBACK,
+        Page::Callback,
+        "The page that issuers send people back to.",
     ),
     session(
         Method::Post,

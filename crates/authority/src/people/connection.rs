@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::body::{challenge, object, shown_name, text};
 use super::challenge::{LEN, LIFETIME_SECS, nonce};
 use super::command::{Origin, SessionFacts};
+use super::federation::Return;
 use super::{DEFAULT_NAME, PrincipalId, invite};
 use crate::config::Config;
 use crate::doors::rows::Rows;
@@ -29,9 +30,15 @@ const MOST_WAYS_IN: u64 = 50;
 
 /// A proof of an identity, and the challenge that it was made for.
 pub struct Presented {
-    proof: Box<dyn Shown>,
+    proof: Showing,
     /// The challenge.
     pub challenge: [u8; LEN],
+}
+
+/// What is shown: a proof, or what its issuer gives one for.
+enum Showing {
+    Proof(Box<dyn Shown>),
+    Code(Return),
 }
 
 /// An invite, and the identity that redeems it.
@@ -105,18 +112,15 @@ impl Presented {
         let kind = kind.filter(|kind| !kind.is_empty());
         let kind = kind.ok_or(Error::MissingProofType)?;
         let proof = json.get("proof").unwrap_or(&Value::Null);
-        let proof = shown(
-            kind,
-            &Given {
-                proof,
-                config,
-                edge,
-            },
-        )?;
-        Self::made_for(proof, json.get("challenge"))
+        let given = Given {
+            proof,
+            config,
+            edge,
+        };
+        Self::made_for(shown(kind, &given)?, json.get("challenge"))
     }
 
-    /// Reads what somebody signs in with: `{token, challenge, type?}`.
+    /// Reads what somebody signs in with: `{token, challenge, type?}`, or with a [code](Return) for the token.
     ///
     /// # Errors
     /// As [`Presented::parse`].
@@ -126,18 +130,40 @@ impl Presented {
         if !is_token(kind) {
             return Err(unknown(kind));
         }
-        let proof = shown(
-            kind,
-            &Given {
-                proof: &json,
-                config,
-                edge,
-            },
-        )?;
-        Self::made_for(proof, json.get("challenge"))
+        let given = Given {
+            proof: &json,
+            config,
+            edge,
+        };
+        Self::made_for(shown(kind, &given)?, json.get("challenge"))
     }
 
-    fn made_for(proof: Box<dyn Shown>, member: Option<&Value>) -> Result<Self, Error> {
+    /// The code, where that has to be redeemed first.
+    #[must_use]
+    pub const fn code(&self) -> Option<&Return> {
+        match &self.proof {
+            Showing::Proof(_) => None,
+            Showing::Code(code) => Some(code),
+        }
+    }
+
+    /// The same with the token that the issuer gave for its code.
+    ///
+    /// # Errors
+    /// Those of the door.
+    pub fn redeemed(&self, token: String, config: &Config, edge: &dyn Edge) -> Result<Self, Error> {
+        let given = Given {
+            proof: &json!({ "token": token }),
+            config,
+            edge,
+        };
+        Ok(Self {
+            proof: shown(oidc::OIDC.name, &given)?,
+            challenge: self.challenge,
+        })
+    }
+
+    fn made_for(proof: Showing, member: Option<&Value>) -> Result<Self, Error> {
         Ok(Self {
             proof,
             challenge: challenge(member)?.ok_or(Error::ChallengeRequired)?,
@@ -147,7 +173,7 @@ impl Presented {
     /// Opens the proof; `now` in Unix seconds. `owner` is whom a certificate's key has to say that it is linked to.
     ///
     /// # Errors
-    /// Those of the door.
+    /// Those of the door, and [`Error::MissingToken`] while there is but a code.
     pub fn open<'a>(
         &'a self,
         config: &'a Config,
@@ -155,7 +181,10 @@ impl Presented {
         owner: Option<&'a PrincipalId>,
         now: u64,
     ) -> Result<Box<dyn Opened + 'a>, Error> {
-        self.proof.open(&Facts {
+        let Showing::Proof(proof) = &self.proof else {
+            return Err(Error::MissingToken);
+        };
+        proof.open(&Facts {
             config,
             rows,
             now,
@@ -166,10 +195,16 @@ impl Presented {
 }
 
 /// Reads a proof that may say who somebody is. What is none of another's vouching isn't.
-fn shown(kind: &str, given: &Given<'_>) -> Result<Box<dyn Shown>, Error> {
+fn shown(kind: &str, given: &Given<'_>) -> Result<Showing, Error> {
+    if kind == oidc::OIDC.name
+        && given.member("token").is_none_or(Value::is_null)
+        && let Some(code) = Return::read(given.proof)?
+    {
+        return Ok(Showing::Code(code));
+    }
     let door = Door::find(kind).filter(|door| matches!(door.rows, RowsOf::Issuers | RowsOf::Roots));
     match (door.ok_or_else(|| unknown(kind))?.read)(given)? {
-        Proof::Shown(shown) => Ok(shown),
+        Proof::Shown(shown) => Ok(Showing::Proof(shown)),
         Proof::Session | Proof::Code(..) => Err(unknown(kind)),
     }
 }
@@ -196,14 +231,12 @@ impl Joining {
         };
         let invite = invite::presented(body)?.hash();
         let proof = json.get("proof").unwrap_or(&Value::Null);
-        let proof = shown(
-            kind,
-            &Given {
-                proof,
-                config,
-                edge,
-            },
-        )?;
+        let given = Given {
+            proof,
+            config,
+            edge,
+        };
+        let proof = shown(kind, &given)?;
         let name = shown_name(json.pointer("/proof/displayName"), "proof.displayName")?;
         Ok(Some(Self {
             invite,
@@ -327,15 +360,19 @@ pub fn message_of_certificate(
     [LABEL, challenge, &digest, principal.as_str().as_bytes()].concat()
 }
 
-/// A challenge, and what a token that is made for it has to say. The challenge itself stands in no token and in no
-/// address.
+/// A challenge, and what a token that is made for it has to say; and where the browser goes, if it wants to be sent
+/// somewhere. The challenge itself stands in no token and in no address.
 #[must_use]
-pub fn options(challenge: &[u8; LEN]) -> Value {
-    json!({
+pub fn options(challenge: &[u8; LEN], address: Option<&str>) -> Value {
+    let mut options = json!({
         "challenge": notme_keys::encode_base64url(challenge),
         "nonce": nonce(challenge),
         "expires_in": LIFETIME_SECS,
-    })
+    });
+    if let (Some(members), Some(address)) = (options.as_object_mut(), address) {
+        members.insert("authorization_url".into(), address.into());
+    }
+    options
 }
 
 /// The answer to whoever linked an identity.

@@ -11,12 +11,13 @@ use serde_json::Value;
 use super::client::{self, Client};
 use super::code::{Code, digest};
 use super::proof::is_thumbprint;
-use super::{TokenRules, encode_component, request};
+use super::{TokenRules, request};
 use crate::people::Scopes;
 use crate::people::admin::Query;
 use crate::people::body::object;
 use crate::people::challenge::CODE_LIFETIME_SECS;
 use crate::people::command::Origin;
+use crate::url::encode_component;
 use crate::{Echo, Error};
 
 /// The longest `state`, in bytes.

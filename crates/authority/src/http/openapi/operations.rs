@@ -148,6 +148,7 @@ pub(super) fn describe(route: &Route) -> Description {
         Operation::AuthorizeCode => authorize_code(),
         Operation::BeginConnection => begin_connection(),
         Operation::BeginIdentity => begin_identity(),
+        Operation::SignInIssuers => sign_in_issuers(),
         Operation::Connect => connect(),
         Operation::Connections => of(Tag::Own)
             .by(Caller::Session)
@@ -733,12 +734,29 @@ fn remove_passkey() -> Description {
 fn begin_connection() -> Description {
     of(Tag::Own)
         .by(Caller::Session)
-        .takes_anything()
+        .takes("Departure")
         .json(
             "IdentityOptions",
             "The challenge: good once, for this session.",
         )
         .errors([Error::NoSession, Error::StepUpRequired])
+        .errors(departure_errors())
+}
+
+/// What can be wrong with being sent to an issuer.
+fn departure_errors() -> [Error; 4] {
+    [
+        Error::InvalidJson,
+        Error::InvalidMember("…"),
+        Error::Fault(Fault::RowsUnavailable(String::new())),
+        Error::Fault(Fault::IssuerUnavailable(String::new())),
+    ]
+}
+
+fn sign_in_issuers() -> Description {
+    of(Tag::Own)
+        .json("SignInIssuers", "All that there are.")
+        .errors([Error::Fault(Fault::RowsUnavailable(String::new()))])
 }
 
 fn connect() -> Description {
@@ -777,11 +795,12 @@ fn disconnect() -> Description {
 fn begin_identity() -> Description {
     of(Tag::Own)
         .by(Caller::AnybodyOrSession)
-        .takes_anything()
+        .takes("Departure")
         .json(
             "IdentityOptions",
             "The challenge: good once, for `/auth/oidc/login` or `/join`.",
         )
+        .errors(departure_errors())
 }
 
 fn identify() -> Description {
@@ -805,6 +824,7 @@ fn identity_errors() -> Vec<Error> {
         Error::InvalidJson,
         Error::InvalidMember("…"),
         Error::MissingToken,
+        Error::CodeRefused,
         Error::ChallengeRequired,
         Error::BadChallenge,
         Error::NotPermitted(PolicyRule::Claims),

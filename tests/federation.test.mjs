@@ -1,0 +1,490 @@
+// Signing in at an issuer from our pages: people in a real browser, at an issuer that isn't ours (`oidc-provider`), and
+// everything that can be wrong with what comes back, at one that does as it is told.
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { createServer } from "node:http";
+import { after, afterEach, before, describe, test } from "node:test";
+import { exportJWK, generateKeyPair } from "jose";
+import { Provider } from "oidc-provider";
+import { startAuthority } from "./support/authority.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser, CODE } from "./support/browser.mjs";
+import { startOidc } from "./support/oidc.mjs";
+import { Person, executablePath, openBrowser } from "./support/pages.mjs";
+import { longAgo, meanwhile, noSqlite } from "./support/state.mjs";
+
+const sha256 = (text) => createHash("sha256").update(text).digest("base64url");
+const SECRET = "s:cr%t +";
+
+function done(answer) {
+  assert.equal(answer.status, 200, answer.text);
+  return answer.json;
+}
+
+function refused(answer, status, code) {
+  assert.equal(answer.status, status, answer.text);
+  assert.equal(answer.json?.code, code, answer.text);
+  assert.ok(!answer.set, "no cookie");
+}
+
+describe("a code", () => {
+  let authority;
+  let issuer;
+  let other;
+  let ana;
+  let anasKey;
+  /** What the token endpoint was sent. */
+  let asked = [];
+
+  before(async () => {
+    [issuer, other] = [await startOidc(), await startOidc()];
+    const row = (audience, more = {}) => ({ for: "people", issuer: issuer.url, audience, scopes: ["bridgeCert"], rules: [{ team: "red" }], sign_in: { label: "Acme" }, ...more });
+    const rows = [
+      row("silent", { sign_in: undefined }),
+      row("a b", { sign_in: { label: "Acme", scope: "openid groups" } }),
+      row("a b", { sign_in: { label: "Nobody sees this" } }),
+      row("public", { sign_in: { label: "Acme, without a secret" } }),
+      { ...row("a b"), issuer: other.url },
+    ];
+    const secrets = [{ issuer: issuer.url, client_id: "a b", client_secret: SECRET }];
+    authority = await startAuthority({
+      allowLoopback: true,
+      vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(rows), OIDC_CLIENT_SECRETS: JSON.stringify(secrets), NOTME_LOG_LEVEL: "debug" },
+    });
+    ana = new Browser(authority);
+    anasKey = new Passkey(ES256);
+    done(await ana.register(anasKey));
+    const { answer } = await come({ claims: { sub: "ana" }, link: ana });
+    done(answer);
+  });
+  after(async () => {
+    await authority?.stop();
+    await Promise.all([issuer?.close(), other?.close()]);
+  });
+
+  /** Has `at` answer codes with `answer`, or with a token of these claims. */
+  const expect = (at, { claims, answer }) => {
+    asked = [];
+    at.redeem = async (form, req, res, json) => {
+      asked.push({ form: Object.fromEntries(form), authorization: req.headers.authorization, accept: req.headers.accept });
+      if (answer) return answer(res, json);
+      json({ access_token: "opaque", token_type: "Bearer", id_token: await at.token(claims) });
+    };
+  };
+
+  /** Goes to an issuer and comes back with a code: what is sent in the end `bend` changes. */
+  async function come({ at = issuer, clientId = "a b", claims = {}, answer, bend = (body) => body, browser = new Browser(authority), link, begun } = {}) {
+    const verifier = randomBytes(32).toString("base64url");
+    const wish = { issuer: at.url, client_id: clientId, code_challenge: sha256(verifier) };
+    const options = begun ?? done(await (link ?? browser).post(link ? "/connections/options" : "/auth/oidc/options", wish));
+    expect(at, { answer, claims: { sub: "ana", aud: clientId, nonce: options.nonce, ...claims } });
+    const identity = { issuer: at.url, client_id: clientId, code: "c0de&", code_verifier: verifier };
+    const body = link ? { proof: { type: "oidc", ...identity }, challenge: options.challenge } : { ...identity, challenge: options.challenge };
+    const sent = await (link ?? browser).post(link ? "/connections" : "/auth/oidc/login", bend(body));
+    return { answer: sent, options, body, browser, verifier };
+  }
+
+  test("begins where a row says, and nowhere else", async () => {
+    const { issuers } = done(await new Browser(authority).call("GET", "/auth/oidc/issuers"));
+    assert.deepEqual(issuers, [
+      { issuer: issuer.url, clientId: "a b", label: "Acme" },
+      { issuer: issuer.url, clientId: "public", label: "Acme, without a secret" },
+      { issuer: other.url, clientId: "a b", label: "Acme" },
+    ]);
+    const guest = new Browser(authority);
+    const wish = { issuer: issuer.url, client_id: "a b", code_challenge: sha256("v") };
+    const options = done(await guest.post("/auth/oidc/options", wish));
+    const url = new URL(options.authorization_url);
+    assert.equal(url.origin + url.pathname, `${issuer.url}/authorize`);
+    assert.deepEqual(Object.fromEntries(url.searchParams), {
+      response_type: "code",
+      client_id: "a b",
+      redirect_uri: `${authority.url}/auth/oidc/callback`,
+      scope: "openid groups",
+      nonce: sha256(Buffer.from(options.challenge, "base64url")),
+      code_challenge: sha256("v"),
+      code_challenge_method: "S256",
+    });
+    assert.ok(!options.authorization_url.includes(options.challenge), "the challenge stays here");
+    const asks = issuer.requests.length;
+    for (const change of [{ issuer: "http://127.0.0.1:1" }, { issuer: `${issuer.url}/` }, { client_id: "silent" }, { client_id: "nobody" }]) {
+      refused(await guest.post("/auth/oidc/options", { ...wish, ...change }), 400, "invalid_member");
+    }
+    for (const change of [{ code_challenge: undefined }, { code_challenge: "x" }, { code_challenge: 1 }, { issuer: 1 }, { client_id: null }]) {
+      refused(await guest.post("/auth/oidc/options", { ...wish, ...change }), 400, "invalid_member");
+    }
+    refused(await guest.post("/auth/oidc/options", "[]"), 400, "invalid_json");
+    assert.equal(issuer.requests.length, asks, "nobody was asked");
+    // Whoever has no session links nothing, and has nobody asked.
+    refused(await guest.post("/connections/options", wish), 401, "no_session");
+    // Clients that ask the issuer themselves are told as much as before.
+    assert.deepEqual(Object.keys(done(await guest.post("/auth/oidc/options"))), ["challenge", "nonce", "expires_in"]);
+  });
+
+  test("signs in whoever linked it, and is redeemed with the secret, in the header", async () => {
+    const { answer, verifier } = await come();
+    const { principalId, authMethod } = done(answer);
+    assert.equal(principalId, done(await ana.me()).userId);
+    assert.equal(authMethod, `oidc:${issuer.url}`);
+    assert.ok(answer.set);
+    const pair = `a%20b:${encodeURIComponent(SECRET)}`;
+    assert.deepEqual(asked, [
+      {
+        form: { grant_type: "authorization_code", code: "c0de&", redirect_uri: `${authority.url}/auth/oidc/callback`, code_verifier: verifier },
+        authorization: `Basic ${Buffer.from(pair).toString("base64")}`,
+        accept: "application/json",
+      },
+    ]);
+  });
+
+  test("goes without a secret where there is none, and to another issuer goes none", async () => {
+    for (const [at, clientId] of [[issuer, "public"], [other, "a b"]]) {
+      await come({ at, clientId, claims: { sub: "nobody" } });
+      assert.equal(asked.length, 1);
+      assert.equal(asked[0].authorization, undefined);
+      assert.equal(asked[0].form.client_id, clientId);
+      assert.equal(asked[0].form.client_secret, undefined);
+    }
+  });
+
+  test("takes the secret in the body where the issuer wants it there", async () => {
+    const posting = await startOidc();
+    posting.discovery = { token_endpoint_auth_methods_supported: ["client_secret_post", "private_key_jwt"] };
+    const row = { for: "people", issuer: posting.url, audience: "us", scopes: ["bridgeCert"], rules: [{}], sign_in: { label: "P" } };
+    const secrets = [{ issuer: posting.url, client_id: "us", client_secret: SECRET }];
+    const own = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify([row]), OIDC_CLIENT_SECRETS: JSON.stringify(secrets) } });
+    try {
+      const { answer } = await come({ at: posting, clientId: "us", browser: new Browser(own), claims: { sub: "x" } });
+      refused(answer, 403, "unknown_identity");
+      assert.equal(asked[0].authorization, undefined);
+      assert.deepEqual([asked[0].form.client_id, asked[0].form.client_secret], ["us", SECRET]);
+    } finally {
+      await own.stop();
+      await posting.close();
+    }
+  });
+
+  test("is worth nothing without its own verifier, challenge and row", async () => {
+    for (const change of [{ code_verifier: undefined }, { code_verifier: "short" }, { code_verifier: `${"a".repeat(42)}&` }, { code: 1 }, { issuer: undefined }, { client_id: undefined }]) {
+      refused((await come({ bend: (body) => ({ ...body, ...change }) })).answer, 400, "invalid_member");
+      assert.deepEqual(asked, [], "nobody was asked");
+    }
+    for (const change of [{ client_id: "silent" }, { issuer: "http://127.0.0.1:1" }, { issuer: other.url, client_id: "public" }]) {
+      refused((await come({ bend: (body) => ({ ...body, ...change }) })).answer, 400, "invalid_member");
+      assert.deepEqual(asked, [], "nobody was asked");
+    }
+    refused((await come({ bend: ({ challenge, ...body }) => body })).answer, 400, "challenge_required");
+    refused((await come({ bend: ({ code, ...body }) => body })).answer, 400, "missing_proof_token");
+    const mine = await come();
+    done(mine.answer);
+    refused(await new Browser(authority).post("/auth/oidc/login", mine.body), 400, "bad_challenge");
+  });
+
+  test("whose token wasn't made for this request, this client or this issuer is worth nothing, and the challenge is gone", async () => {
+    const stranger = done(await new Browser(authority).post("/auth/oidc/options"));
+    for (const [claims, status, code] of [
+      [{ nonce: stranger.nonce }, 401, "invalid_claims"],
+      [{ nonce: undefined }, 401, "invalid_claims"],
+      [{ aud: "somebody else" }, 401, "wrong_audience"],
+      [{ iss: "https://evil.example" }, 401, "wrong_issuer"],
+      [{ team: "blue" }, 403, "claims_not_permitted"],
+      [{ exp: 1 }, 401, "token_expired"],
+    ]) {
+      const { answer, body } = await come({ claims });
+      refused(answer, status, code);
+      expect(issuer, { claims: { sub: "ana", aud: "a b", nonce: sha256(Buffer.from(body.challenge, "base64url")) } });
+      refused(await new Browser(authority).post("/auth/oidc/login", body), 400, "bad_challenge");
+    }
+    // Another issuer's token, through this one's endpoint: the rows of whoever signed it decide.
+    const { answer } = await come({ answer: async (res, json) => json({ id_token: await other.token({ sub: "ana", aud: "a b" }) }) });
+    refused(answer, 401, "invalid_claims");
+  });
+
+  test("that the issuer doesn't take is refused, and the challenge is gone", async () => {
+    for (const status of [400, 401]) {
+      const { answer, body } = await come({ answer: (res, json) => json({ error: "invalid_grant", error_description: "<b>secret</b>" }, status) });
+      refused(answer, 401, "code_refused");
+      assert.ok(!answer.text.includes("<b>"));
+      expect(issuer, { claims: { sub: "ana", aud: "a b", nonce: sha256(Buffer.from(body.challenge, "base64url")) } });
+      refused(await new Browser(authority).post("/auth/oidc/login", body), 400, "bad_challenge");
+    }
+  });
+
+  test("costs nothing while the issuer can't be asked, and its operator is told why", async () => {
+    const answers = {
+      "its fault": (res, json) => json({ error: "server_error" }, 500),
+      "our secret is wrong": (res, json) => json({ error: "invalid_client" }, 401),
+      "no token": (res, json) => json({ access_token: "a" }),
+      "no JSON": (res) => res.writeHead(200).end("<html>"),
+      "a redirect": (res) => res.writeHead(307, { location: `${other.url}/token` }).end(),
+      "no end": (res) => res.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ id_token: "x".repeat(300_000) })),
+      "no answer": (res) => res.destroy(),
+      silence: () => {},
+    };
+    const before = other.requests.length;
+    for (const [what, answer] of Object.entries(answers)) {
+      const { answer: told, body } = await come({ answer });
+      assert.equal(told.status, 503, `${what}: ${told.text}`);
+      assert.ok(["issuer_unavailable", "api_unavailable"].includes(told.json.code), told.text);
+      assert.ok(Number(told.headers.get("retry-after")) > 0, what);
+      expect(issuer, { claims: { sub: "ana", aud: "a b", nonce: sha256(Buffer.from(body.challenge, "base64url")) } });
+      done(await new Browser(authority).post("/auth/oidc/login", body));
+    }
+    assert.equal(other.requests.length, before, "no redirect was followed");
+    assert.match(authority.logs(), /answered a code with 401: invalid_client/);
+  });
+
+  test("signs in nobody who is unknown, no workload, and nobody twice", async () => {
+    refused((await come({ claims: { sub: "stranger" } })).answer, 403, "unknown_identity");
+    const { options } = await come({ claims: { sub: "nobody" } });
+    const again = await come({ begun: options });
+    refused(again.answer, 400, "bad_challenge");
+    const body = (await come({ bend: () => ({}) })).body;
+    expect(issuer, { claims: { sub: "ana", aud: "a b", nonce: sha256(Buffer.from(body.challenge, "base64url")) } });
+    const answers = await Promise.all(Array.from({ length: 10 }, () => new Browser(authority).post("/auth/oidc/login", body)));
+    assert.equal(answers.filter(({ status }) => status === 200).length, 1);
+    for (const answer of answers.filter(({ status }) => status !== 200)) refused(answer, 400, "bad_challenge");
+  });
+
+  test("links, and lets join; an identity stays whose it is", async () => {
+    await ana.stepUp(anasKey);
+    const { token } = done(await ana.post("/invites", {}));
+    const guest = new Browser(authority);
+    const joined = async (sub, more = {}) => {
+      const { body } = await come({ browser: guest, bend: () => ({}) });
+      const { challenge, ...identity } = body;
+      expect(issuer, { claims: { sub, aud: "a b", nonce: sha256(Buffer.from(challenge, "base64url")) } });
+      return guest.post("/join", { token, proof: { type: "oidc", displayName: "Ben", ...identity, ...more }, challenge });
+    };
+    refused(await joined("ana"), 409, "identity_taken");
+    refused(await joined("ben", { code_verifier: "x" }), 400, "invalid_member");
+    const { principalId } = done(await joined("ben"));
+    assert.equal(done((await come({ claims: { sub: "ben" } })).answer).principalId, principalId);
+    refused((await come({ claims: { sub: "ben" }, link: ana })).answer, 409, "identity_taken");
+    refused(await joined("carl"), 403, "bad_invite");
+  });
+
+  test("and what belongs to it stand in no log", async () => {
+    const { body } = await come();
+    for (const secret of [SECRET, "c0de&", "c0de%26", body.code_verifier, body.challenge, "Basic "]) assert.ok(!authority.logs().includes(secret), secret);
+  });
+
+  test("waits for an issuer that comes late, and for one that has no endpoints for people", { timeout: 60_000 }, async () => {
+    const lonely = await startOidc();
+    lonely.discovery = { authorization_endpoint: undefined };
+    const evil = await startOidc();
+    evil.discovery = { authorization_endpoint: "javascript:alert(1)" };
+    const row = (one) => ({ for: "people", issuer: one.url, audience: "us", scopes: ["bridgeCert"], rules: [{}], sign_in: { label: "L" } });
+    const own = await startAuthority({ allowLoopback: true, vars: { TRUSTED_ISSUERS: JSON.stringify([lonely, evil].map(row)) } });
+    try {
+      for (const one of [lonely, evil]) {
+        const wish = { issuer: one.url, client_id: "us", code_challenge: sha256("v") };
+        refused(await new Browser(own).post("/auth/oidc/options", wish), 503, "issuer_unavailable");
+        // However many ask, it is asked once.
+        await Promise.all(Array.from({ length: 10 }, () => new Browser(own).post("/auth/oidc/options", wish)));
+        assert.equal(one.requests.filter((url) => url.includes("openid-configuration")).length, 1);
+      }
+      assert.match(own.logs(), /has no endpoints at which people could sign in/);
+    } finally {
+      await own.stop();
+      await Promise.all([lonely.close(), evil.close()]);
+    }
+  });
+});
+
+describe("people in front of an issuer that isn't ours", { skip: !executablePath && "chromium is not installed" }, () => {
+  let authority;
+  let chromium;
+  let server;
+  let people;
+  let ana;
+  /** What becomes of the address that the issuer sends people back to. */
+  let bend = (address) => address;
+
+  before(async () => {
+    const { privateKey } = await generateKeyPair("RS256", { extractable: true });
+    let callback;
+    server = createServer((req, res) => {
+      const set = res.setHeader.bind(res);
+      res.setHeader = (name, value) => set(name, /^location$/i.test(name) && value.includes("/auth/oidc/callback?") ? bend(value) : value);
+      return callback(req, res);
+    });
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    // Another site than the authority's, as it is in the world.
+    const url = `http://127.0.0.1:${server.address().port}`;
+    const row = { for: "people", issuer: url, audience: "notme", scopes: ["bridgeCert"], rules: [{ sub: ["ana", "ben", "carl", "<b>dan</b>"] }], sign_in: { label: "Acme" } };
+    const secrets = [{ issuer: url, client_id: "notme", client_secret: SECRET }];
+    authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify([row]), OIDC_CLIENT_SECRETS: JSON.stringify(secrets) } });
+    const provider = new Provider(url, {
+      jwks: { keys: [{ ...(await exportJWK(privateKey)), alg: "RS256", kid: "first", use: "sig" }] },
+      clients: [{ client_id: "notme", client_secret: SECRET, grant_types: ["authorization_code"], redirect_uris: [`${authority.url}/auth/oidc/callback`], response_types: ["code"] }],
+      pkce: { required: () => true },
+    });
+    callback = provider.callback();
+    chromium = await openBrowser();
+    people = [];
+    ana = await meet();
+    await ana.becomeFirst(CODE, "Ana");
+  });
+  after(async () => {
+    await chromium?.close();
+    await authority?.stop();
+    server?.closeAllConnections();
+    server?.close();
+  });
+  // The issuer's own pages have styles that its own policy stops.
+  afterEach(() => assert.deepEqual(people.flatMap(({ complaints }) => complaints.splice(0)).filter((text) => !/favicon/.test(text)), []));
+
+  async function meet() {
+    const person = await Person.meet(chromium, authority);
+    person.page.setDefaultTimeout(15_000);
+    people.push(person);
+    return person;
+  }
+
+  /** Signs in at the issuer's own page, and lets us know. */
+  async function comply({ page }, name) {
+    await page.locator("input[name=login]").fill(name);
+    await page.locator("input[name=password]").fill("x");
+    await page.locator("button[type=submit]").click();
+    await page.getByRole("button", { name: "Continue" }).click();
+  }
+
+  const linked = ({ page }) => page.getByRole("region", { name: "Other ways in" });
+  const storage = ({ page }) => page.evaluate(() => JSON.stringify({ ...sessionStorage }));
+
+  test("link who they are there, and sign in by it", async () => {
+    await ana.says("Nothing but passkeys lets you in.");
+    await ana.button("Link Acme").click();
+    await comply(ana, "ana");
+    await ana.at("/me");
+    await linked(ana).getByText("ana", { exact: true }).waitFor();
+    assert.equal(await storage(ana), "{}");
+    const again = await meet();
+    await again.go("/login?return_to=%2Fme%23sessions");
+    await again.says("Or with what you have elsewhere");
+    await again.button("Sign in with Acme").click();
+    await comply(again, "ana");
+    await again.at("/me#sessions");
+    await again.page.getByRole("heading", { name: "Ana", exact: true }).waitFor();
+    await again.says("You were granted more since you last showed a passkey.").catch(() => again.says("May, with a passkey"));
+    assert.equal(await storage(again), "{}");
+    // Back leads to no page that would do it again.
+    await again.page.goBack();
+    assert.ok(!again.page.url().includes("code="), again.page.url());
+  });
+
+  test("come back with a no, and are told", async () => {
+    const ben = await meet();
+    await ben.go("/login");
+    await ben.button("Sign in with Acme").click();
+    await ben.page.locator("input[name=login]").waitFor();
+    await ben.page.getByRole("link", { name: /Cancel/ }).click();
+    await ben.says("Acme doesn't say who you are: access_denied.");
+    assert.equal(new URL(ben.page.url()).search, "", "nothing stays in the address");
+    assert.equal(await storage(ben), "{}");
+    await ben.page.getByRole("link", { name: "Back to signing in" }).click();
+    await ben.at("/login");
+  });
+
+  test("are told if they are nobody here", async () => {
+    const eve = await meet();
+    await eve.go("/login");
+    await eve.button("Sign in with Acme").click();
+    await comply(eve, "carl");
+    await eve.page.getByRole("alert").getByText(/invite/i).waitFor();
+    await eve.page.getByRole("heading", { name: "That led nowhere" }).waitFor();
+  });
+
+  test("who open the page by themselves, or somebody else's answer, finish nothing", async () => {
+    const eve = await meet();
+    const sent = [];
+    eve.page.on("request", (request) => request.method() === "POST" && sent.push(request.url()));
+    for (const query of ["", "?code=c&state=s", "?error=access_denied&state=s"]) {
+      await eve.go(`/auth/oidc/callback${query}`);
+      await eve.says("There is nothing to finish.");
+      assert.equal(new URL(eve.page.url()).search, "");
+    }
+    // An answer to something else than what was asked, and one of another issuer.
+    for (const change of [(query) => query.set("state", "s"), (query) => query.delete("state"), (query) => query.set("iss", "https://evil.example")]) {
+      bend = (address) => {
+        const url = new URL(address);
+        change(url.searchParams);
+        return url.href;
+      };
+      await eve.context.clearCookies({ domain: "127.0.0.1" });
+      await eve.go("/login");
+      await eve.button("Sign in with Acme").click();
+      await comply(eve, "ana");
+      await eve.says("There is nothing to finish.");
+      assert.equal(await storage(eve), "{}", "nor later");
+    }
+    bend = (address) => address;
+    assert.deepEqual(sent.filter((url) => url.endsWith("/auth/oidc/login")), []);
+    await eve.go("/me");
+    await eve.page.waitForURL(/\/login/);
+  });
+
+  test("join by it, and need no passkey", async () => {
+    await ana.go("/console#invites");
+    await ana.button("Make the invite").click();
+    await ana.says("Here it is.");
+    const link = await ana.page.locator(".once pre").textContent();
+    const ben = await meet();
+    await ben.removeDevice();
+    await ben.page.goto(link);
+    await ben.says("invites you to this authority");
+    await ben.button("Join with Acme").click();
+    assert.ok(await ben.page.getByLabel("Your name").evaluate((input) => input === document.activeElement), "a name is needed");
+    await ben.page.getByLabel("Your name").fill("Ben");
+    await ben.button("Join with Acme").click();
+    await comply(ben, "ben");
+    await ben.at("/me");
+    await ben.page.getByRole("heading", { name: "Ben", exact: true }).waitFor();
+    await linked(ben).getByText("ben", { exact: true }).waitFor();
+    // It is used: and who is refused is told where to go on.
+    const carl = await meet();
+    await carl.page.goto(link);
+    await carl.says("This invite can't be used.");
+  });
+
+  test("keep an invite that they couldn't use", async () => {
+    await ana.go("/console#invites");
+    await ana.page.reload();
+    await ana.button("Make the invite").click();
+    await ana.says("Here it is.");
+    const link = await ana.page.locator(".once pre").textContent();
+    const dan = await meet();
+    await dan.page.goto(link);
+    await dan.page.getByLabel("Your name").fill("Dan");
+    await dan.button("Join with Acme").click();
+    await comply(dan, "eve");
+    await dan.says("The invite is as good as before: open its link again.");
+    await dan.page.goto("about:blank");
+    await dan.page.goto(link);
+    await dan.says("invites you to this authority");
+  });
+
+  test("show a passkey first when it is a while ago", { skip: noSqlite }, async () => {
+    await meanwhile(authority, longAgo(301));
+    await ana.go("/me");
+    await ana.page.reload();
+    await ana.says("too long ago for what is dangerous");
+    await ana.context.clearCookies({ domain: "127.0.0.1" });
+    await ana.button("Link Acme").click();
+    await comply(ana, "<b>dan</b>");
+    await ana.at("/me");
+    await linked(ana).getByText("<b>dan</b>", { exact: true }).waitFor();
+  });
+
+  test("have a button where passkeys can't be used", async () => {
+    const ben = await meet();
+    await ben.page.addInitScript("delete window.PublicKeyCredential");
+    await ben.go("/login");
+    await ben.says("This browser can't use passkeys.");
+    await ben.button("Sign in with Acme").click();
+    await comply(ben, "ben");
+    await ben.at("/me");
+    await ben.page.getByRole("heading", { name: "Ben", exact: true }).waitFor();
+  });
+});
