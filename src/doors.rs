@@ -10,7 +10,7 @@ use notme_authority::doors::github;
 use notme_authority::doors::issuer::{Keys, TrustedIssuer};
 use notme_authority::doors::made;
 use notme_authority::doors::rows::Rows;
-use notme_authority::doors::x509::TrustedRoots;
+use notme_authority::doors::x509::{self, TrustedRoots};
 use notme_authority::doors::{Answer, Ask, Edge, Gathered, Identified, Need, Opened, explain};
 use notme_authority::http::{Reply, Route, Session};
 use notme_authority::people::PrincipalId;
@@ -233,6 +233,10 @@ pub(crate) async fn test_policy(call: &Call, body: &[u8]) -> Result<Reply, Error
     if let Some(tried) = github::Trial::of(&trial.token) {
         let explained = Box::pin(try_github(call, &rows, &tried, now)).await?;
         return Ok(json(&explained));
+    }
+    if let Some(chain) = x509::Trial::of(&trial.token) {
+        let outcomes = settle_all(&chain.checks(&rows, now)).await?;
+        return Ok(json(&chain.answer(&rows, now, &outcomes)));
     }
     let mut explained = explain::explain(&rows.issuers, &trial.token, now)?;
     explained.extend(explain::of_jobs(&call.config, &trial.token, now));

@@ -19,6 +19,7 @@ import { Keys, enroll } from "./support/client.mjs";
 import { execute, missing } from "./support/foreign.mjs";
 import { startIssuer } from "./support/issuer.mjs";
 import { startOidc } from "./support/oidc.mjs";
+import { Pki } from "./support/pki.mjs";
 import { cleanEnvironment } from "./support/processes.mjs";
 
 const FILES = ["mtls.key", "mtls.pem", "root.pem", "signing.key", "signing.pem"];
@@ -870,6 +871,48 @@ describe("trying a token", () => {
     failed(await notme(["doctor", "--token-file", newFile(token)]), USAGE, "rows_missing");
     failed(await notme(["doctor", "--token-file", newPath("nowhere"), "--rows", newFile("[]")]), LOCAL, "token_file");
     failed(await doctor(token, []), REFUSED, "not_permitted");
+  });
+
+  test("looks at a job's token as /cert/gha does, by the variables that say who is let in", async () => {
+    const jobs = await startIssuer();
+    try {
+      const path = newFile(await jobs.token({ repository_id: "42" }));
+      const judge = (more) => notme(["doctor", "--token-file", path], { env: { ...cleanEnvironment(), GHA_ISSUER: jobs.url, ...more } });
+      const ran = await judge({ GHA_ALLOWED_OWNERS: "acme" });
+      assert.equal(ran.code, 0, ran.stderr);
+      for (const line of ["row +/cert/gha", "rule +GHA_\\*", "subject +repository:42", "single by +jti"]) assert.match(ran.stdout, new RegExp(line));
+      const refused = await judge({ GHA_ALLOWED_OWNERS: "others" });
+      failed(refused, REFUSED, "not_permitted");
+      assert.match(refused.stderr, /cert\/gha: repository owner not permitted/);
+      failed(await judge({ GHA_ALLOW_PULL_REQUEST: "perhaps" }), USAGE, "rows_malformed");
+    } finally {
+      await jobs.close();
+    }
+  });
+
+  test("follows a certificate to the roots of rows", { skip: missing("openssl") && "openssl is not installed" }, async () => {
+    const pki = new Pki();
+    try {
+      const [office, other] = [pki.ca("/CN=Office"), pki.ca("/CN=Other")];
+      const [leaf, rows] = [pki.leaf(office), newFile(JSON.stringify([{ type: "x509", name: "office", roots: office.pem, subject: "{cn}", scopes: ["bridgeCert"], rules: [{ o: "Acme" }] }]))];
+      const judge = (pem, ...more) => notme(["doctor", "--chain", newFile(pem), "--rows", rows, ...more]);
+      const ran = await judge(leaf.pem);
+      assert.equal(ran.code, 0, ran.stderr);
+      for (const line of ["row +office", "type +x509", "rule +1", "subject +web", "single by +challenge", "signature +valid"]) assert.match(ran.stdout, new RegExp(line));
+      for (const [pem, why, ...more] of [
+        [pki.leaf(other).pem, /office: invalid certificate: no path leads to a pinned root/],
+        [pki.leaf(office, { subject: "/O=Else/CN=web" }).pem, /office: rule 1: `o` isn't what it has to be/],
+        [leaf.pem, /certificate has expired/, "--at", "2100-01-01T00:00:00Z"],
+      ]) {
+        const refused = await judge(pem, ...more);
+        failed(refused, REFUSED, "not_permitted");
+        assert.match(refused.stderr, why);
+      }
+      failed(await judge("x"), USAGE, "chain_malformed");
+      failed(await notme(["doctor", "--chain", newPath("nowhere"), "--rows", rows]), LOCAL, "unreadable");
+    } finally {
+      pki.remove();
+    }
   });
 });
 

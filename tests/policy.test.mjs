@@ -5,8 +5,10 @@ import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
+import { missing } from "./support/foreign.mjs";
 import { startIssuer } from "./support/issuer.mjs";
 import { startOidc } from "./support/oidc.mjs";
+import { Pki } from "./support/pki.mjs";
 
 const AUDIENCE = "https://id.example";
 
@@ -124,6 +126,61 @@ describe("POST /policy/test", () => {
     for (const body of [{}, { token: 1 }, { token: null }]) await refused(ana, body, 400, "missing_proof_token");
     await refused(ana, [], 400, "invalid_json");
     for (const text of ["", "x", "a.b.c", `${"A".repeat(17_000)}.e30.AA`]) await refused(ana, { token: text }, 401, "malformed_token");
+  });
+});
+
+describe("a certificate", { skip: missing("openssl") && "openssl is not installed" }, () => {
+  test("is followed to the roots of each row, without its key, and nothing comes of it", async () => {
+    const pki = new Pki();
+    const [office, mesh, other] = ["Office", "Mesh", "Other"].map((name) => pki.ca(`/CN=${name}`));
+    const between = pki.ca("/CN=Between", office);
+    const row = (name, root, more = {}) => ({ type: "x509", name, roots: root.pem, subject: "{cn}", scopes: ["bridgeCert"], rules: [{ o: "Nobody" }, { o: "Acme" }], ...more });
+    const rows = [
+      row("strict", office, { rules: [{ ou: "boards" }] }),
+      row("office", office),
+      row("again", office),
+      row("mesh", mesh),
+      row("unnamed", mesh, { name: "uri", subject: "{san_dns}" }),
+      row("edge", office, { type: "mtls", subject: "{nothing}" }),
+    ];
+    const authority = await startAuthority({ vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(rows) } });
+    try {
+      const ana = new Browser(authority);
+      assert.equal((await ana.register(new Passkey(ES256))).status, 200);
+      const ask = async (token, more = {}) => {
+        const answer = await ana.post("/policy/test", { token, ...more });
+        assert.equal(answer.status, 200, answer.text);
+        return { ...answer.json, stops: answer.json.rows.map(({ stopped }) => stopped) };
+      };
+      const leaf = pki.leaf(between);
+      const good = await ask(leaf.pem + between.pem);
+      assert.equal(good.signature, "valid");
+      assert.deepEqual(good.stops, ["rules", undefined, "order", "chain", "chain", "subject"]);
+      assert.deepEqual(good.rows[1], { row: "office", type: "x509", fits: true, rule: 2, subject: "web", scopes: ["bridgeCert"], singleBy: "challenge" });
+      assert.deepEqual(good.rows[0].why, ["rule 1: `ou` isn't what it has to be"]);
+      assert.match(good.rows[2].why[0], /`office` comes first/);
+      assert.match(good.rows[3].why[0], /another root/);
+      assert.match(good.rows[5].why[0], /`nothing` isn't there/);
+      for (const bad of [leaf.pem, pki.leaf(other).pem, pki.leaf(office, { usage: "keyAgreement" }).pem, pki.leaf(office, { uris: ["spiffe://td.example/a", "spiffe://td.example/b"] }).pem, `${office.pem}`]) {
+        const { signature, stops, rows: told } = await ask(bad);
+        assert.equal(signature, "invalid");
+        assert.deepEqual(stops, Array(6).fill("chain"));
+        assert.match(told[0].why[0], /^invalid certificate: /);
+      }
+      // Somebody else's signature under the right name.
+      const forged = new Pki();
+      const { pem } = forged.leaf(forged.ca("/CN=Office"));
+      assert.deepEqual((await ask(pem)).stops, Array(6).fill("chain"));
+      forged.remove();
+      // A row that isn't there yet.
+      const { stops } = await ask(pki.leaf(other).pem, { row: row("draft", other) });
+      assert.equal(stops.filter((stop) => stop === undefined).length, 1);
+      const answer = await ana.post("/policy/test", { token: "-----BEGIN CERTIFICATE-----\nAA" });
+      assert.deepEqual([answer.status, answer.json.code], [401, "malformed_token"]);
+    } finally {
+      await authority.stop();
+      pki.remove();
+    }
   });
 });
 

@@ -214,6 +214,9 @@ pub(crate) struct Doctor {
     /// Reads the token from an environment variable
     #[arg(long, value_name = "VARIABLE", group = "token")]
     pub(crate) token_env: Option<String>,
+    /// Tries a certificate instead, and the chain above it, in PEM; `-` is standard input
+    #[arg(long, value_name = "FILE", group = "token")]
+    pub(crate) chain: Option<PathBuf>,
     /// The rows (JSON) [default: the variable TRUSTED_ISSUERS]
     #[arg(long, value_name = "FILE")]
     pub(crate) rows: Option<PathBuf>,

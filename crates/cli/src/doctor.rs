@@ -1,9 +1,13 @@
-//! `notme doctor`: which row would let a token in, and why the others wouldn't, without asking anybody.
+//! `notme doctor`: which row would let a token or a certificate in, and why the others wouldn't, without asking anybody.
 
 use std::fmt::Write;
+use std::path::Path;
 
-use notme_authority::doors::explain::{Explained, explain};
+use notme_authority::config::{Config, VARIABLES};
+use notme_authority::doors::explain::{self, Explained};
 use notme_authority::doors::issuer::{Keys, TrustedIssuer};
+use notme_authority::doors::rows::Rows;
+use notme_authority::doors::x509;
 use notme_jose::CompactJws;
 use notme_keys::native::settle;
 use serde_json::{Value, json};
@@ -19,35 +23,85 @@ use crate::token::{self, Token};
 /// The variable that an authority reads its rows from.
 const VARIABLE: &str = "TRUSTED_ISSUERS";
 
-/// Tries a token.
+/// Tries a token, or a chain of certificates.
 pub(crate) fn run(options: &Doctor) -> Result<Report, Failure> {
-    let token = token::given(options.token_file.as_deref(), options.token_env.as_deref())?;
-    let rows = match &options.rows {
-        Some(path) => String::from_utf8(read(path)?)
-            .map_err(|_| Failure::usage("rows_malformed", "the rows are not text"))?,
-        None => std::env::var(VARIABLE).map_err(|_| {
-            let text = format!("there are no rows: give --rows, or set {VARIABLE}");
-            Failure::usage("rows_missing", text)
-        })?,
+    let (signature, explained) = match &options.chain {
+        Some(path) => of_chain(options, path)?,
+        None => of_token(options)?,
     };
-    let rows = TrustedIssuer::read_all(&rows)
-        .map_err(|problems| Failure::usage("rows_malformed", problems.join("; ")))?;
-    let at = options.at.map_or_else(now, Ok)?;
-    let explained = explain(&rows, token.expose(), at)
-        .map_err(|_| Failure::usage("token_malformed", "what was given is no token"))?;
-    let signature = signature(&rows, &token);
     if explained.iter().any(|row| row.fits) && signature != INVALID {
         return Ok(report(signature, &explained));
     }
-    let why = explained.iter().map(|row| sentence(row, &token));
-    let mut text: Vec<_> = why.collect();
-    if rows.is_empty() {
+    let mut text: Vec<_> = explained.iter().map(sentence).collect();
+    if explained.is_empty() {
         text.push("there is no row".to_owned());
     }
     if signature == INVALID {
         text.push("the signature is not the issuer's".to_owned());
     }
     Err(Failure::refused("not_permitted", text.join("; ")))
+}
+
+fn rows(options: &Doctor) -> Result<Rows, Failure> {
+    let rows = match &options.rows {
+        Some(path) => String::from_utf8(read(path)?)
+            .map_err(|_| Failure::usage("rows_malformed", "the rows are not text"))?,
+        None => match std::env::var(VARIABLE) {
+            Ok(rows) => rows,
+            // What lets jobs in is configured by itself.
+            Err(_) if jobs().any(|name| std::env::var(name).is_ok()) => "[]".to_owned(),
+            Err(_) => {
+                let text = format!("there are no rows: give --rows, or set {VARIABLE}");
+                return Err(Failure::usage("rows_missing", text));
+            }
+        },
+    };
+    Rows::read_all(&rows).map_err(|problems| Failure::usage("rows_malformed", problems.join("; ")))
+}
+
+/// The variables that say whom `/cert/gha` lets in.
+fn jobs() -> impl Iterator<Item = &'static str> {
+    VARIABLES
+        .into_iter()
+        .filter(|name| name.starts_with("GHA_"))
+}
+
+/// The configuration of an authority, as far as it says whom `/cert/gha` lets in.
+fn of_jobs() -> Result<Config, Failure> {
+    let lookup = |name: &str| match name {
+        "SIGNET_AUTHORITY_URL" => Some("https://authority.invalid".to_owned()),
+        name if name.starts_with("GHA_") => std::env::var(name).ok(),
+        _ => None,
+    };
+    Config::read(lookup).map_err(|problems| {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Failure::usage("rows_malformed", problems.join("; "))
+    })
+}
+
+/// What the signature is worth, and what each row says.
+type Tried = (&'static str, Vec<Explained>);
+
+fn of_token(options: &Doctor) -> Result<Tried, Failure> {
+    let token = token::given(options.token_file.as_deref(), options.token_env.as_deref())?;
+    let (rows, at) = (rows(options)?, options.at.map_or_else(now, Ok)?);
+    let malformed = |_| Failure::usage("token_malformed", "what was given is no token");
+    let mut explained = explain::explain(&rows.issuers, token.expose(), at).map_err(malformed)?;
+    explained.extend(explain::of_jobs(&of_jobs()?, token.expose(), at));
+    for why in explained.iter_mut().flat_map(|row| &mut row.why) {
+        *why = token.redact(why);
+    }
+    Ok((signature(&rows.issuers, &token), explained))
+}
+
+fn of_chain(options: &Doctor, path: &Path) -> Result<Tried, Failure> {
+    let text = String::from_utf8(read(path)?).unwrap_or_default();
+    let malformed = || Failure::usage("chain_malformed", "what was given is no certificate in PEM");
+    let chain = x509::Trial::of(&text).ok_or_else(malformed)?;
+    let (rows, at) = (rows(options)?, options.at.map_or_else(now, Ok)?);
+    let outcomes: Vec<_> = chain.checks(&rows, at).iter().map(settle).collect();
+    let explained = chain.explain(&rows, at, &outcomes);
+    Ok((x509::signature_of_chain(&explained), explained))
 }
 
 const INVALID: &str = "invalid";
@@ -76,16 +130,18 @@ fn signature(rows: &[TrustedIssuer], token: &Token) -> &'static str {
     if is_valid { "valid" } else { INVALID }
 }
 
-fn sentence(row: &Explained, token: &Token) -> String {
-    let why = token.redact(&row.why.join(", "));
-    format!("{}: {}", harmless(&row.row), harmless(&why))
+fn sentence(row: &Explained) -> String {
+    format!("{}: {}", harmless(&row.row), harmless(&row.why.join(", ")))
 }
 
 fn report(signature: &str, rows: &[Explained]) -> Report {
     let mut text = String::new();
     for row in rows.iter().filter(|row| row.fits) {
         let scopes = row.scopes.clone().unwrap_or_default().join(" ");
-        let rule = row.rule.unwrap_or_default().to_string();
+        // That of jobs has variables.
+        let rule = row
+            .rule
+            .map_or_else(|| "GHA_*".to_owned(), |rule| rule.to_string());
         for (name, value) in [
             ("row", row.row.as_str()),
             ("type", row.kind),

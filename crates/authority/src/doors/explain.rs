@@ -9,12 +9,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::issuer::TrustedIssuer;
-use super::made::Draft;
+use super::made::{Draft, RowRef};
 use super::oidc::{Dates, MAX_TOKEN_LEN, may_be_proof};
 use crate::config::Config;
 use crate::error::TokenError;
 use crate::gha;
 use crate::http::problem;
+use crate::people::Scopes;
 use crate::people::body::text;
 use crate::{Echo, Error};
 
@@ -47,7 +48,7 @@ pub struct Explained {
     /// `nonce` made of one.
     #[serde(rename = "singleBy", skip_serializing_if = "Option::is_none")]
     pub single_by: Option<&'static str>,
-    /// What stands in the way: `token`, `issuer`, `audience`, `algorithm`, `times`, `rules`, `subject` or `order`.
+    /// What stands in the way: `token`, `issuer`, `audience`, `algorithm`, `times`, `chain`, `rules`, `subject` or `order`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<&'static str>,
     /// That in a sentence; of rules one for each.
@@ -73,14 +74,7 @@ pub fn explain(rows: &[TrustedIssuer], token: &str, now: u64) -> Result<Vec<Expl
             .iter()
             .find(|(kind, _)| decides && *kind == one.kind)
         {
-            // The door takes the first row that one of its rules lets the token in by, and no other.
-            Some((_, first)) => {
-                one = Explained {
-                    stopped: Some("order"),
-                    why: vec![format!("the row `{first}` comes first, and decides")],
-                    ..nothing(row)
-                }
-            }
+            Some((_, first)) => one = nothing(row).behind(first),
             None if decides => decided.push((one.kind, one.row.clone())),
             None => {}
         }
@@ -97,17 +91,14 @@ pub fn of_jobs(config: &Config, token: &str, now: u64) -> Option<Explained> {
     if iss != Some(config.gha.issuer.as_str()) {
         return None;
     }
-    let nothing = Explained::nothing("/cert/gha", "gha");
+    let nothing = Explained::nothing("/cert/gha", "gha", None);
     Some(match gha::tried(config, token, now) {
         Ok(identified) => Explained {
-            fits: true,
-            subject: Some(identified.subject),
-            scopes: Some(identified.ceiling.names()),
-            single_by: Some("jti"),
-            ..nothing
+            rule: None,
+            ..nothing.fitting(0, identified.subject, &identified.ceiling, "jti")
         },
-        Err(error) => Explained {
-            stopped: Some(match &error {
+        Err(error) => nothing.stopped(
+            match &error {
                 Error::NotPermitted(_) => "rules",
                 Error::InvalidToken(TokenError::WrongAudience(_)) => "audience",
                 Error::InvalidToken(TokenError::UnsupportedAlgorithm(_)) => "algorithm",
@@ -118,30 +109,24 @@ pub fn of_jobs(config: &Config, token: &str, now: u64) -> Option<Explained> {
                     | TokenError::InvalidClaim("exp" | "iat" | "nbf"),
                 ) => "times",
                 _ => "token",
-            }),
-            why: vec![problem(&error).text],
-            ..nothing
-        },
+            },
+            vec![problem(&error).text],
+        ),
     })
 }
 
 /// A row of which nothing is said yet.
 fn nothing(row: &TrustedIssuer) -> Explained {
-    let made = row.made.as_ref();
-    Explained {
-        id: made.map(|at| at.id.clone()).filter(|id| !id.is_empty()),
-        draft: made.is_some_and(|at| at.revision == 0),
-        ..Explained::nothing(&row.name, row.kind.as_str())
-    }
+    Explained::nothing(&row.name, row.kind.as_str(), row.made.as_ref())
 }
 
 impl Explained {
     /// A row of this name and type, of which nothing is said yet.
-    pub(super) fn nothing(row: &str, kind: &'static str) -> Self {
+    pub(super) fn nothing(row: &str, kind: &'static str, made: Option<&RowRef>) -> Self {
         Self {
             row: row.to_owned(),
-            id: None,
-            draft: false,
+            id: made.map(|at| at.id.clone()).filter(|id| !id.is_empty()),
+            draft: made.is_some_and(|at| at.revision == 0),
             kind,
             fits: false,
             rule: None,
@@ -152,12 +137,55 @@ impl Explained {
             why: Vec::new(),
         }
     }
+
+    /// It lets in, by this rule, from 0.
+    pub(super) fn fitting(
+        self,
+        rule: usize,
+        subject: String,
+        scopes: &Scopes,
+        single_by: &'static str,
+    ) -> Self {
+        Self {
+            fits: true,
+            rule: Some(rule + 1),
+            subject: Some(subject),
+            scopes: Some(scopes.names()),
+            single_by: Some(single_by),
+            ..self
+        }
+    }
+
+    /// It doesn't, because of this.
+    pub(super) fn stopped(self, by: &'static str, why: Vec<String>) -> Self {
+        Self {
+            stopped: Some(by),
+            why,
+            ..self
+        }
+    }
+
+    /// It would, if this row didn't come first: a door takes the first row that one of its rules lets somebody in by, and
+    /// no other.
+    pub(super) fn behind(self, first: &str) -> Self {
+        let why = format!("the row `{first}` comes first, and decides");
+        self.stopped("order", vec![why])
+    }
+}
+
+/// Why none of the rules fits, in a sentence for each, given the claim that stands in its way.
+pub(super) fn of_rules(mismatches: &[Option<&str>]) -> Vec<String> {
+    let why = |(at, claim): (usize, &Option<&str>)| {
+        let claim = claim.unwrap_or_default();
+        format!("rule {}: `{claim}` isn't what it has to be", at + 1)
+    };
+    mismatches.iter().enumerate().map(why).collect()
 }
 
 /// What is to be tried: a token, and perhaps a row that nobody has saved yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
-    /// The token.
+    /// The token, or a chain of certificates in PEM.
     pub token: String,
     /// The row.
     pub draft: Option<Draft>,
@@ -165,7 +193,7 @@ pub struct Trial {
     pub id: Option<String>,
 }
 
-/// Reads `{"token": JWT, "row"?: row, "id"?: id}`.
+/// Reads `{"token": …, "row"?: row, "id"?: id}`.
 ///
 /// # Errors
 /// [`Error::InvalidJson`], [`Error::MissingToken`], and those of the row.
@@ -192,19 +220,8 @@ pub fn answer(signature: &str, rows: &[Explained]) -> Value {
 fn of_row(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Explained {
     let explained = nothing(row);
     match judge(row, token, now) {
-        Ok(fit) => Explained {
-            fits: true,
-            rule: Some(fit.rule),
-            subject: Some(fit.subject),
-            scopes: Some(row.scopes.names()),
-            single_by: Some(fit.single_by),
-            ..explained
-        },
-        Err((stopped, why)) => Explained {
-            stopped: Some(stopped),
-            why,
-            ..explained
-        },
+        Ok(fit) => explained.fitting(fit.rule, fit.subject, &row.scopes, fit.single_by),
+        Err((by, why)) => explained.stopped(by, why),
     }
 }
 
@@ -276,14 +293,7 @@ fn judge(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Result<Fit, M
         .map(|rule| rule.first_mismatch(claims))
         .collect();
     let Some(fitting) = mismatches.iter().position(Option::is_none) else {
-        let why = |(at, claim): (usize, &Option<&str>)| {
-            format!(
-                "rule {}: `{}` isn't what it has to be",
-                at + 1,
-                claim.unwrap_or_default()
-            )
-        };
-        return Err(("rules", mismatches.iter().enumerate().map(why).collect()));
+        return Err(("rules", of_rules(&mismatches)));
     };
     let subject = match row.subject.write(claims) {
         Ok(subject) => subject,
@@ -300,7 +310,7 @@ fn judge(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Result<Fit, M
         "challenge"
     };
     Ok(Fit {
-        rule: fitting + 1,
+        rule: fitting,
         subject,
         single_by,
     })

@@ -316,38 +316,19 @@ impl Trial {
                     None => Ok(()),
                 })
                 .collect();
-            let made = row.made.as_ref();
-            let nothing = Explained {
-                id: made.map(|at| at.id.clone()).filter(|id| !id.is_empty()),
-                draft: made.is_some_and(|at| at.revision == 0),
-                ..Explained::nothing(&row.name, DOOR.name)
-            };
+            let nothing = Explained::nothing(&row.name, DOOR.name, row.made.as_ref());
             match (judged.iter().position(Result::is_ok), &first) {
-                (Some(_), Some(first)) => Explained {
-                    stopped: Some("order"),
-                    why: vec![format!("the row `{first}` comes first, and decides")],
-                    ..nothing
-                },
+                (Some(_), Some(first)) => nothing.behind(first),
                 (Some(rule), None) => {
                     first = Some(row.name.clone());
-                    Explained {
-                        fits: true,
-                        rule: Some(rule + 1),
-                        subject: Some(subject.clone()),
-                        scopes: Some(row.scopes.names()),
-                        single_by: Some("challenge"),
-                        ..nothing
-                    }
+                    nothing.fitting(rule, subject.clone(), &row.scopes, "challenge")
                 }
-                (None, _) => Explained {
-                    stopped: Some("rules"),
-                    why: (judged.into_iter().enumerate())
-                        .filter_map(|(at, judged)| {
-                            Some(format!("rule {}: {}", at + 1, judged.err()?))
-                        })
-                        .collect(),
-                    ..nothing
-                },
+                (None, _) => {
+                    let why = (judged.into_iter().enumerate()).filter_map(|(at, judged)| {
+                        Some(format!("rule {}: {}", at + 1, judged.err()?))
+                    });
+                    nothing.stopped("rules", why.collect())
+                }
             }
         };
         Ok(lookup.rows.iter().map(explain).collect())

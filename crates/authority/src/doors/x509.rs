@@ -3,6 +3,10 @@
 //! `notme-chain` says whether the chain is one. Here it is said what it stands for: which row, which claims, which
 //! subject; and what its key has to have signed.
 
+mod trial;
+
+pub use trial::{Trial, signature as signature_of_chain};
+
 use notme_chain::{
     Certificate, GeneralName, KeyUse, Limits, Path, Plan, Purpose, Refusal, Revocation,
 };
@@ -240,11 +244,16 @@ pub(super) enum First<'a> {
 }
 
 /// A chain that was read, and the roots that it may lead to.
-pub(super) struct Exchange<'a> {
+struct Candidate<'a> {
     rows: Vec<&'a TrustedRoots>,
     chain: Vec<Certificate<'a>>,
     roots: Vec<Certificate<'a>>,
     now: u64,
+}
+
+/// A chain, and what shows that the request is its holder's.
+pub(super) struct Exchange<'a> {
+    candidate: Candidate<'a>,
     first: First<'a>,
 }
 
@@ -260,6 +269,13 @@ impl<'a> Exchange<'a> {
         chain: &'a [Vec<u8>],
         first: First<'a>,
     ) -> Result<Box<dyn Opened + 'a>, Error> {
+        let candidate = Candidate::read(rows, now, kind, chain)?;
+        Ok(Box::new(Self { candidate, first }))
+    }
+}
+
+impl<'a> Candidate<'a> {
+    fn read(rows: &'a AllRows, now: u64, kind: &str, chain: &'a [Vec<u8>]) -> Result<Self, Error> {
         let unfit = Error::InvalidCertificate;
         let rows = rows.roots.iter().filter(|row| row.kind == kind);
         let rows: Vec<&TrustedRoots> = rows.collect();
@@ -278,18 +294,16 @@ impl<'a> Exchange<'a> {
                 roots.push(read(der)?);
             }
         }
-        Ok(Box::new(Self {
+        Ok(Self {
             rows,
             chain: chain.iter().map(read).collect::<Result<_, _>>()?,
             roots,
             now,
-            first,
-        }))
+        })
     }
-}
 
-impl Opened for Exchange<'_> {
-    fn oblige(&self, _: Gathered) -> Result<Obliged<'_>, Error> {
+    /// The certificate that is shown, and what has to hold for its chain.
+    fn plan(&self) -> Result<(&Certificate<'a>, Plan<'_>), Error> {
         let unfit = Error::InvalidCertificate;
         let (leaf, others) = self
             .chain
@@ -306,6 +320,14 @@ impl Opened for Exchange<'_> {
         if !leaf.permits(KeyUse::DigitalSignature) {
             return Err(unfit(Refusal::KeyUsage));
         }
+        Ok((leaf, plan))
+    }
+}
+
+impl Opened for Exchange<'_> {
+    fn oblige(&self, _: Gathered) -> Result<Obliged<'_>, Error> {
+        let unfit = Error::InvalidCertificate;
+        let (leaf, plan) = self.candidate.plan()?;
         let (check, wrong) = match &self.first {
             First::OfCertificate(message, signature) => {
                 let key = leaf.key().ok_or(Refusal::UnsupportedAlgorithm);
@@ -321,7 +343,7 @@ impl Opened for Exchange<'_> {
             if !first.is_verified() {
                 return Err(wrong);
             }
-            identify(&self.rows, &plan.settle(of_chain).map_err(unfit)?)
+            identify(&self.candidate.rows, &plan.settle(of_chain).map_err(unfit)?)
         }))
     }
 }
