@@ -269,6 +269,8 @@ struct SignInIssuer {
   # What it knows this authority as.
   label @2 :Text;
   # What people read.
+  redirectUri @3 :Text;
+  # Where it sends people back to: what is to be registered there.
 }
 
 struct SignInIssuers {
@@ -289,6 +291,8 @@ struct IdentityOptions {
   # For how many seconds it is good.
   authorizationUrl @3 :Text $Json.name("authorization_url") $Notme.optional;
   # Where the browser goes, if it wanted to be sent to an issuer: `state` is to be added.
+  issExpected @4 :Bool $Json.name("iss_expected") $Notme.optional;
+  # Whether the issuer's answer has to have `iss` (RFC 9207).
 }
 
 struct IdentitySignedIn {

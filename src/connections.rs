@@ -19,8 +19,8 @@ use notme_durable::{now_millis, random};
 use crate::handlers::json;
 use crate::objects::issuer_endpoints;
 use crate::people::{
-    anybodys_challenge, ask, astray, begun, current, origin, presented, session, session_of, spend,
-    tell,
+    anybodys_challenge, ask, astray, begun, current, origin, presented, recognize_anybodys,
+    session, session_of, spend, tell,
 };
 use crate::{Call, doors, rows};
 
@@ -52,27 +52,29 @@ async fn options(
     let rows = rows::rows(call).await?.rows;
     let endpoints = issuer_endpoints(&call.env, departure.issuer(&rows)?).await?;
     let address = departure.address(&rows, &endpoints, &call.config, challenge)?;
-    Ok(json(&connection::options(challenge, Some(&address))))
+    let sent = Some((address.as_str(), &endpoints));
+    Ok(json(&connection::options(challenge, sent)))
 }
 
 /// Where people may sign in beside here.
 pub(crate) async fn issuers(call: &Call) -> Result<Reply, Error> {
-    Ok(json(&federation::issuers(&rows::rows(call).await?.rows)))
+    let rows = rows::rows(call).await?.rows;
+    Ok(json(&federation::issuers(&call.config, &rows)))
 }
 
 /// Links an identity to whoever is signed in.
 pub(crate) async fn connect(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    rows::with_rows(&|| Box::pin(linked(call, body))).await
-}
-
-async fn linked(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     // Nothing is looked at, nor asked of an issuer, for whoever couldn't link it.
     let holder = session_of(call).await?;
     holder.require_fresh(now_millis() / 1000)?;
+    let shown = redeemed(call, Presented::parse(body, &call.config, call)?).await?;
+    let owner = &holder.principal;
+    rows::with_rows(&|| Box::pin(linked(call, owner, &shown))).await
+}
+
+async fn linked(call: &Call, owner: &PrincipalId, shown: &Presented) -> Result<Reply, Error> {
     let session = presented(call)?.hash();
-    let shown = Presented::parse(body, &call.config, call)?;
-    let owner = Some(&holder.principal);
-    let proven = proven(call, &shown, owner, Ceremony::Connection, &session).await?;
+    let proven = proven(call, shown, Some(owner), Ceremony::Connection, &session).await?;
     let answer = connection::connected(&proven.identified);
     ask(call, Command::Connect(proven)).await?;
     Ok(json(&answer))
@@ -80,14 +82,14 @@ async fn linked(call: &Call, body: &[u8]) -> Result<Reply, Error> {
 
 /// Begins a session for whoever an identity is linked to.
 pub(crate) async fn sign_in(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    rows::with_rows(&|| Box::pin(signed_in(call, body))).await
+    let shown = anybodys(call, Presented::sign_in(body, &call.config, call)?).await?;
+    rows::with_rows(&|| Box::pin(signed_in(call, &shown))).await
 }
 
-async fn signed_in(call: &Call, body: &[u8]) -> Result<Reply, Error> {
-    let shown = Presented::sign_in(body, &call.config, call)?;
+async fn signed_in(call: &Call, shown: &Presented) -> Result<Reply, Error> {
     let token = SessionToken::from_random(random()?);
     let command = Command::Identify {
-        proven: proven(call, &shown, None, Ceremony::Identity, b"").await?,
+        proven: proven(call, shown, None, Ceremony::Identity, b"").await?,
         session: token.hash(),
     };
     let session = session(ask(call, command).await?)?;
@@ -96,8 +98,13 @@ async fn signed_in(call: &Call, body: &[u8]) -> Result<Reply, Error> {
 }
 
 /// Redeems an invite for an identity.
-pub(crate) async fn join(call: &Call, joining: &Joining) -> Result<Reply, Error> {
-    rows::with_rows(&|| Box::pin(joined(call, joining))).await
+pub(crate) async fn join(call: &Call, mut joining: Joining) -> Result<Reply, Error> {
+    if joining.guest.code().is_some() {
+        // Whoever has no invite has no issuer asked.
+        ask(call, Command::Invitation(joining.invite)).await?;
+    }
+    joining.guest = anybodys(call, joining.guest).await?;
+    rows::with_rows(&|| Box::pin(joined(call, &joining))).await
 }
 
 async fn joined(call: &Call, joining: &Joining) -> Result<Reply, Error> {
@@ -112,6 +119,27 @@ async fn joined(call: &Call, joining: &Joining) -> Result<Reply, Error> {
     let session = session(ask(call, command).await?)?;
     tell(call, "registered", &session);
     Ok(begun(&ceremony::joined(&session), &token, &session))
+}
+
+/// What strangers show, redeemed if it is for a challenge of ours: an issuer is asked for nobody who made one up.
+async fn anybodys(call: &Call, shown: Presented) -> Result<Presented, Error> {
+    if shown.code().is_some() {
+        recognize_anybodys(call, Ceremony::Identity, &shown.challenge).await?;
+    }
+    redeemed(call, shown).await
+}
+
+/// With the token that the issuer gives for a code, if that is what is shown. It is asked once, whatever becomes of the
+/// token, and while there is none nothing of ours is used up.
+async fn redeemed(call: &Call, shown: Presented) -> Result<Presented, Error> {
+    let Some(code) = shown.code() else {
+        return Ok(shown);
+    };
+    let rows = rows::rows(call).await?.rows;
+    let endpoints = issuer_endpoints(&call.env, code.issuer(&rows)?).await?;
+    let answer = doors::answer(call, &code.question(&endpoints, &call.config)).await?;
+    let token = code.token(&answer)?;
+    shown.redeemed(&token, &call.config, call)
 }
 
 /// Who a proof is about, if that is a person and it was made for this. `owner` is whom a certificate's key has to say
@@ -148,16 +176,9 @@ async fn identified(
     owner: Option<&PrincipalId>,
 ) -> Result<Identified, Error> {
     let rows = rows::rows(call).await?.rows;
-    let redeemed = match shown.code() {
-        None => None,
-        Some(code) => {
-            let endpoints = issuer_endpoints(&call.env, code.issuer(&rows)?).await?;
-            let answer = doors::answer(&code.question(&endpoints, &call.config)).await?;
-            Some(shown.redeemed(code.token(&answer)?, &call.config, call)?)
-        }
-    };
-    let shown = redeemed.as_ref().unwrap_or(shown);
-    let opened = shown.open(&call.config, &rows, owner, now_millis() / 1000)?;
+    let narrowed = shown.rows(&rows);
+    let rows = narrowed.as_ref().unwrap_or(&rows);
+    let opened = shown.open(&call.config, rows, owner, now_millis() / 1000)?;
     let (identified, _) = doors::settled(call, &*opened, Vec::new()).await?;
     identified.require_person()?;
     Ok(identified)

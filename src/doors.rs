@@ -13,6 +13,7 @@ use notme_authority::doors::rows::Rows;
 use notme_authority::doors::x509::{self, TrustedRoots};
 use notme_authority::doors::{Answer, Ask, Edge, Gathered, Identified, Need, Opened, explain};
 use notme_authority::http::{Reply, Route, Session};
+use notme_authority::limits::source;
 use notme_authority::people::PrincipalId;
 use notme_authority::people::challenge::Ceremony;
 use notme_authority::people::mint::{Holder, Mint, Newcomer, Request};
@@ -25,6 +26,7 @@ use serde_json::Value;
 use wasm_bindgen::JsValue;
 
 use crate::handlers::{archive, json, unexpected};
+use crate::limits::told_source;
 use crate::objects::{issuer_key, signing_authority};
 use crate::people::{origin, session_of, spend};
 use crate::{Call, admin, rows};
@@ -151,7 +153,7 @@ async fn gather(call: &Call, need: Need<'_>) -> Result<Gathered, Error> {
             let key = find_key(call, issuer, keys, kid, algorithm).await?;
             Ok(Gathered::Key(key))
         }
-        Need::Answers(asks) => Box::pin(answers(asks)).await.map(Gathered::Answers),
+        Need::Answers(asks) => Box::pin(answers(call, asks)).await.map(Gathered::Answers),
     }
 }
 
@@ -160,10 +162,10 @@ thread_local! {
     static ASKING: RefCell<Asking> = RefCell::default();
 }
 
-async fn answers(asks: Vec<Ask>) -> Result<Vec<Answer>, Error> {
+async fn answers(call: &Call, asks: Vec<Ask>) -> Result<Vec<Answer>, Error> {
     let mut answers = Vec::with_capacity(asks.len());
     for ask in asks {
-        let answer = answer(&ask).await?;
+        let answer = answer(call, &ask).await?;
         let is_good = answer.status == 200;
         answers.push(answer);
         if !is_good {
@@ -173,7 +175,7 @@ async fn answers(asks: Vec<Ask>) -> Result<Vec<Answer>, Error> {
     Ok(answers)
 }
 
-pub(crate) async fn answer(question: &Ask) -> Result<Answer, Error> {
+pub(crate) async fn answer(call: &Call, question: &Ask) -> Result<Answer, Error> {
     const REFUSED: u16 = 401;
     let (what, now) = (digest(question), now_millis());
     // Whoever sends the same again means the same; a form is for once.
@@ -188,7 +190,8 @@ pub(crate) async fn answer(question: &Ask) -> Result<Answer, Error> {
         reason: format!("too many questions to {} at once", question.url),
         retry_after: 1,
     };
-    let begun = ASKING.with_borrow_mut(|asking| asking.begin(now));
+    let source = told_source(call).map(|told| source(&told));
+    let begun = ASKING.with_borrow_mut(|asking| asking.begin(question, source.as_deref(), now));
     let begun = begun.ok_or_else(busy)?;
     let answer = ask(question).await;
     ASKING.with_borrow_mut(|asking| {
@@ -252,7 +255,7 @@ async fn try_github(
     now: u64,
 ) -> Result<Value, Error> {
     let asks = tried.asks(&call.config, rows, now)?;
-    let answers = answers(asks).await?;
+    let answers = answers(call, asks).await?;
     match tried.explain(&call.config, rows, &answers, now) {
         Ok(explained) if explained.is_empty() => Ok(explain::answer("unknown_issuer", &[])),
         Ok(explained) => Ok(explain::answer("valid", &explained)),

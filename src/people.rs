@@ -106,7 +106,7 @@ async fn taken_apart<T>(call: &Call, body: &[u8], parsed: Result<T, Error>) -> R
 /// an identity.
 pub(crate) async fn join(call: &Call, body: &[u8]) -> Result<Reply, Error> {
     if let Some(joining) = Joining::parse(body, &call.config, call)? {
-        return connections::join(call, &joining).await;
+        return connections::join(call, joining).await;
     }
     let Join {
         invite,
@@ -174,6 +174,25 @@ pub(crate) async fn begin_sign_in(call: &Call) -> Result<Reply, Error> {
 /// A challenge that is for anybody. Making it doesn't take the object, but for its key once in a while.
 pub(crate) async fn anybodys_challenge(call: &Call, ceremony: Ceremony) -> Result<[u8; 32], Error> {
     let now = now_millis() / 1000;
+    Ok(anybodys_key(call, now)
+        .await?
+        .make(ceremony, random()?, now))
+}
+
+/// Whether that is one, before it is answered: that it was used already only the object knows.
+pub(crate) async fn recognize_anybodys(
+    call: &Call,
+    ceremony: Ceremony,
+    challenge: &[u8; 32],
+) -> Result<(), Error> {
+    let now = now_millis() / 1000;
+    let known = anybodys_key(call, now)
+        .await?
+        .recognize(ceremony, challenge, now);
+    known.map(drop).map_err(|_| Error::BadChallenge)
+}
+
+async fn anybodys_key(call: &Call, now: u64) -> Result<AnybodysKey, Error> {
     let copy = ANYBODYS_KEY.with_borrow(|copy| copy.clone().filter(|copy| copy.is_good(now)));
     let copy = match copy {
         Some(copy) => copy,
@@ -186,7 +205,7 @@ pub(crate) async fn anybodys_challenge(call: &Call, ceremony: Ceremony) -> Resul
             other => return Err(astray(other)),
         },
     };
-    Ok(copy.key.make(ceremony, random()?, now))
+    Ok(copy.key)
 }
 
 pub(crate) async fn begin_step_up(call: &Call) -> Result<Reply, Error> {

@@ -44,7 +44,7 @@ const STATES = {
   landing: ["stranger", "/"],
   "signed out": ["stranger", "/login"],
   "signed out, with the form of recovery": ["stranger", "/login", async ({ page }) => page.getByText("Every administrator lost their passkey?").click()],
-  "back from nowhere": ["stranger", "/auth/oidc/callback", async (one) => one.says("There is nothing to finish.")],
+  "back from nowhere": ["stranger", "/auth/oidc/callback/x", async (one) => one.says("There is nothing to finish.")],
   "nothing here": ["stranger", "/nope"],
   "no invite": ["stranger", "/join"],
   "a bad invite": ["stranger", "/join#t=nothing", async (one) => one.says("This invite can't be used.")],

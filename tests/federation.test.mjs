@@ -33,6 +33,7 @@ describe("a code", () => {
   let other;
   let ana;
   let anasKey;
+  let issuers;
   /** What the token endpoint was sent. */
   let asked = [];
 
@@ -54,6 +55,7 @@ describe("a code", () => {
     ana = new Browser(authority);
     anasKey = new Passkey(ES256);
     done(await ana.register(anasKey));
+    ({ issuers } = done(await ana.call("GET", "/auth/oidc/issuers")));
     const { answer } = await come({ claims: { sub: "ana" }, link: ana });
     done(answer);
   });
@@ -84,13 +86,18 @@ describe("a code", () => {
     return { answer: sent, options, body, browser, verifier };
   }
 
+  /** A token that is made for a challenge, as the issuer that is asked gives it. */
+  const made = (challenge, more = {}) => ({ sub: "ana", aud: "a b", nonce: sha256(Buffer.from(challenge, "base64url")), ...more });
+  const callback = (at, client) => issuers.find(({ issuer, clientId }) => issuer === at.url && clientId === client).redirectUri;
+
   test("begins where a row says, and nowhere else", async () => {
-    const { issuers } = done(await new Browser(authority).call("GET", "/auth/oidc/issuers"));
-    assert.deepEqual(issuers, [
+    assert.deepEqual(issuers.map(({ redirectUri, ...rest }) => rest), [
       { issuer: issuer.url, clientId: "a b", label: "Acme" },
       { issuer: issuer.url, clientId: "public", label: "Acme, without a secret" },
       { issuer: other.url, clientId: "a b", label: "Acme" },
     ]);
+    assert.equal(new Set(issuers.map(({ redirectUri }) => redirectUri)).size, 3, "each comes back to a page of its own");
+    for (const { redirectUri } of issuers) assert.match(redirectUri, new RegExp(`^${authority.url}/auth/oidc/callback/[0-9a-f]{32}$`));
     const guest = new Browser(authority);
     const wish = { issuer: issuer.url, client_id: "a b", code_challenge: sha256("v") };
     const options = done(await guest.post("/auth/oidc/options", wish));
@@ -99,13 +106,14 @@ describe("a code", () => {
     assert.deepEqual(Object.fromEntries(url.searchParams), {
       response_type: "code",
       client_id: "a b",
-      redirect_uri: `${authority.url}/auth/oidc/callback`,
+      redirect_uri: callback(issuer, "a b"),
       scope: "openid groups",
       nonce: sha256(Buffer.from(options.challenge, "base64url")),
       code_challenge: sha256("v"),
       code_challenge_method: "S256",
     });
     assert.ok(!options.authorization_url.includes(options.challenge), "the challenge stays here");
+    assert.equal(options.iss_expected, false);
     const asks = issuer.requests.length;
     for (const change of [{ issuer: "http://127.0.0.1:1" }, { issuer: `${issuer.url}/` }, { client_id: "silent" }, { client_id: "nobody" }]) {
       refused(await guest.post("/auth/oidc/options", { ...wish, ...change }), 400, "invalid_member");
@@ -130,7 +138,7 @@ describe("a code", () => {
     const pair = `a%20b:${encodeURIComponent(SECRET)}`;
     assert.deepEqual(asked, [
       {
-        form: { grant_type: "authorization_code", code: "c0de&", redirect_uri: `${authority.url}/auth/oidc/callback`, code_verifier: verifier },
+        form: { grant_type: "authorization_code", code: "c0de&", redirect_uri: callback(issuer, "a b"), code_verifier: verifier },
         authorization: `Basic ${Buffer.from(pair).toString("base64")}`,
         accept: "application/json",
       },
@@ -174,6 +182,17 @@ describe("a code", () => {
       assert.deepEqual(asked, [], "nobody was asked");
     }
     refused((await come({ bend: ({ challenge, ...body }) => body })).answer, 400, "challenge_required");
+    // Nobody is asked for who made a challenge up, or has one for something else.
+    const { challenge: another } = done(await new Browser(authority).post("/cert/challenge"));
+    for (const challenge of [randomBytes(32).toString("base64url"), another]) {
+      refused((await come({ bend: (body) => ({ ...body, challenge }) })).answer, 400, "bad_challenge");
+      assert.deepEqual(asked, []);
+    }
+    const { body } = await come({ bend: () => ({}) });
+    const { challenge, ...identity } = body;
+    asked = [];
+    refused(await new Browser(authority).post("/join", { token: "nobody's", proof: { type: "oidc", ...identity }, challenge }), 403, "bad_invite");
+    assert.deepEqual(asked, [], "nor for who has no invite");
     refused((await come({ bend: ({ code, ...body }) => body })).answer, 400, "missing_proof_token");
     const mine = await come();
     done(mine.answer);
@@ -187,26 +206,53 @@ describe("a code", () => {
       [{ nonce: undefined }, 401, "invalid_claims"],
       [{ aud: "somebody else" }, 401, "wrong_audience"],
       [{ iss: "https://evil.example" }, 401, "wrong_issuer"],
+      [{ aud: "public" }, 401, "wrong_audience"],
+      [{ aud: ["evil", "a b"], azp: "evil" }, 401, "invalid_claims", "good"],
       [{ team: "blue" }, 403, "claims_not_permitted"],
       [{ exp: 1 }, 401, "token_expired"],
     ]) {
       const { answer, body } = await come({ claims });
       refused(answer, status, code);
-      expect(issuer, { claims: { sub: "ana", aud: "a b", nonce: sha256(Buffer.from(body.challenge, "base64url")) } });
+      if (claims.azp) continue;
+      expect(issuer, { claims: made(body.challenge) });
       refused(await new Browser(authority).post("/auth/oidc/login", body), 400, "bad_challenge");
     }
-    // Another issuer's token, through this one's endpoint: the rows of whoever signed it decide.
-    const { answer } = await come({ answer: async (res, json) => json({ id_token: await other.token({ sub: "ana", aud: "a b" }) }) });
-    refused(answer, 401, "invalid_claims");
+    // Another issuer's token, through this one's endpoint, which is made for this request.
+    for (const link of [undefined, ana]) {
+      if (link) await ana.stepUp(anasKey);
+      const { options, body } = await come({ link, bend: () => ({}) });
+      expect(issuer, { answer: async (res, json) => json({ id_token: await other.token(made(options.challenge, { sub: "mallory" })) }) });
+      refused(await (link ?? new Browser(authority)).post(link ? "/connections" : "/auth/oidc/login", body), 401, "wrong_issuer");
+    }
+    assert.ok(done(await ana.call("GET", "/connections")).connections.every(({ subject }) => subject !== "mallory"));
   });
 
-  test("that the issuer doesn't take is refused, and the challenge is gone", async () => {
-    for (const status of [400, 401]) {
-      const { answer, body } = await come({ answer: (res, json) => json({ error: "invalid_grant", error_description: "<b>secret</b>" }, status) });
+  test("is redeemed once, whatever happens to its row meanwhile", { skip: noSqlite }, async () => {
+    await ana.stepUp(anasKey);
+    const row = (name) => ({ name, for: "people", issuer: issuer.url, audience: "made", scopes: ["bridgeCert"], rules: [{}], sign_in: { label: "M" } });
+    const { id, revision } = done(await ana.post("/policy/issuers", { row: row("one") }));
+    const { body, options } = await come({ clientId: "made", bend: () => ({}) });
+    let isChanged = false;
+    expect(issuer, {
+      answer: async (res, json) => {
+        if (!isChanged) done(await ana.call("PUT", `/policy/issuers/${id}`, { row: row("two"), revision }));
+        isChanged = true;
+        json({ id_token: await issuer.token(made(options.challenge, { aud: "made" })) });
+      },
+    });
+    const answer = await new Browser(authority).post("/auth/oidc/login", body);
+    assert.equal(done(answer).principalId, done(await ana.me()).userId);
+    assert.equal(asked.length, 1);
+    done(await ana.call("DELETE", `/policy/issuers/${id}`));
+  });
+
+  test("that the issuer doesn't take is refused, and nothing of ours is used up", async () => {
+    for (const [status, error] of [[400, "invalid_grant"], [401, "invalid_grant"], [400, "invalid_request"]]) {
+      const { answer, body } = await come({ answer: (res, json) => json({ error, error_description: "<b>secret</b>" }, status) });
       refused(answer, 401, "code_refused");
       assert.ok(!answer.text.includes("<b>"));
-      expect(issuer, { claims: { sub: "ana", aud: "a b", nonce: sha256(Buffer.from(body.challenge, "base64url")) } });
-      refused(await new Browser(authority).post("/auth/oidc/login", body), 400, "bad_challenge");
+      expect(issuer, { claims: made(body.challenge) });
+      done(await new Browser(authority).post("/auth/oidc/login", body));
     }
   });
 
@@ -215,6 +261,8 @@ describe("a code", () => {
       "its fault": (res, json) => json({ error: "server_error" }, 500),
       "our secret is wrong": (res, json) => json({ error: "invalid_client" }, 401),
       "no token": (res, json) => json({ access_token: "a" }),
+      "no JWT": (res, json) => json({ id_token: "t" }),
+      "our secret, told to us": (res, json) => json({ error: `your secret is ${SECRET}, your code c0de&` }, 400),
       "no JSON": (res) => res.writeHead(200).end("<html>"),
       "a redirect": (res) => res.writeHead(307, { location: `${other.url}/token` }).end(),
       "no end": (res) => res.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ id_token: "x".repeat(300_000) })),
@@ -225,9 +273,9 @@ describe("a code", () => {
     for (const [what, answer] of Object.entries(answers)) {
       const { answer: told, body } = await come({ answer });
       assert.equal(told.status, 503, `${what}: ${told.text}`);
-      assert.ok(["issuer_unavailable", "api_unavailable"].includes(told.json.code), told.text);
+      assert.ok(["code_unredeemed", "api_unavailable"].includes(told.json.code), told.text);
       assert.ok(Number(told.headers.get("retry-after")) > 0, what);
-      expect(issuer, { claims: { sub: "ana", aud: "a b", nonce: sha256(Buffer.from(body.challenge, "base64url")) } });
+      expect(issuer, { claims: made(body.challenge) });
       done(await new Browser(authority).post("/auth/oidc/login", body));
     }
     assert.equal(other.requests.length, before, "no redirect was followed");
@@ -240,10 +288,54 @@ describe("a code", () => {
     const again = await come({ begun: options });
     refused(again.answer, 400, "bad_challenge");
     const body = (await come({ bend: () => ({}) })).body;
-    expect(issuer, { claims: { sub: "ana", aud: "a b", nonce: sha256(Buffer.from(body.challenge, "base64url")) } });
+    let isUsed = false;
+    expect(issuer, {
+      answer: async (res, json) => {
+        const wasUsed = isUsed;
+        isUsed = true;
+        return wasUsed ? json({ error: "invalid_grant" }, 400) : json({ id_token: await issuer.token(made(body.challenge)) });
+      },
+    });
     const answers = await Promise.all(Array.from({ length: 10 }, () => new Browser(authority).post("/auth/oidc/login", body)));
     assert.equal(answers.filter(({ status }) => status === 200).length, 1);
-    for (const answer of answers.filter(({ status }) => status !== 200)) refused(answer, 400, "bad_challenge");
+    for (const answer of answers.filter(({ status }) => status !== 200)) assert.ok(["bad_challenge", "code_refused"].includes(answer.json.code), answer.text);
+  });
+
+  test("at a slow issuer keeps nobody from another, nor one source another", { timeout: 60_000 }, async () => {
+    const slow = await startOidc();
+    const row = (one) => ({ for: "people", issuer: one.url, audience: "us", scopes: ["bridgeCert"], rules: [{}], sign_in: { label: "S" } });
+    const own = await startAuthority({ allowLoopback: true, vars: { TRUSTED_ISSUERS: JSON.stringify([slow, other].map(row)), NOTME_SOURCE_HEADER: "x-source" } });
+    try {
+      const from = (source) => ({ "x-source": source });
+      const prepare = async (at, source) => {
+        const browser = new Browser(own);
+        const verifier = randomBytes(32).toString("base64url");
+        const { challenge } = done(await browser.post("/auth/oidc/options", { issuer: at.url, client_id: "us", code_challenge: sha256(verifier) }, from(source)));
+        const body = { issuer: at.url, client_id: "us", code: "c", code_verifier: verifier, challenge };
+        return () => browser.post("/auth/oidc/login", body, from(source));
+      };
+      let reached = 0;
+      const waiting = [];
+      slow.redeem = (form, req, res) => {
+        reached += 1;
+        waiting.push(res);
+      };
+      expect(other, { claims: {} });
+      const mine = await Promise.all(Array.from({ length: 12 }, () => prepare(slow, "192.0.2.1")));
+      const [theirs, elsewhere] = [await prepare(slow, "192.0.2.2"), await prepare(other, "192.0.2.1")];
+      const all = mine.map((send) => send());
+      while (reached < 8) await new Promise((resolve) => setTimeout(resolve, 20));
+      const another = theirs();
+      assert.equal((await elsewhere()).status, 401, "another issuer was asked, for the same source");
+      while (reached < 9) await new Promise((resolve) => setTimeout(resolve, 20));
+      for (const res of waiting.splice(0)) res.writeHead(400, { "content-type": "application/json" }).end('{"error":"invalid_grant"}');
+      const codes = (await Promise.all(all)).map(({ json }) => json.code);
+      assert.deepEqual(codes.sort(), [...Array(4).fill("api_unavailable"), ...Array(8).fill("code_refused")]);
+      assert.equal((await another).json.code, "code_refused", "another source's was asked");
+    } finally {
+      await own.stop();
+      await slow.close();
+    }
   });
 
   test("links, and lets join; an identity stays whose it is", async () => {
@@ -253,7 +345,7 @@ describe("a code", () => {
     const joined = async (sub, more = {}) => {
       const { body } = await come({ browser: guest, bend: () => ({}) });
       const { challenge, ...identity } = body;
-      expect(issuer, { claims: { sub, aud: "a b", nonce: sha256(Buffer.from(challenge, "base64url")) } });
+      expect(issuer, { claims: made(challenge, { sub }) });
       return guest.post("/join", { token, proof: { type: "oidc", displayName: "Ben", ...identity, ...more }, challenge });
     };
     refused(await joined("ana"), 409, "identity_taken");
@@ -296,6 +388,8 @@ describe("people in front of an issuer that isn't ours", { skip: !executablePath
   let authority;
   let chromium;
   let server;
+  let evil;
+  let acme;
   let people;
   let ana;
   /** What becomes of the address that the issuer sends people back to. */
@@ -306,18 +400,22 @@ describe("people in front of an issuer that isn't ours", { skip: !executablePath
     let callback;
     server = createServer((req, res) => {
       const set = res.setHeader.bind(res);
-      res.setHeader = (name, value) => set(name, /^location$/i.test(name) && value.includes("/auth/oidc/callback?") ? bend(value) : value);
+      res.setHeader = (name, value) => set(name, /^location$/i.test(name) && value.includes("/auth/oidc/callback/") ? bend(value) : value);
       return callback(req, res);
     });
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
     // Another site than the authority's, as it is in the world.
     const url = `http://127.0.0.1:${server.address().port}`;
+    evil = await startOidc();
     const row = { for: "people", issuer: url, audience: "notme", scopes: ["bridgeCert"], rules: [{ sub: ["ana", "ben", "carl", "<b>dan</b>"] }], sign_in: { label: "Acme" } };
+    const evils = { for: "people", issuer: evil.url, audience: "us", scopes: ["bridgeCert"], rules: [{}], sign_in: { label: "Evil" } };
     const secrets = [{ issuer: url, client_id: "notme", client_secret: SECRET }];
-    authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify([row]), OIDC_CLIENT_SECRETS: JSON.stringify(secrets) } });
+    authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify([row, evils]), OIDC_CLIENT_SECRETS: JSON.stringify(secrets) } });
+    const { issuers } = await (await fetch(`${authority.url}/auth/oidc/issuers`)).json();
+    [acme] = issuers;
     const provider = new Provider(url, {
       jwks: { keys: [{ ...(await exportJWK(privateKey)), alg: "RS256", kid: "first", use: "sig" }] },
-      clients: [{ client_id: "notme", client_secret: SECRET, grant_types: ["authorization_code"], redirect_uris: [`${authority.url}/auth/oidc/callback`], response_types: ["code"] }],
+      clients: [{ client_id: "notme", client_secret: SECRET, grant_types: ["authorization_code"], redirect_uris: [acme.redirectUri], response_types: ["code"] }],
       pkce: { required: () => true },
     });
     callback = provider.callback();
@@ -331,6 +429,7 @@ describe("people in front of an issuer that isn't ours", { skip: !executablePath
     await authority?.stop();
     server?.closeAllConnections();
     server?.close();
+    await evil?.close();
   });
   // The issuer's own pages have styles that its own policy stops.
   afterEach(() => assert.deepEqual(people.flatMap(({ complaints }) => complaints.splice(0)).filter((text) => !/favicon/.test(text)), []));
@@ -401,12 +500,12 @@ describe("people in front of an issuer that isn't ours", { skip: !executablePath
     const sent = [];
     eve.page.on("request", (request) => request.method() === "POST" && sent.push(request.url()));
     for (const query of ["", "?code=c&state=s", "?error=access_denied&state=s"]) {
-      await eve.go(`/auth/oidc/callback${query}`);
+      await eve.page.goto(acme.redirectUri + query);
       await eve.says("There is nothing to finish.");
       assert.equal(new URL(eve.page.url()).search, "");
     }
     // An answer to something else than what was asked, and one of another issuer.
-    for (const change of [(query) => query.set("state", "s"), (query) => query.delete("state"), (query) => query.set("iss", "https://evil.example")]) {
+    for (const change of [(query) => query.set("state", "s"), (query) => query.delete("state"), (query) => query.set("iss", "https://evil.example"), (query) => query.delete("iss")]) {
       bend = (address) => {
         const url = new URL(address);
         change(url.searchParams);
@@ -423,6 +522,37 @@ describe("people in front of an issuer that isn't ours", { skip: !executablePath
     assert.deepEqual(sent.filter((url) => url.endsWith("/auth/oidc/login")), []);
     await eve.go("/me");
     await eve.page.waitForURL(/\/login/);
+  });
+
+  test("give one issuer no code of another's, whomever it sends them to", async () => {
+    // Its authorization endpoint begins a sign-in at Acme for itself, and sends people there with the state of its own.
+    const codes = [];
+    evil.redeem = (form, req, res, json) => {
+      codes.push(Object.fromEntries(form));
+      json({ error: "server_error" }, 500);
+    };
+    evil.authorize = async (query, res) => {
+      const wish = { issuer: acme.issuer, client_id: acme.clientId, code_challenge: sha256("the thief's") };
+      const { authorization_url } = done(await new Browser(authority).post("/auth/oidc/options", wish));
+      res.writeHead(302, { location: `${authorization_url}&state=${query.get("state")}` }).end();
+    };
+    bend = (address) => address.replace(/&iss=[^&]*/, "");
+    const ben = await meet();
+    await ben.go("/login");
+    await ben.button("Sign in with Evil").click();
+    await comply(ben, "ana");
+    await ben.says("There is nothing to finish.");
+    assert.deepEqual(codes, []);
+    bend = (address) => address;
+  });
+
+  test("are told if their browser keeps no session", async () => {
+    const ben = await meet();
+    await ben.context.addCookies([{ name: "notme_session", value: "x", domain: "localhost", path: "/me" }]);
+    await ben.go("/login");
+    await ben.button("Sign in with Acme").click();
+    await comply(ben, "ana");
+    await ben.says("your browser doesn't keep the session");
   });
 
   test("join by it, and need no passkey", async () => {
@@ -442,7 +572,7 @@ describe("people in front of an issuer that isn't ours", { skip: !executablePath
     await ben.at("/me");
     await ben.page.getByRole("heading", { name: "Ben", exact: true }).waitFor();
     await linked(ben).getByText("ben", { exact: true }).waitFor();
-    // It is used: and who is refused is told where to go on.
+    assert.equal(await ben.button("Link Acme").count(), 0, "linking takes a passkey");
     const carl = await meet();
     await carl.page.goto(link);
     await carl.says("This invite can't be used.");

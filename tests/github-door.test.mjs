@@ -283,9 +283,7 @@ describe("a token of GitHub's", () => {
   });
 
   test("that was let in is let in by its principal's grants, and turned away with it", async () => {
-    const browser = new Browser(authority);
-    const ana = new Passkey(ES256);
-    assert.equal((await browser.register(ana, { code: CODE })).status, 200);
+    const browser = (admin ??= await administrator());
     const token = known("ghp_", { user: OCTOCAT, scopes: "" });
     const { json } = await enroll(authority, token);
     refused(await enroll(authority, token, { scopes: ["authorityManage"] }), 403, "scopes_not_granted");

@@ -378,6 +378,8 @@ export interface SignInIssuer {
   clientId: string;
   /** What people read. */
   label: string;
+  /** Where it sends people back to: what is to be registered there. */
+  redirectUri: string;
 }
 
 /** Validates {@link SignInIssuer}. */
@@ -385,6 +387,7 @@ export const SignInIssuerSchema: z.ZodMiniType<SignInIssuer> = /* @__PURE__ */ z
   issuer: plain.text,
   clientId: plain.text,
   label: plain.text,
+  redirectUri: plain.text,
 });
 
 /** All of them. */
@@ -408,6 +411,8 @@ export interface IdentityOptions {
   expires_in: number;
   /** Where the browser goes, if it wanted to be sent to an issuer: `state` is to be added. */
   authorization_url?: string | undefined;
+  /** Whether the issuer's answer has to have `iss` (RFC 9207). */
+  iss_expected?: boolean | undefined;
 }
 
 /** Validates {@link IdentityOptions}. */
@@ -416,6 +421,7 @@ export const IdentityOptionsSchema: z.ZodMiniType<IdentityOptions> = /* @__PURE_
   nonce: plain.text,
   expires_in: plain.uint32,
   authorization_url: /* @__PURE__ */ z.optional(plain.text),
+  iss_expected: /* @__PURE__ */ z.optional(/* @__PURE__ */ z.boolean()),
 });
 
 /** A session that began with a linked identity. */

@@ -16,6 +16,7 @@ export async function startOidc({ algorithms = ALGORITHMS } = {}) {
     const json = (body, status = 200) => res.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     const endpoints = { authorization_endpoint: `${issuer.url}/authorize`, token_endpoint: `${issuer.url}/token`, ...issuer.discovery };
     if (req.url === "/.well-known/openid-configuration") return json({ issuer: issuer.url, jwks_uri: `${issuer.url}/keys`, ...endpoints });
+    if (req.url.startsWith("/authorize?") && issuer.authorize) return issuer.authorize(new URL(req.url, issuer.url).searchParams, res);
     if (req.url === "/token" && req.method === "POST" && issuer.redeem) {
       const form = new URLSearchParams(Buffer.concat(await req.toArray()).toString());
       return issuer.redeem(form, req, res, json);

@@ -4,11 +4,12 @@
  */
 
 import * as z from "zod/mini";
-import { ConnectedSchema, IdentityOptionsSchema, IdentitySignedInSchema, JoinedSchema, type SignInIssuer, SignInIssuersSchema } from "../../gen/ts/api.ts";
+import { ConnectedSchema, IdentityOptionsSchema, IdentitySignedInSchema, JoinedSchema, MeSchema, type SignInIssuer, SignInIssuersSchema } from "../../gen/ts/api.ts";
 import { BadAnswer, ask } from "./api.ts";
 import { type Bytes, toBase64url } from "./bytes.ts";
 import { h } from "./dom.ts";
 import { type Status, attempt, button } from "./ui.ts";
+import { isSessionGone } from "./words.ts";
 import { federation as words } from "../pages/strings.ts";
 
 /** What somebody goes there for. */
@@ -22,11 +23,14 @@ const ErrandSchema = z.object({
 });
 export type Errand = z.infer<typeof ErrandSchema>;
 
+const IssuerSchema = z.object({ issuer: z.string(), clientId: z.string(), label: z.string(), redirectUri: z.string() });
+
 const PendingSchema = z.object({
   errand: ErrandSchema,
-  issuer: z.string(),
-  clientId: z.string(),
-  label: z.string(),
+  issuer: IssuerSchema,
+  issExpected: z.boolean(),
+  /** When somebody left, in milliseconds. */
+  at: z.number(),
   state: z.string(),
   verifier: z.string(),
   challenge: z.string(),
@@ -42,21 +46,27 @@ export interface Arrival {
 
 const KEY = "notme.federation";
 
+/** For how long what was begun can be finished, in milliseconds: challenges are good no longer. */
+const LIFETIME = 300_000;
+
 const secret = (): string => toBase64url(crypto.getRandomValues(new Uint8Array(32)));
 
 const digest = async (text: string): Promise<Bytes> => new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 
-/** The issuers at which people sign in. */
-export const issuers = async (): Promise<SignInIssuer[]> => (await ask("GET", "/auth/oidc/issuers", SignInIssuersSchema)).issuers;
+/** The issuers at which people sign in. Whoever is shown them begins anew. */
+export async function issuers(): Promise<SignInIssuer[]> {
+  take();
+  return (await ask("GET", "/auth/oidc/issuers", SignInIssuersSchema)).issuers;
+}
 
 /** Sends the browser to an issuer. */
-export async function depart({ issuer, clientId, label }: SignInIssuer, errand: Errand): Promise<void> {
+export async function depart(issuer: SignInIssuer, errand: Errand): Promise<void> {
   const [state, verifier] = [secret(), secret()];
-  const wish = { issuer, client_id: clientId, code_challenge: toBase64url(await digest(verifier)) };
+  const wish = { issuer: issuer.issuer, client_id: issuer.clientId, code_challenge: toBase64url(await digest(verifier)) };
   const path = errand.purpose === "link" ? "/connections/options" : "/auth/oidc/options";
-  const { challenge, authorization_url: address = "" } = await ask("POST", path, IdentityOptionsSchema, wish);
+  const { challenge, authorization_url: address = "", iss_expected: issExpected = false } = await ask("POST", path, IdentityOptionsSchema, wish);
   if (!/^https?:\/\//.test(address)) throw new BadAnswer(`${path}: authorization_url`);
-  const pending: Pending = { errand, issuer, clientId, label, state, verifier, challenge };
+  const pending: Pending = { errand, issuer, issExpected, at: Date.now(), state, verifier, challenge };
   sessionStorage.setItem(KEY, JSON.stringify(pending));
   location.assign(`${address}&state=${state}`);
 }
@@ -66,9 +76,11 @@ export function arrive(): Arrival | undefined {
   const query = new URLSearchParams(location.search);
   history.replaceState(null, "", location.pathname);
   const pending = take();
-  if (!pending || query.get("state") !== pending.state) return undefined;
-  // Of several issuers it is the one that was asked (RFC 9207 §2.4).
-  if ((query.get("iss") ?? pending.issuer) !== pending.issuer) return undefined;
+  if (!pending || query.get("state") !== pending.state || Date.now() - pending.at > LIFETIME) return undefined;
+  // Of several issuers it is the one that was asked: each sends people back to a page of its own, and may say who it is
+  // (RFC 9207 §2.4). Else one could have another one answer, and get that one's code.
+  if (location.pathname !== new URL(pending.issuer.redirectUri).pathname) return undefined;
+  if (query.has("iss") ? query.get("iss") !== pending.issuer.issuer : pending.issExpected) return undefined;
   const one = (name: string) => query.get(name) ?? undefined;
   return { pending, code: one("code"), error: one("error") };
 }
@@ -84,9 +96,19 @@ function take(): Pending | undefined {
   }
 }
 
+/** Whether the browser sends the session that just began, and nothing beside it. */
+export async function isKept(): Promise<boolean> {
+  try {
+    await ask("GET", "/me", MeSchema);
+    return true;
+  } catch (error) {
+    return !isSessionGone(error);
+  }
+}
+
 /** Does what somebody went there for. */
-export async function finish({ errand, issuer, clientId, verifier, challenge }: Pending, code: string): Promise<void> {
-  const identity = { issuer, client_id: clientId, code, code_verifier: verifier };
+export async function finish({ errand, issuer, verifier, challenge }: Pending, code: string): Promise<void> {
+  const identity = { issuer: issuer.issuer, client_id: issuer.clientId, code, code_verifier: verifier };
   const proof = { type: "oidc", ...identity };
   switch (errand.purpose) {
     case "signIn":

@@ -3,9 +3,9 @@
 import { strings } from "../strings.ts";
 import { Refusal } from "../lib/api.ts";
 import { byId, h } from "../lib/dom.ts";
-import { type Errand, type Pending, arrive, finish } from "../lib/federation.ts";
+import { type Errand, type Pending, arrive, depart, finish, isKept } from "../lib/federation.ts";
 import { at } from "../lib/place.ts";
-import { Status, button, empty } from "../lib/ui.ts";
+import { Status, attempt, button, empty } from "../lib/ui.ts";
 import { federation as words } from "./strings.ts";
 
 const app = byId("app");
@@ -23,24 +23,31 @@ function stop(text: string, purpose: Errand["purpose"]): void {
   app.replaceChildren(empty(text, ...(purpose === "join" ? [words.inviteStays] : [])), link(BACK[purpose], words.back[purpose]));
 }
 
-async function complete(pending: Pending, code: string): Promise<void> {
-  const { errand } = pending;
+/** Whether the authority said no before anything came of it. */
+const isRefused = (error: unknown): error is Refusal => error instanceof Refusal && error.status < 500;
+
+async function complete({ errand, issuer, ...pending }: Pending, code: string): Promise<void> {
+  const { purpose } = errand;
   app.replaceChildren(status.element);
-  status.busy(words.checking(pending.label));
+  status.busy(words.checking(issuer.label));
   try {
-    await finish(pending, code);
-    status.done(words.done[errand.purpose]);
+    await finish({ errand, issuer, ...pending }, code);
+    // Else the next page would lead to signing in, and nobody would know why.
+    if (!(await isKept())) return stop(words.notKept, "signIn");
+    status.done(words.done[purpose]);
     location.replace(errand.returnTo ?? at("/me"));
   } catch (error) {
     title.textContent = words.stopped;
-    // Who couldn't be asked may be asked once more: nothing was used up.
-    const mayRepeat = !(error instanceof Refusal) || error.status >= 500 || error.status === 429;
-    status.failed(error, mayRepeat ? button(strings.common.retry, () => complete(pending, code)) : undefined);
-    app.append(...(errand.purpose === "join" ? [empty(words.inviteStays)] : []), link(BACK[errand.purpose], words.back[errand.purpose]));
+    // A code is good once: whoever tries again goes there again.
+    const again = () => attempt(status, () => depart(issuer, errand));
+    const mayRepeat = !isRefused(error) || error.status === 429;
+    status.failed(error, mayRepeat ? button(strings.common.retry, again) : undefined);
+    const isAsGood = purpose === "join" && isRefused(error) && error.code !== "bad_invite";
+    app.append(...(isAsGood ? [empty(words.inviteStays)] : []), link(BACK[purpose], words.back[purpose]));
   }
 }
 
 const arrival = arrive();
 if (!arrival) stop(words.nothing, "signIn");
-else if (arrival.code === undefined) stop(words.refused(arrival.pending.label, arrival.error ?? ""), arrival.pending.errand.purpose);
+else if (arrival.code === undefined) stop(words.refused(arrival.pending.issuer.label, arrival.error ?? ""), arrival.pending.errand.purpose);
 else void complete(arrival.pending, arrival.code);

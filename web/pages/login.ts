@@ -4,11 +4,10 @@ import { strings } from "../strings.ts";
 import { ask } from "../lib/api.ts";
 import { byId, h } from "../lib/dom.ts";
 import { canUsePasskeys, register, signIn } from "../lib/passkeys.ts";
-import { identityButtons, issuers } from "../lib/federation.ts";
+import { identityButtons, isKept, issuers } from "../lib/federation.ts";
 import { base, returnTo } from "../lib/place.ts";
-import { type Door, DoorSchema, MeSchema, type SignInIssuer, SignedOutSchema } from "../../gen/ts/api.ts";
+import { type Door, DoorSchema, type SignInIssuer, SignedOutSchema } from "../../gen/ts/api.ts";
 import { Status, attempt, button, empty, field, form, nameField, telling, whoIsHere } from "../lib/ui.ts";
-import { isSessionGone } from "../lib/words.ts";
 import { federation } from "./strings.ts";
 
 const words = strings.login;
@@ -28,16 +27,6 @@ async function leave(): Promise<void> {
   // Else the next page would lead back to here, and nobody would know why.
   if (!(await isKept())) return status.warn(words.notKept);
   location.assign(destination);
-}
-
-/** Whether the browser sends the session that just began, and nothing beside it. */
-async function isKept(): Promise<boolean> {
-  try {
-    await ask("GET", "/me", MeSchema);
-    return true;
-  } catch (error) {
-    return !isSessionGone(error);
-  }
 }
 
 /** Offers passkeys in the field, for as long as nothing else asks for one. */
@@ -133,17 +122,20 @@ function recovery(): HTMLElement {
   return h("details", { class: "part" }, h("summary", {}, words.recoverSummary), ...inside);
 }
 
+/** Whether this page is elsewhere than the authority: nobody signs in here. */
+const isAstray = ({ rpId }: Door): boolean => rpId !== undefined && location.hostname !== rpId && !location.hostname.endsWith(`.${rpId}`);
+
 /** Why nobody can use a passkey here, if so. */
-function obstacle({ rpId }: Door): HTMLElement | undefined {
+function obstacle(door: Door): HTMLElement | undefined {
+  const { rpId } = door;
   if (rpId === undefined) return empty(words.noPasskeys, words.noPasskeysNext);
-  const host = location.hostname;
-  if (host !== rpId && !host.endsWith(`.${rpId}`)) return empty(words.wrongPlace(rpId), words.wrongPlaceNext);
+  if (isAstray(door)) return empty(words.wrongPlace(rpId), words.wrongPlaceNext);
   return canUsePasskeys() ? undefined : empty(words.noWebAuthn, words.noWebAuthnNext);
 }
 
 function content(door: Door, offered: SignInIssuer[], isSignedIn: boolean): (HTMLElement | undefined)[] {
   const stopped = obstacle(door);
-  if (stopped) return [stopped, elsewhere(offered)];
+  if (stopped) return [stopped, isAstray(door) ? undefined : elsewhere(offered)];
   if (door.firstBoot === "armed") return firstBoot();
   if (door.firstBoot === "unconfigured") return [empty(words.unconfigured, words.unconfiguredNext)];
   return [signInForm(isSignedIn), elsewhere(offered), door.registration ? openRegistration(isSignedIn) : undefined, recovery()];

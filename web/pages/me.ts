@@ -114,12 +114,13 @@ function connections(me: Me): HTMLElement {
   };
   const load = async (): Promise<void> => {
     status.busy(strings.common.loading);
-    const found = await attempt(status, () => Promise.all([ask("GET", "/connections", ConnectionsSchema), issuers()]));
+    const found = await attempt(status, () => Promise.all([ask("GET", "/connections", ConnectionsSchema), issuers(), ask("GET", "/me/passkeys", PasskeysSchema)]));
     if (!found) return;
-    const [{ connections }, offered] = found;
+    const [{ connections }, offered, { passkeys }] = found;
     status.clear();
     items.replaceChildren(...connections.map(show));
-    const buttons = identityButtons(offered, federation.link, status, errand);
+    // Linking takes a passkey.
+    const buttons = passkeys.length ? identityButtons(offered, federation.link, status, errand) : undefined;
     if (!connections.length) items.append(h("li", { class: "none" }, empty(buttons ? federation.none : texts.empty)));
     further.replaceChildren(...(buttons ? [buttons, h("p", { class: "hint" }, federation.linkHint)] : []));
   };

@@ -24,6 +24,7 @@ export const federation = {
   stopped: "That led nowhere",
   nothing: "This page finishes what another one began, in the same tab and once. There is nothing to finish.",
   refused: (label: string, code: string) => `${label} doesn't say who you are${code ? `: ${code}` : ""}.`,
+  notKept: "It was right, but your browser doesn't keep the session, or sends another cookie of its name beside it. Allow cookies for this address, delete those that it has, and sign in again.",
   inviteStays: "The invite is as good as before: open its link again.",
   back: {
     signIn: "Back to signing in",

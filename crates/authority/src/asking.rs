@@ -10,8 +10,10 @@ use crate::doors::Ask;
 pub const TIMEOUT_MILLIS: u32 = 5_000;
 /// The longest answer that is read, in bytes.
 pub const MAX_ANSWER_BYTES: u32 = 256 * 1024;
-/// How many questions there may be at once.
+/// How many questions there may be at once to one host: one that is slow keeps nobody from asking another.
 const MAX_AT_ONCE: usize = 32;
+/// How many of these may be one source's: whoever has many asked leaves room for others.
+const MAX_OF_SOURCE: usize = 8;
 /// How long it is remembered that a proof was refused, in milliseconds.
 const REFUSED_MILLIS: u64 = 10_000;
 /// How many refusals are remembered.
@@ -20,11 +22,25 @@ const MAX_REFUSED: usize = 1_000;
 /// The questions of a worker.
 #[derive(Debug, Default)]
 pub struct Asking {
-    /// When each of those that nobody has answered yet was asked, and its number.
-    open: VecDeque<(u64, u64)>,
+    /// Those that nobody has answered yet.
+    open: Vec<Open>,
     asked: u64,
     /// What was refused, by hash, and when.
     refused: VecDeque<(u64, [u8; 32])>,
+}
+
+#[derive(Debug)]
+struct Open {
+    at: u64,
+    number: u64,
+    host: String,
+    source: Option<String>,
+}
+
+/// The host that a question goes to, with its scheme.
+fn host(url: &str) -> &str {
+    let path = url.match_indices('/').nth(2);
+    path.and_then(|(at, _)| url.get(..at)).unwrap_or(url)
 }
 
 /// A question, by the hash of all that it says.
@@ -58,26 +74,34 @@ impl Asking {
         self.refused.push_back((now, digest));
     }
 
-    /// Begins a question, unless there are too many: its number.
+    /// Begins a question, unless there are too many: its number. `source` is who makes us ask, if that is known.
     ///
     /// One whose caller went away is never ended, so each counts until it would have timed out and no longer.
-    pub fn begin(&mut self, now: u64) -> Option<u64> {
+    pub fn begin(&mut self, ask: &Ask, source: Option<&str>, now: u64) -> Option<u64> {
         let is_open = |at: u64| {
             let age = now.checked_sub(at);
             age.is_some_and(|age| age < u64::from(TIMEOUT_MILLIS))
         };
-        self.open.retain(|(at, _)| is_open(*at));
-        if self.open.len() >= MAX_AT_ONCE {
+        self.open.retain(|open| is_open(open.at));
+        let host = host(&ask.url);
+        let there = || self.open.iter().filter(|open| open.host == host);
+        let theirs = there().filter(|open| source.is_some() && open.source.as_deref() == source);
+        if there().count() >= MAX_AT_ONCE || theirs.count() >= MAX_OF_SOURCE {
             return None;
         }
         self.asked = self.asked.wrapping_add(1);
-        self.open.push_back((now, self.asked));
+        self.open.push(Open {
+            at: now,
+            number: self.asked,
+            host: host.to_owned(),
+            source: source.map(str::to_owned),
+        });
         Some(self.asked)
     }
 
     /// Ends it.
     pub fn end(&mut self, number: u64) {
-        self.open.retain(|(_, open)| *open != number);
+        self.open.retain(|open| open.number != number);
     }
 }
 
@@ -122,16 +146,45 @@ mod tests {
     #[test]
     fn there_are_so_many_questions_at_once_and_no_more() {
         let mut asking = Asking::default();
-        let numbers: Vec<_> = (0..32).map(|_| asking.begin(1_000).unwrap()).collect();
-        assert_eq!(asking.begin(1_000), None);
+        let (one, other) = (ask("https://a/user", "x"), ask("https://b/user", "x"));
+        let begin = |asking: &mut Asking, now| asking.begin(&one, None, now);
+        let numbers: Vec<_> = (0..32)
+            .map(|_| begin(&mut asking, 1_000).unwrap())
+            .collect();
+        assert_eq!(begin(&mut asking, 1_000), None);
+        assert!(asking.begin(&other, None, 1_000).is_some(), "another host");
         asking.end(numbers[7]);
         asking.end(numbers[7]);
-        assert!(asking.begin(1_000).is_some());
-        assert_eq!(asking.begin(5_999), None);
+        assert!(begin(&mut asking, 1_000).is_some());
+        assert_eq!(begin(&mut asking, 5_999), None);
         // Those whose callers went away.
-        assert!(asking.begin(6_000).is_some());
+        assert!(begin(&mut asking, 6_000).is_some());
         // The clock went back.
-        assert!(asking.begin(0).is_some());
+        assert!(begin(&mut asking, 0).is_some());
         assert_eq!(asking.open.len(), 1);
+    }
+
+    #[test]
+    fn nobody_has_so_many_asked_that_others_could_not() {
+        let mut asking = Asking::default();
+        let one = ask("https://a/user", "x");
+        for _ in 0..8 {
+            assert!(asking.begin(&one, Some("192.0.2.1"), 0).is_some());
+        }
+        assert_eq!(asking.begin(&one, Some("192.0.2.1"), 0), None);
+        assert!(asking.begin(&one, Some("192.0.2.2"), 0).is_some());
+        let other = ask("https://b/", "x");
+        assert!(asking.begin(&other, Some("192.0.2.1"), 0).is_some());
+    }
+
+    #[test]
+    fn hosts_are_told_apart_by_all_that_is_before_the_path() {
+        for (url, of) in [
+            ("https://a.example/user?x=/", "https://a.example"),
+            ("http://127.0.0.1:9/token", "http://127.0.0.1:9"),
+            ("https://a.example", "https://a.example"),
+        ] {
+            assert_eq!(host(url), of);
+        }
     }
 }

@@ -290,6 +290,8 @@ pub enum Fault {
         /// When to try again, in seconds.
         retry_after: u32,
     },
+    /// An issuer gave no token for the code that somebody came back from it with.
+    CodeUnredeemed(String),
     /// The rows that administrators made can't be had.
     RowsUnavailable(String),
     /// The CA key can't be used, because of the key storage that is configured.
@@ -306,6 +308,7 @@ impl fmt::Display for Fault {
             Self::Configuration(reason)
             | Self::IssuerUnavailable(reason)
             | Self::ApiUnavailable { reason, .. }
+            | Self::CodeUnredeemed(reason)
             | Self::RowsUnavailable(reason)
             | Self::KeyStorage(reason)
             | Self::Clock(reason)

@@ -49,6 +49,8 @@ pub struct Endpoints {
     pub token: String,
     /// Whether it takes a client's secret in the body and not in a header.
     pub has_secret_in_body: bool,
+    /// Whether it says with each answer that it is its (RFC 9207 §3).
+    pub names_itself: bool,
 }
 
 /// What a discovery document says.
@@ -106,6 +108,8 @@ impl Discovered {
                 authorization,
                 token,
                 has_secret_in_body: !takes("client_secret_basic") && takes("client_secret_post"),
+                names_itself: document.get("authorization_response_iss_parameter_supported")
+                    == Some(&Value::Bool(true)),
             }),
         })
     }
@@ -280,6 +284,9 @@ mod tests {
         let found = read(serde_json::json!({})).unwrap();
         assert_eq!(found.authorization, "https://login.example/auth?p=1");
         assert_eq!(found.token, "https://api.example/token");
+        assert!(!found.names_itself);
+        let naming = serde_json::json!({ "authorization_response_iss_parameter_supported": true });
+        assert!(read(naming).unwrap().names_itself);
         for (methods, in_body) in [
             (serde_json::json!(["client_secret_post"]), true),
             (

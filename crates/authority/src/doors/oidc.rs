@@ -34,7 +34,7 @@ const CLOCK_SKEW: u64 = 60;
 /// remembered. What lives longer is there to be shown again, and has to come with a challenge.
 const SHORT_LIVED_SECS: u64 = 900;
 /// The longest token that is read, in bytes.
-pub(super) const MAX_TOKEN_LEN: usize = 16 * 1024;
+pub(crate) const MAX_TOKEN_LEN: usize = 16 * 1024;
 
 /// What a token is that nobody may show as a proof (RFC 8725 §3.11): tokens for something else.
 const OTHER_TYPES: [&str; 3] = ["dpop+jwt", "logout+jwt", "notme-revocations+jwt"];

@@ -147,6 +147,7 @@ fn path_parameters(route: &Route) -> impl Iterator<Item = Value> {
     names.map(|name| {
         let description = match name {
             "id" => "The item's id, as lists have it.",
+            "client" => "What the issuer's client is called by, as `/auth/oidc/issuers` has it in `redirectUri`.",
             "scope" => "The scope, percent-encoded.",
             "serial" => "The serial number of one of the two certificates, in lower-case hex.",
             "file" => "The file's name.",

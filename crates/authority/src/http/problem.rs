@@ -544,6 +544,12 @@ fn fault_problem(fault: &Fault) -> Problem {
             "authority unavailable: whoever knows this token can't be asked now",
             reason,
         ),
+        Fault::CodeUnredeemed(reason) => (
+            503,
+            "code_unredeemed",
+            "authority unavailable: the issuer gave no token for this code; the log says why",
+            reason,
+        ),
         Fault::RowsUnavailable(reason) => (
             503,
             "rows_unavailable",
@@ -717,6 +723,7 @@ pub(super) fn examples() -> Vec<Error> {
     let faults = [
         Fault::Configuration(String::new()),
         Fault::IssuerUnavailable(String::new()),
+        Fault::CodeUnredeemed(String::new()),
         Fault::ApiUnavailable {
             reason: String::new(),
             retry_after: 10,

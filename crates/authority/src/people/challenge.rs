@@ -103,6 +103,19 @@ impl AnybodysKey {
     pub fn make(&self, ceremony: Ceremony, nonce: [u8; NONCE_LEN], now: u64) -> [u8; LEN] {
         make(&self.0, ceremony, b"", nonce, now)
     }
+
+    /// Knows a challenge again, as [`ChallengeKey::recognize`] does where there is no context.
+    ///
+    /// # Errors
+    /// [`ChallengeError`].
+    pub fn recognize(
+        &self,
+        ceremony: Ceremony,
+        challenge: &[u8],
+        now: u64,
+    ) -> Result<Burn, ChallengeError> {
+        recognize(&self.0, ceremony, b"", challenge, now)
+    }
 }
 
 impl ChallengeKey {
@@ -154,30 +167,40 @@ impl ChallengeKey {
         challenge: &[u8],
         now: u64,
     ) -> Result<Burn, ChallengeError> {
-        let (nonce, rest) = challenge
-            .split_first_chunk::<NONCE_LEN>()
-            .ok_or(ChallengeError::Unknown)?;
-        let (expiry, tag) = rest
-            .split_first_chunk::<4>()
-            .ok_or(ChallengeError::Unknown)?;
-        if challenge.len() != LEN {
-            return Err(ChallengeError::Unknown);
-        }
-        mac(self.of(context), ceremony, context, nonce, *expiry)
-            .verify_truncated_left(tag) // in constant time
-            .map_err(|_| ChallengeError::Unknown)?;
-        let expiry = u64::from(u32::from_be_bytes(*expiry));
-        // Made by ourselves, so it can't be from further ahead than the clock went back.
-        if expiry <= now || expiry > now.saturating_add(2 * ceremony.lifetime_secs()) {
-            return Err(ChallengeError::Expired);
-        }
-        Ok(Burn::new(
-            "challenge",
-            ceremony.label(),
-            &hex::encode(challenge),
-            expiry + LIFETIME_SECS,
-        ))
+        recognize(self.of(context), ceremony, context, challenge, now)
     }
+}
+
+fn recognize(
+    key: &[u8; 32],
+    ceremony: Ceremony,
+    context: &[u8],
+    challenge: &[u8],
+    now: u64,
+) -> Result<Burn, ChallengeError> {
+    let (nonce, rest) = challenge
+        .split_first_chunk::<NONCE_LEN>()
+        .ok_or(ChallengeError::Unknown)?;
+    let (expiry, tag) = rest
+        .split_first_chunk::<4>()
+        .ok_or(ChallengeError::Unknown)?;
+    if challenge.len() != LEN {
+        return Err(ChallengeError::Unknown);
+    }
+    mac(key, ceremony, context, nonce, *expiry)
+        .verify_truncated_left(tag) // in constant time
+        .map_err(|_| ChallengeError::Unknown)?;
+    let expiry = u64::from(u32::from_be_bytes(*expiry));
+    // Made by ourselves, so it can't be from further ahead than the clock went back.
+    if expiry <= now || expiry > now.saturating_add(2 * ceremony.lifetime_secs()) {
+        return Err(ChallengeError::Expired);
+    }
+    Ok(Burn::new(
+        "challenge",
+        ceremony.label(),
+        &hex::encode(challenge),
+        expiry + LIFETIME_SECS,
+    ))
 }
 
 fn make(

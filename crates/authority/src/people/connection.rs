@@ -18,6 +18,7 @@ use super::{DEFAULT_NAME, PrincipalId, invite};
 use crate::config::Config;
 use crate::doors::rows::Rows;
 use crate::doors::{Aim, Door, Edge, Facts, Given, Identified, Opened, Proof, RowsOf, Shown, oidc};
+use crate::issuer_keys::Endpoints;
 use crate::{Echo, Error};
 
 /// What the message begins with that the key of a certificate signs to be linked, so that no other protocol signs
@@ -31,6 +32,8 @@ const MOST_WAYS_IN: u64 = 50;
 /// A proof of an identity, and the challenge that it was made for.
 pub struct Presented {
     proof: Showing,
+    /// The code that it was redeemed for, if it was.
+    code: Option<Return>,
     /// The challenge.
     pub challenge: [u8; LEN],
 }
@@ -151,21 +154,32 @@ impl Presented {
     ///
     /// # Errors
     /// Those of the door.
-    pub fn redeemed(&self, token: String, config: &Config, edge: &dyn Edge) -> Result<Self, Error> {
+    pub fn redeemed(self, token: &str, config: &Config, edge: &dyn Edge) -> Result<Self, Error> {
         let given = Given {
             proof: &json!({ "token": token }),
             config,
             edge,
         };
         Ok(Self {
+            code: match self.proof {
+                Showing::Code(code) => Some(code),
+                Showing::Proof(_) => None,
+            },
             proof: shown(oidc::OIDC.name, &given)?,
             challenge: self.challenge,
         })
     }
 
+    /// The rows that may let it in, where these aren't all.
+    #[must_use]
+    pub fn rows(&self, rows: &Rows) -> Option<Rows> {
+        self.code.as_ref().map(|code| code.rows(rows))
+    }
+
     fn made_for(proof: Showing, member: Option<&Value>) -> Result<Self, Error> {
         Ok(Self {
             proof,
+            code: None,
             challenge: challenge(member)?.ok_or(Error::ChallengeRequired)?,
         })
     }
@@ -363,14 +377,15 @@ pub fn message_of_certificate(
 /// A challenge, and what a token that is made for it has to say; and where the browser goes, if it wants to be sent
 /// somewhere. The challenge itself stands in no token and in no address.
 #[must_use]
-pub fn options(challenge: &[u8; LEN], address: Option<&str>) -> Value {
+pub fn options(challenge: &[u8; LEN], sent: Option<(&str, &Endpoints)>) -> Value {
     let mut options = json!({
         "challenge": notme_keys::encode_base64url(challenge),
         "nonce": nonce(challenge),
         "expires_in": LIFETIME_SECS,
     });
-    if let (Some(members), Some(address)) = (options.as_object_mut(), address) {
+    if let (Some(members), Some((address, endpoints))) = (options.as_object_mut(), sent) {
         members.insert("authorization_url".into(), address.into());
+        members.insert("iss_expected".into(), endpoints.names_itself.into());
     }
     options
 }

@@ -6,22 +6,52 @@
 
 use std::fmt;
 
+use notme_jose::CompactJws;
 use notme_keys::{decode_base64url, encode_base64};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::body::{object, text};
 use super::challenge::nonce;
 use crate::config::Config;
-use crate::doors::issuer::{SignIn, TrustedIssuer};
+use crate::doors::issuer::{Kind, SignIn, TrustedIssuer};
+use crate::doors::oidc::MAX_TOKEN_LEN;
 use crate::doors::rows::Rows;
 use crate::doors::{Answer, Ask};
 use crate::issuer_keys::Endpoints;
 use crate::rows::{Row, each};
 use crate::url::encode_component;
-use crate::{Echo, Error, Fault};
+use crate::{Error, Fault, TokenError};
 
-/// The page that issuers send people back to, under the authority's URL.
-pub const CALLBACK: &str = "/auth/oidc/callback";
+/// The page that issuers send people back to, under the authority's URL. Each client has its own: what an issuer is made
+/// to answer to another one's question comes back where nobody waits for it (RFC 9700 §4.4.2.2).
+pub const CALLBACK: &str = "/auth/oidc/callback/{client}";
+
+/// What a client's page is called by: 16 bytes of a hash, in hex.
+fn callback(config: &Config, row: &Named) -> String {
+    let mut hash = Sha256::new_with_prefix("notme-callback-v1");
+    for part in [&row.issuer, &row.client_id] {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part);
+    }
+    let hash = hash.finalize();
+    let client = hash.get(..16).map(hex::encode).unwrap_or_default();
+    format!(
+        "{}{}",
+        config.authority_url,
+        CALLBACK.replace("{client}", &client)
+    )
+}
+
+/// What a token endpoint may say (RFC 6749 §5.2). Nothing else that it says is repeated: it knows our secret.
+const ERRORS: [&str; 6] = [
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "unauthorized_client",
+    "unsupported_grant_type",
+];
 
 /// What an issuer knows us as, beside a secret if it gave us one.
 #[derive(Clone, PartialEq, Eq)]
@@ -85,11 +115,14 @@ impl Named {
         })
     }
 
+    /// Whether a row is of this client.
+    fn is(&self, row: &TrustedIssuer) -> bool {
+        row.kind == Kind::Oidc && row.issuer == self.issuer && row.audience == self.client_id
+    }
+
     /// Its row, which alone may name an issuer to ask.
     fn row<'a>(&self, rows: &'a Rows) -> Result<(&'a TrustedIssuer, &'a SignIn), Error> {
-        let is_it =
-            |row: &&TrustedIssuer| row.issuer == self.issuer && row.audience == self.client_id;
-        let mut rows = rows.issuers.iter().filter(is_it);
+        let mut rows = rows.issuers.iter().filter(|row| self.is(row));
         rows.find_map(|row| Some((row, row.sign_in.as_ref()?)))
             .ok_or(Error::InvalidMember("issuer"))
     }
@@ -147,7 +180,7 @@ impl Departure {
         challenge: &[u8; 32],
     ) -> Result<String, Error> {
         let (row, sign_in) = self.row.row(rows)?;
-        let (callback, nonce) = (callback(config), nonce(challenge));
+        let (callback, nonce) = (callback(config, &self.row), nonce(challenge));
         let mut address = endpoints.authorization.clone();
         address.push(if address.contains('?') { '&' } else { '?' });
         push_form(
@@ -208,7 +241,7 @@ impl Return {
     #[must_use]
     pub fn question(&self, endpoints: &Endpoints, config: &Config) -> Ask {
         let Named { issuer, client_id } = &self.row;
-        let callback = callback(config);
+        let callback = callback(config, &self.row);
         let mut headers = vec![("accept", "application/json".to_owned())];
         let mut members = vec![
             ("grant_type", "authorization_code"),
@@ -243,29 +276,54 @@ impl Return {
         }
     }
 
+    /// The rows that its token may be let in by: those of the client that asked (OpenID Connect Core §3.1.3.7).
+    #[must_use]
+    pub fn rows(&self, rows: &Rows) -> Rows {
+        let is_it = |row: &&TrustedIssuer| self.row.is(row);
+        Rows {
+            issuers: rows.issuers.iter().filter(is_it).cloned().collect(),
+            ..Rows::default()
+        }
+    }
+
     /// The token that the issuer answered with.
     ///
     /// # Errors
-    /// [`Error::CodeRefused`], if that is what it says; [`Fault::IssuerUnavailable`] for whatever else is no token, with
-    /// the reason for the operator.
+    /// [`Error::CodeRefused`], if that is what it says; [`Error::InvalidToken`] if the token is another client's;
+    /// [`Fault::CodeUnredeemed`] for whatever else is no token, with the reason for the operator.
     pub fn token(&self, answer: &Answer) -> Result<String, Error> {
         let body = answer.json().unwrap_or_default();
         let member = |name: &str| body.get(name).and_then(Value::as_str);
-        match (answer.status, member("id_token"), member("error")) {
-            (200, Some(token), _) if !token.is_empty() => Ok(token.to_owned()),
-            (400..=499, _, Some("invalid_grant")) => Err(Error::CodeRefused),
-            (status, _, error) => {
-                let error = Echo::new(error.unwrap_or("no id_token"));
-                let why = format!("{} answered a code with {status}: {error}", self.row.issuer);
-                Err(Fault::IssuerUnavailable(why).into())
+        let why = match (answer.status, member("id_token"), member("error")) {
+            (400..=499, _, Some("invalid_grant" | "invalid_request")) => {
+                return Err(Error::CodeRefused);
             }
-        }
+            (200, Some(token), _) if token.len() <= MAX_TOKEN_LEN => {
+                if let Ok(read) = CompactJws::parse(token) {
+                    let azp = read.claims().get("azp");
+                    // OpenID Connect Core §3.1.3.7, no. 5.
+                    return match azp.is_none_or(|azp| *azp == *self.row.client_id) {
+                        true => Ok(token.to_owned()),
+                        false => Err(TokenError::InvalidClaim("azp").into()),
+                    };
+                }
+                "no JWT"
+            }
+            (200, ..) => "no id_token",
+            (_, _, error) => ERRORS
+                .into_iter()
+                .find(|known| Some(*known) == error)
+                .unwrap_or("an unknown error"),
+        };
+        let (issuer, status) = (&self.row.issuer, answer.status);
+        let why = format!("{issuer} answered a code with {status}: {why}");
+        Err(Fault::CodeUnredeemed(why).into())
     }
 }
 
 /// Where people sign in beside here: what the pages need to know of the rows.
 #[must_use]
-pub fn issuers(rows: &Rows) -> Value {
+pub fn issuers(config: &Config, rows: &Rows) -> Value {
     let mut offered: Vec<&TrustedIssuer> = Vec::new();
     for row in rows.issuers.iter().filter(|row| row.sign_in.is_some()) {
         let is_same =
@@ -276,13 +334,14 @@ pub fn issuers(rows: &Rows) -> Value {
     }
     let one = |row: &TrustedIssuer| {
         let label = row.sign_in.as_ref().map(|sign_in| &sign_in.label);
-        json!({ "issuer": row.issuer, "clientId": row.audience, "label": label })
+        let named = Named {
+            issuer: row.issuer.clone(),
+            client_id: row.audience.clone(),
+        };
+        let callback = callback(config, &named);
+        json!({ "issuer": row.issuer, "clientId": row.audience, "label": label, "redirectUri": callback })
     };
     json!({ "issuers": offered.into_iter().map(one).collect::<Vec<_>>() })
-}
-
-fn callback(config: &Config) -> String {
-    format!("{}{CALLBACK}", config.authority_url)
 }
 
 fn push_form(form: &mut String, members: &[(&str, &str)]) {
@@ -330,6 +389,7 @@ mod tests {
             authorization: "https://login.example/auth?p=1".into(),
             token: "https://login.example/token".into(),
             has_secret_in_body,
+            names_itself: false,
         }
     }
 
@@ -351,7 +411,7 @@ mod tests {
                 .unwrap(),
             format!(
                 "https://login.example/auth?p=1&response_type=code&client_id=a%20b\
-                 &redirect_uri=https%3A%2F%2Fid.example%2Fauth%2Foidc%2Fcallback&scope=openid%20email\
+                 &redirect_uri=https%3A%2F%2Fid.example%2Fauth%2Foidc%2Fcallback%2Fc29fe377ada0ac9e2cbab0f6579f8042&scope=openid%20email\
                  &nonce=Yw3NKWbEM2aRElRIu7JbT_QSpJxzLbLIq8G4WBvXEN0&code_challenge={DIGEST}&code_challenge_method=S256"
             )
         );
@@ -435,9 +495,13 @@ mod tests {
     #[test]
     fn a_secret_goes_to_its_issuer_alone_and_where_that_takes_it() {
         let config = config();
-        let form = format!(
-            "grant_type=authorization_code&code=c%261&redirect_uri=https%3A%2F%2Fid.example%2Fauth%2Foidc%2Fcallback&code_verifier={VERIFIER}"
-        );
+        // Another implementation: Python's hashlib over the same bytes.
+        let form = |callback: &str| {
+            format!(
+                "grant_type=authorization_code&code=c%261&redirect_uri=https%3A%2F%2Fid.example%2Fauth%2Foidc%2Fcallback%2F{callback}&code_verifier={VERIFIER}"
+            )
+        };
+        let ours = form("c29fe377ada0ac9e2cbab0f6579f8042");
         let asked = |issuer: &str, client_id: &str, in_body| {
             let ask = back(issuer, client_id).question(&endpoints(in_body), &config);
             assert_eq!(ask.url, "https://login.example/token");
@@ -450,16 +514,25 @@ mod tests {
         let basic = Some("Basic YSUyMGI6cyUzQTNjciUyNXQ=".to_owned());
         assert_eq!(
             asked("https://login.example", "a b", false),
-            (basic, form.clone())
+            (basic, ours.clone())
         );
-        let in_body = format!("{form}&client_id=a%20b&client_secret=s%3A3cr%25t");
+        let in_body = format!("{ours}&client_id=a%20b&client_secret=s%3A3cr%25t");
         assert_eq!(asked("https://login.example", "a b", true), (None, in_body));
-        for (issuer, client_id) in [
-            ("https://other.example", "a b"),
-            ("https://login.example", "us"),
+        for (issuer, client_id, callback) in [
+            (
+                "https://other.example",
+                "a b",
+                "9b0493b454a17eca0d8b8972c9f7996e",
+            ),
+            (
+                "https://login.example",
+                "us",
+                "2887d1e7405665bb9b3a6d67989a1afc",
+            ),
         ] {
             let (basic, sent) = asked(issuer, client_id, false);
             assert!(basic.is_none() && !sent.contains("3cr"), "{issuer}");
+            assert!(sent.starts_with(&form(callback)), "{sent}");
             assert!(sent.contains("&client_id="));
         }
         assert!(!format!("{config:?}").contains("3cr"));
@@ -467,48 +540,87 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_token_or_a_refusal_or_the_issuer_s_fault() {
-        let token = |status, body: &str| {
+        let token = |status, body: Value| {
             let answer = Answer {
                 status,
-                body: body.as_bytes().to_vec(),
+                body: body.to_string().into_bytes(),
                 ..Answer::default()
             };
             back("https://login.example", "a b").token(&answer)
         };
-        assert_eq!(
-            token(200, r#"{"id_token":"t","access_token":"a"}"#),
-            Ok("t".into())
-        );
-        for status in [400, 401, 403] {
-            let refused = token(status, r#"{"error":"invalid_grant"}"#);
-            assert_eq!(refused, Err(Error::CodeRefused), "{status}");
+        let jwt = |claims: Value| {
+            let part = |json: &str| notme_keys::encode_base64url(json.as_bytes());
+            let (header, claims) = (part(r#"{"alg":"RS256"}"#), part(&claims.to_string()));
+            format!("{header}.{claims}.AA")
+        };
+        let good = jwt(json!({ "sub": "ana", "azp": "a b" }));
+        let body = json!({ "id_token": good, "access_token": "a" });
+        assert_eq!(token(200, body), Ok(good));
+        let azp = Err(TokenError::InvalidClaim("azp").into());
+        for wrong in [json!("us"), json!(["a b"]), json!(null)] {
+            let other = jwt(json!({ "azp": wrong }));
+            assert_eq!(token(200, json!({ "id_token": other })), azp);
         }
-        for (status, body) in [
-            (200, "{}"),
-            (200, r#"{"id_token":""}"#),
-            (200, r#"{"id_token":1}"#),
-            (200, "<html>"),
-            (302, r#"{"id_token":"t"}"#),
-            (400, r#"{"error":"invalid_client"}"#),
-            (401, "x"),
-            (500, r#"{"error":"invalid_grant"}"#),
-            (0, ""),
+        for (status, error) in [
+            (400, "invalid_grant"),
+            (401, "invalid_grant"),
+            (400, "invalid_request"),
         ] {
-            let told = token(status, body);
-            assert!(
-                matches!(told, Err(Error::Fault(Fault::IssuerUnavailable(_)))),
-                "{status} {body}: {told:?}"
-            );
+            let refused = token(status, json!({ "error": error }));
+            assert_eq!(refused, Err(Error::CodeRefused), "{status} {error}");
         }
+        let long = jwt(json!({ "sub": "a".repeat(MAX_TOKEN_LEN) }));
+        for (status, body, why) in [
+            (200, json!({}), "200: no id_token"),
+            (200, json!({ "id_token": "" }), "200: no JWT"),
+            (200, json!({ "id_token": 1 }), "200: no id_token"),
+            (200, json!({ "id_token": "t" }), "200: no JWT"),
+            (200, json!({ "id_token": long }), "200: no id_token"),
+            (200, json!("html"), "200: no id_token"),
+            (302, json!({ "id_token": "t" }), "302: an unknown error"),
+            (
+                400,
+                json!({ "error": "invalid_client" }),
+                "400: invalid_client",
+            ),
+            (
+                400,
+                json!({ "error": "your secret is s:3cr%t" }),
+                "400: an unknown error",
+            ),
+            (401, json!("x"), "401: an unknown error"),
+            (
+                500,
+                json!({ "error": "invalid_grant" }),
+                "500: invalid_grant",
+            ),
+            (0, json!({}), "0: an unknown error"),
+        ] {
+            let why = format!("https://login.example answered a code with {why}");
+            let fault = Err(Fault::CodeUnredeemed(why).into());
+            assert_eq!(token(status, body.clone()), fault, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_worth_a_token_of_the_client_that_asked_and_no_other() {
+        let rows = back("https://login.example", "a b").rows(&config().rows);
+        let names: Vec<_> = (rows.issuers.iter())
+            .map(|row| (row.issuer.as_str(), row.audience.as_str()))
+            .collect();
+        assert_eq!(names, [("https://login.example", "a b"); 2]);
+        assert!(rows.roots.is_empty() && rows.plain.is_empty());
     }
 
     #[test]
     fn pages_are_told_of_each_client_once() {
         assert_eq!(
-            issuers(&config().rows),
+            issuers(&config(), &config().rows),
             json!({ "issuers": [
-                { "issuer": "https://login.example", "clientId": "a b", "label": "Acme" },
-                { "issuer": "https://other.example", "clientId": "us", "label": "Other" },
+                { "issuer": "https://login.example", "clientId": "a b", "label": "Acme",
+                  "redirectUri": "https://id.example/auth/oidc/callback/c29fe377ada0ac9e2cbab0f6579f8042" },
+                { "issuer": "https://other.example", "clientId": "us", "label": "Other",
+                  "redirectUri": "https://id.example/auth/oidc/callback/3945b2f333987bcf1c9e2e4fe10f98d7" },
             ] })
         );
     }

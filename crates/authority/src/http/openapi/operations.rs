@@ -833,6 +833,11 @@ fn identity_errors() -> Vec<Error> {
         Error::RowChanged,
         Error::Fault(Fault::RowsUnavailable(String::new())),
         Error::Fault(Fault::IssuerUnavailable(String::new())),
+        Error::Fault(Fault::CodeUnredeemed(String::new())),
+        Error::Fault(Fault::ApiUnavailable {
+            reason: String::new(),
+            retry_after: 1,
+        }),
     ];
     errors.extend(token_errors());
     errors
