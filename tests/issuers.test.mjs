@@ -247,10 +247,14 @@ describe("a row that an administrator made", () => {
     // Those of jobs' tokens are nobody else's either.
     const github = "https://token.actions.githubusercontent.com";
     for (const keys of [{ jwks: away.jwks }, { jwks_uri: "https://evil.example/keys" }]) {
-      const stolen = await ana.make(rowOf(issuer, { issuer: github, ...keys }));
+      const stolen = await ana.make(rowOf(issuer, { issuer: github, rules: [{ repository_owner_id: "7" }], ...keys }));
       refused(stolen, 400, "invalid_row");
       assert.match(stolen.json.error, /^GHA_ISSUER has other keys for this issuer$/);
     }
+    // Whoever registers a name next isn't let in by it.
+    const loose = await ana.make(rowOf(issuer, { issuer: github, rules: [{ repository: "acme/*" }] }));
+    refused(loose, 400, "invalid_row");
+    assert.match(loose.json.error, /^rule 1: must pin repository_owner_id/);
     const [key] = away.jwks.keys;
     const secret = await ana.make(rowOf(away, { jwks: { keys: [{ ...key, d: "c2VjcmV0" }] } }));
     refused(secret, 400, "invalid_row");

@@ -8,8 +8,9 @@ import { Provider } from "oidc-provider";
 import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
-import { Keys } from "./support/client.mjs";
+import { Keys, enroll as enrollJob } from "./support/client.mjs";
 import { missing } from "./support/foreign.mjs";
+import { startIssuer } from "./support/issuer.mjs";
 import { startOidc } from "./support/oidc.mjs";
 import { Person, executablePath, openBrowser } from "./support/pages.mjs";
 import { Pki, signed } from "./support/pki.mjs";
@@ -891,10 +892,11 @@ describe("linked identities", () => {
     }
   });
 
-  test("the same principal through three doors has the same URI, subject and grants", { skip: noOpenssl }, async () => {
+  test("the same principal through four doors has the same URI, subject and grants", { skip: noOpenssl }, async () => {
     const ben = await person();
-    const leaf = certificateOf("three-doors");
-    done(await link(ben, "three-doors"));
+    const leaf = certificateOf("four-doors");
+    done(await link(ben, "four-doors"));
+    done(await link(ben, "four-doors", { bend: (body) => ({ ...body, proof: { ...body.proof, type: "custom" } }) }));
     done(await linkCertificate(ben, leaf));
     const session = async () => {
       const keys = new Keys();
@@ -902,14 +904,15 @@ describe("linked identities", () => {
       const proofs = keys.proofsOver(keys.message(Buffer.from(challenge, "base64url")));
       return ben.browser.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs, challenge });
     };
-    const doors = [session, () => pairOf("three-doors"), () => pair(undefined, { leaf })];
+    const own = () => pair({ type: "custom" }, { nonce: { sub: "four-doors" } });
+    const doors = [session, () => pairOf("four-doors"), own, () => pair(undefined, { leaf })];
     const methods = [];
     for (const door of doors) {
       const { identity, subject, principal_id, scopes, auth_method } = done(await door());
       assert.deepEqual([identity, subject, principal_id, scopes], [ben.identity, ben.id, ben.id, ["bridgeCert"]]);
       methods.push(auth_method);
     }
-    assert.deepEqual(methods, ["passkey", `oidc:${login.url}`, "x509:office"]);
+    assert.deepEqual(methods, ["passkey", `oidc:${login.url}`, `custom:${login.url}`, "x509:office"]);
     await admin.browser.stepUp(admin.passkey);
     done(await admin.browser.call("DELETE", `/admin/principals/${ben.id}/grants/bridgeCert`));
     for (const door of doors) refused(await door(), 403, "scopes_not_granted");
@@ -919,4 +922,54 @@ describe("linked identities", () => {
     refused(await ben.browser.post("/cert/challenge"), 401, "invalid_session");
     for (const door of doors.slice(1)) refused(await door(), 403, "turned_away");
   });
+});
+
+describe("a GitHub Actions token", () => {
+  let issuer;
+  before(async () => {
+    issuer = await startIssuer();
+  });
+  after(() => issuer?.close());
+
+  const row = () => ({ preset: "github", issuer: issuer.url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{ repository_owner_id: "2" }] });
+  for (const [what, rows, expected, hasNonce = true] of [
+    ["no row of its issuer", () => [], [401, "wrong_issuer"]],
+    ["a row for workloads", () => [row()], [403, "workload_identity"]],
+    // A job can't have a nonce of ours in its token.
+    ["a row for people", () => [{ ...row(), for: "people" }], [401, "invalid_claims"], false],
+  ]) {
+    test(`signs nobody in, is linked to nobody and joins by no invite: ${what}`, async () => {
+      const vars = { BOOTSTRAP_CODE: CODE, GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", TRUSTED_ISSUERS: JSON.stringify(rows()) };
+      const other = await startAuthority({ allowLoopback: true, vars });
+      try {
+        const ana = new Browser(other);
+        done(await ana.register(new Passkey(ES256)));
+        const { token: invite } = done(await ana.post("/invites", {}));
+        for (const aud of rows().length ? [AUDIENCE] : [AUDIENCE, "notme.bot"]) {
+          /** One that was made for the challenge, though GitHub makes none such. */
+          const made = ({ nonce }) => issuer.token({ aud, ...(hasNonce && { nonce }) });
+          const guest = new Browser(other);
+          const forLogin = done(await guest.post("/auth/oidc/options"));
+          refused(await guest.post("/auth/oidc/login", { token: await made(forLogin), challenge: forLogin.challenge }), ...expected);
+          const forLinking = done(await ana.post("/connections/options"));
+          refused(await ana.post("/connections", { proof: { type: "oidc", token: await made(forLinking) }, challenge: forLinking.challenge }), ...expected);
+          const forJoining = done(await guest.post("/auth/oidc/options"));
+          refused(await guest.post("/join", { token: invite, proof: { type: "oidc", token: await made(forJoining) }, challenge: forJoining.challenge }), ...expected);
+          refused(await guest.me(), 401, "no_session");
+        }
+        assert.deepEqual(done(await ana.call("GET", "/connections")).connections, []);
+        const { items } = done(await ana.call("GET", "/admin/principals"));
+        assert.equal(items.length, 1, "nobody was made");
+        // The token is as good as before at its own door, and so is the invite.
+        const begun = done(await new Browser(other).post("/auth/oidc/options"));
+        const token = await issuer.token({ nonce: begun.nonce });
+        refused(await new Browser(other).post("/auth/oidc/login", { token, challenge: begun.challenge }), 401, rows().length ? "wrong_audience" : "wrong_issuer");
+        const keys = new Keys();
+        assert.equal((await enrollJob(other.url, token, keys.body(token))).status, 200);
+        done(await new Browser(other).register(new Passkey(ES256), { wanted: { invite, displayName: "Ben" } }));
+      } finally {
+        await other.stop();
+      }
+    });
+  }
 });

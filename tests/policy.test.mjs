@@ -129,6 +129,132 @@ describe("POST /policy/test", () => {
   });
 });
 
+/** Looks at what rows of one type make of tokens; `ask` is an administrator's. */
+async function trying(rows, body) {
+  const authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(rows) } });
+  try {
+    const ana = new Browser(authority);
+    assert.equal((await ana.register(new Passkey(ES256))).status, 200);
+    const ask = async (token) => {
+      const { status, text, json } = await ana.post("/policy/test", { token });
+      assert.equal(status, 200, text);
+      return { ...json, stops: json.rows.map(({ stopped }) => stopped) };
+    };
+    await body({ authority, ask });
+  } finally {
+    await authority.stop();
+  }
+}
+
+describe("a service account's token", () => {
+  const ISSUER = "https://kubernetes.default.svc.cluster.local";
+  const clusters = {};
+  before(async () => {
+    for (const name of ["prod", "dev"]) {
+      clusters[name] = await startOidc({ algorithms: ["RS256"] });
+      clusters[name].jwks.keys[0].kid = `${name}-key`;
+    }
+  });
+  after(async () => {
+    for (const cluster of Object.values(clusters)) await cluster.close();
+  });
+  const row = (cluster, more = {}) => ({ type: "kubernetes", issuer: ISSUER, name: cluster, cluster, audience: AUDIENCE, jwks: clusters[cluster].jwks, scopes: ["bridgeCert"], rules: [{ "/kubernetes.io/namespace": "agents" }], ...more });
+  const token = (by, { kid = `${by}-key`, namespace = "agents", account = { name: "web", uid: "8a1f5c0e-0000-4000-8000-000000000001" }, lifetime = 3607, ...more } = {}) => {
+    const now = Math.floor(Date.now() / 1000);
+    const inner = { namespace, node: { name: "node-1", uid: "n" }, pod: { name: "web-1", uid: "p" }, serviceaccount: account, warnafter: now + 3000 };
+    const claims = { aud: [AUDIENCE], exp: now + lifetime, iat: now, nbf: now, iss: ISSUER, "kubernetes.io": inner, sub: `system:serviceaccount:${namespace}:web`, team: undefined };
+    return clusters[by].token({ ...claims, ...more }, { kid });
+  };
+
+  test("is looked at by the row of the cluster whose key it names, and by no other", async () => {
+    await trying([row("prod"), row("dev")], async ({ ask }) => {
+      for (const [cluster, at] of [["prod", 0], ["dev", 1]]) {
+        const { signature, rows, stops } = await ask(await token(cluster));
+        assert.equal(signature, "valid");
+        const subject = "system:serviceaccount:agents:web/8a1f5c0e-0000-4000-8000-000000000001";
+        assert.deepEqual(rows[at], { row: cluster, type: "kubernetes", fits: true, rule: 1, subject, scopes: ["bridgeCert"], singleBy: "challenge" });
+        assert.deepEqual([rows[1 - at].fits, stops[1 - at]], [false, "issuer"]);
+        assert.match(rows[1 - at].why[0], /names the key `\w+-key`, which the cluster `\w+` hasn't/);
+      }
+      // Signed by the one under the other's key id: it is looked at as the other's, and isn't by its key.
+      for (const [by, other, at] of [["dev", "prod", 0], ["prod", "dev", 1]]) {
+        const { signature, stops } = await ask(await token(by, { kid: `${other}-key` }));
+        assert.deepEqual([signature, stops[1 - at]], ["invalid", "issuer"]);
+      }
+      const nobodys = await ask(await token("dev", { kid: "nobody's" }));
+      assert.deepEqual([nobodys.signature, nobodys.stops], ["unknown_key", ["issuer", "issuer"]]);
+    });
+  });
+
+  test("is told what stands in its way", async () => {
+    await trying([row("prod"), row("dev", { rules: [{ "/kubernetes.io/namespace": "sandbox" }] })], async ({ ask }) => {
+      assert.deepEqual((await ask(await token("dev"))).rows[1].why, ["rule 1: `/kubernetes.io/namespace` isn't what it has to be"]);
+      assert.equal((await ask(await token("prod", { aud: ["https://else.example"] }))).stops[0], "audience");
+      assert.equal((await ask(await token("prod", { lifetime: -1 }))).stops[0], "times");
+      // Without the uid an account that was made anew under the name would be the same.
+      assert.equal((await ask(await token("prod", { account: { name: "web" } }))).stops[0], "subject");
+    });
+  });
+});
+
+describe("what Access says of somebody", () => {
+  test("is a person by one row, and a service token by another", async () => {
+    const team = await startOidc({ algorithms: ["RS256"] });
+    const row = { type: "access", issuer: team.url, audience: AUDIENCE, scopes: ["bridgeCert"] };
+    const rows = [
+      { ...row, name: "people", rules: [{ email: "*@example.com" }] },
+      { ...row, name: "services", subject: "service:{common_name}", rules: [{ common_name: "ci.access" }] },
+      { ...row, name: "oidc", type: "oidc", jwks_uri: `${team.url}/cdn-cgi/access/certs`, rules: [{}] },
+    ];
+    try {
+      await trying(rows, async ({ authority, ask }) => {
+        const claims = (more) => ({ aud: [AUDIENCE], type: "app", jti: undefined, team: undefined, ...more });
+        const person = await team.token(claims({ email: "ana@example.com", identity_nonce: "6ei69kawdKzMIAPF", country: "US", sub: "7335d417" }));
+        const told = await ask(person);
+        assert.equal(told.signature, "valid");
+        assert.deepEqual(told.rows[0], { row: "people", type: "access", fits: true, rule: 1, subject: "7335d417", scopes: ["bridgeCert"], singleBy: "challenge" });
+        assert.deepEqual([told.stops[1], told.rows[1].why], ["rules", ["rule 1: `common_name` isn't what it has to be"]]);
+        const service = await ask(await team.token(claims({ common_name: "ci.access", sub: "" })));
+        assert.equal(service.stops[0], "rules");
+        assert.deepEqual(service.rows[1], { row: "services", type: "access", fits: true, rule: 1, subject: "service:ci.access", scopes: ["bridgeCert"], singleBy: "challenge" });
+        // What has nobody's `sub` is nobody, though the rule for people fits.
+        assert.equal((await ask(await team.token(claims({ email: "ci@example.com", sub: "" })))).stops[0], "subject");
+        assert.deepEqual((await ask(await team.token(claims({ email: "ana@example.org", sub: "x" })))).stops.slice(0, 2), ["rules", "rules"]);
+        assert.deepEqual(team.requests.filter((path) => path !== "/cdn-cgi/access/certs"), []);
+        assert.ok(!authority.logs().includes(person));
+      });
+    } finally {
+      await team.close();
+    }
+  });
+});
+
+describe("an assertion of one's own", () => {
+  test("is tried by its own rows, and its issuer's key is in them", async () => {
+    const [back, stranger] = [await startOidc({ algorithms: ["EdDSA"] }), await startOidc({ algorithms: ["EdDSA"] })];
+    const row = { type: "custom", issuer: "https://login.example.com", audience: AUDIENCE, jwks: back.jwks, scopes: ["bridgeCert"], rules: [{ team: "red" }] };
+    const rows = [{ ...row, name: "machines", subject: "user:{sub}" }, { ...row, name: "people", for: "people", audience: "https://people.example" }, { ...row, name: "oidc", type: "oidc" }];
+    try {
+      await trying(rows, async ({ ask }) => {
+        const by = (issuer, claims) => issuer.token({ iss: "https://login.example.com", sub: "7", ...claims }, { alg: "EdDSA" });
+        const told = await ask(await by(back));
+        assert.equal(told.signature, "valid");
+        assert.deepEqual(told.rows[0], { row: "machines", type: "custom", fits: true, rule: 1, subject: "user:7", scopes: ["bridgeCert"], singleBy: "jti" });
+        // Which type it is, the proof says: a row of another type decides by itself.
+        assert.deepEqual([told.stops[1], told.rows[2].type, told.rows[2].fits], ["audience", "oidc", true]);
+        const people = await ask(await by(back, { aud: "https://people.example" }));
+        assert.deepEqual([people.rows[1].fits, people.rows[1].singleBy], [true, "nonce"]);
+        assert.equal((await ask(await by(back, { jti: undefined }))).rows[0].singleBy, "challenge");
+        assert.equal((await ask(await by(back, { team: "blue" }))).stops[0], "rules");
+        assert.equal((await ask(await by(stranger))).signature, "invalid");
+      });
+    } finally {
+      await back.close();
+      await stranger.close();
+    }
+  });
+});
+
 describe("a certificate", { skip: missing("openssl") && "openssl is not installed" }, () => {
   test("is followed to the roots of each row, without its key, and nothing comes of it", async () => {
     const pki = new Pki();

@@ -9,29 +9,65 @@ import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { Keys } from "./support/client.mjs";
 import { databaseOf, noSqlite, query } from "./support/state.mjs";
 
-const SAMPLES = JSON.parse(readFileSync(new URL("fixtures/preset-claims.json", import.meta.url), "utf8"));
+/** Of issuers that have a preset, and of those that have a type; what is published where, `url` says. */
+const SAMPLES = ["preset-claims", "type-claims"].flatMap((name) => JSON.parse(readFileSync(new URL(`fixtures/${name}.json`, import.meta.url), "utf8")));
 const AUDIENCE = "https://id.example.com";
-/** A JWT-SVID is signed with ES256 where nobody chose otherwise (SPIRE's `jwt-svid` key type `ec-p256`). */
-const algorithmOf = ({ preset }) => (preset === "spiffe" ? "ES256" : "RS256");
+const nameOf = ({ name, preset }) => name ?? preset;
+const typeOf = ({ type = "oidc" }) => type;
+/** The header that is published, or the least that there is: a `typ` is there only where the issuer shows one. */
+const headerOf = ({ header, keys }) => header ?? { alg: "RS256", kid: keys?.kid ?? "key-1" };
 const skip = THROUGH_WRANGLER ? "wrangler reaches the real internet" : noSqlite;
 
-/** Every issuer of the samples, with a key of its own. */
+/** A public key with the members that the issuer publishes of one, in its order. */
+async function published({ keys = {} }, publicKey, { alg, kid }) {
+  const jwk = { ...(await exportJWK(publicKey)), alg, kid, use: "sig" };
+  return Object.fromEntries((keys.jwk ?? Object.keys(jwk)).map((name) => [name, jwk[name]]));
+}
+
+/** The key set as Access has it: a key that was rotated out as well, and both as certificates beside. */
+async function certs(sample, jwk) {
+  const { rotatedOut } = sample.keys;
+  const { publicKey } = await generateKeyPair("RS256");
+  const cert = (kid) => ({ kid, cert: "-----BEGIN CERTIFICATE----- ... -----END CERTIFICATE----- " });
+  const old = await published(sample, publicKey, { alg: "RS256", kid: rotatedOut });
+  return { keys: [jwk, old], public_cert: cert(jwk.kid), public_certs: [jwk.kid, rotatedOut].map(cert) };
+}
+
+/** Every issuer of the samples, with a key of its own, and its documents where it has them. */
 async function playIssuers() {
   const documents = {};
   const keys = new Map();
+  const sets = new Map();
   for (const sample of SAMPLES) {
     const { iss } = sample.claims;
-    const alg = algorithmOf(sample);
-    const { publicKey, privateKey } = await generateKeyPair(alg);
-    // One name for all their keys: whose a key is, is said by where it comes from.
-    documents[`${iss}/.well-known/openid-configuration`] = { issuer: iss, jwks_uri: `${iss}/keys` };
-    documents[`${iss}/keys`] = { keys: [{ ...(await exportJWK(publicKey)), alg, kid: "key-1", use: "sig" }] };
-    keys.set(sample.preset, privateKey);
+    if (keys.has(iss)) continue;
+    const header = headerOf(sample);
+    const { publicKey, privateKey } = await generateKeyPair(header.alg);
+    const jwk = await published(sample, publicKey, header);
+    const { document, at, inRow, mediaType = "application/json" } = sample.keys ?? {};
+    const discovery = document ?? { issuer: iss, jwks_uri: `${iss}/keys` };
+    const json = (body, type = "application/json") => ({ body: JSON.stringify(body), type });
+    if (at) documents[at] = json(await certs(sample, jwk));
+    else if (!inRow) {
+      documents[`${iss}/.well-known/openid-configuration`] = json(discovery);
+      documents[discovery.jwks_uri] = json({ keys: [jwk] }, mediaType);
+    }
+    keys.set(iss, privateKey);
+    if (inRow) sets.set(iss, { keys: [jwk] });
   }
   const outbound = `const documents = ${JSON.stringify(documents)};
-    export default { fetch: ({ url }) => (documents[url] ? Response.json(documents[url]) : new Response("", { status: 404 })) };`;
-  return { outbound, keys };
+    export default { fetch: ({ url }) => (documents[url] ? new Response(documents[url].body, { headers: { "content-type": documents[url].type } }) : new Response("", { status: 404 })) };`;
+  return { outbound, keys, sets };
 }
+
+test("every sample says where it is published", () => {
+  for (const sample of SAMPLES) {
+    const { source, url, keys, unpublished = "." } = sample;
+    assert.ok(source, nameOf(sample));
+    for (const page of [url, keys?.url ?? url]) assert.equal(new URL(page).protocol, "https:", nameOf(sample));
+    assert.match(unpublished, /\.$/, nameOf(sample));
+  }
+});
 
 describe("a token in the shape of", { skip }, () => {
   let authority;
@@ -39,7 +75,7 @@ describe("a token in the shape of", { skip }, () => {
   before(async () => {
     const played = await playIssuers();
     keys = played.keys;
-    const rows = SAMPLES.map(({ preset, issuer, pinned }) => ({ preset, ...(issuer && { issuer }), audience: AUDIENCE, scopes: ["bridgeCert"], rules: [pinned] }));
+    const rows = SAMPLES.map(({ type, preset, issuer, row, claims, pinned }) => ({ type, preset, issuer, audience: AUDIENCE, jwks: played.sets.get(claims.iss), scopes: ["bridgeCert"], rules: [pinned], ...row }));
     authority = await startAuthority({ vars: { TRUSTED_ISSUERS: JSON.stringify(rows) }, outbound: played.outbound });
   });
   after(() => authority?.stop());
@@ -48,8 +84,10 @@ describe("a token in the shape of", { skip }, () => {
   function current({ claims }) {
     const now = Math.floor(Date.now() / 1000);
     const lifetime = claims.exp && claims.iat ? claims.exp - claims.iat : 300;
+    const inner = claims["kubernetes.io"];
     return {
       ...claims,
+      ...(inner?.warnafter && { "kubernetes.io": { ...inner, warnafter: now - 5 + inner.warnafter - claims.iat } }),
       aud: Array.isArray(claims.aud) ? [AUDIENCE] : AUDIENCE,
       iat: now - 5,
       exp: now - 5 + lifetime,
@@ -58,13 +96,13 @@ describe("a token in the shape of", { skip }, () => {
     };
   }
 
-  async function shown(sample, { claims = current(sample), key = keys.get(sample.preset), alg = algorithmOf(sample) } = {}) {
-    const token = await new SignJWT(claims).setProtectedHeader({ alg, kid: "key-1", typ: "JWT" }).sign(key);
+  async function shown(sample, { claims = current(sample), key = keys.get(sample.claims.iss), header = headerOf(sample) } = {}) {
+    const token = await new SignJWT(claims).setProtectedHeader(header).sign(key);
     const post = async (path, body) => (await fetch(authority.url + path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json();
     const { challenge } = await post("/cert/challenge", {});
     const pair = new Keys();
     return post("/cert", {
-      proof: { type: "oidc", token },
+      proof: { type: typeOf(sample), token },
       challenge,
       public_keys: pair.publicKeys,
       proofs: pair.proofsOver(pair.message(Buffer.from(challenge, "base64url"))),
@@ -84,10 +122,10 @@ describe("a token in the shape of", { skip }, () => {
   }
 
   for (const [i, sample] of SAMPLES.entries()) {
-    test(sample.preset, async () => {
+    test(nameOf(sample), async () => {
       const pair = await shown(sample);
       assert.ok(pair.certificates, JSON.stringify(pair));
-      assert.equal(pair.auth_method, `oidc:${sample.claims.iss}`);
+      assert.equal(pair.auth_method, `${typeOf(sample)}:${sample.claims.iss}`);
       const [[subject]] = query(databaseOf(authority.stateDir), `SELECT subject FROM authenticators WHERE principal = '${pair.principal_id}'`);
       assert.equal(subject, sample.subject);
       assert.equal((await shown(sample)).principal_id, pair.principal_id, "the same the next time");
@@ -95,8 +133,8 @@ describe("a token in the shape of", { skip }, () => {
       assert.equal((await shown(sample, { claims: strange(sample) })).code, "claims_not_permitted");
       assert.equal((await shown(sample, { claims: { ...current(sample), aud: "https://elsewhere.example" } })).code, "wrong_audience");
       // A good token of another issuer that is trusted, that says that it is this one's.
-      const other = SAMPLES[(i + 1) % SAMPLES.length];
-      const forged = await shown(sample, { key: keys.get(other.preset), alg: algorithmOf(other) });
+      const other = [...SAMPLES.slice(i + 1), ...SAMPLES].find(({ claims }) => claims.iss !== sample.claims.iss);
+      const forged = await shown(sample, { key: keys.get(other.claims.iss), header: { ...headerOf(sample), alg: headerOf(other).alg } });
       assert.equal(forged.certificates, undefined);
       assert.ok(["invalid_signature", "unknown_key"].includes(forged.code), JSON.stringify(forged));
     });

@@ -259,6 +259,12 @@ impl TrustedIssuer {
             (None, Some(issuer)) => issuer,
             _ => row.required("issuer")?,
         };
+        // Of people nobody is let in by a row alone: they are linked, or invited.
+        let has_implied = preset.is_none() && kind == Kind::Oidc && !is_for_people;
+        let preset = match has_implied {
+            true => presets::of_issuer(issuer),
+            false => preset,
+        };
         let keys = match (row.get("jwks"), row.text("jwks_uri")?) {
             (None, None) => {
                 BaseUrl::parse(issuer).map_err(|error| format!("issuer {}", error.0))?;
@@ -639,6 +645,32 @@ mod tests {
             assert!(TrustedIssuer::read_all(json).is_err(), "{json}");
         }
         assert_eq!(TrustedIssuer::read_all("[]"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn an_issuer_of_everybody_s_is_pinned_whether_its_preset_is_named_or_not() {
+        let github = |rule: Value| {
+            let mut row = with(
+                "issuer",
+                json!("https://token.actions.githubusercontent.com"),
+            );
+            row["rules"] = json!([rule]);
+            row
+        };
+        let told = read(&github(json!({ "repository": "acme/app" }))).unwrap_err();
+        assert!(told.starts_with("row 1: rule 1: must pin repository_owner_id"));
+        let mut pinned = github(json!({ "repository_owner_id": "7", "repository": "acme/app" }));
+        assert!(read(&pinned).is_ok());
+        pinned.as_object_mut().unwrap().remove("subject");
+        let subject = read(&pinned).unwrap().subject;
+        let preset = json!({ "repository_id": "42", "sub": "repo:acme/app:ref:refs/heads/main" });
+        let written = subject.write(preset.as_object().unwrap());
+        assert_eq!(written.unwrap(), "repository:42");
+        // People are nobody by a row alone.
+        let mut people = github(json!({ "hd": "acme.example" }));
+        people["for"] = json!("people");
+        people["issuer"] = json!("https://accounts.google.com");
+        assert!(read(&people).is_ok());
     }
 
     #[test]

@@ -411,6 +411,7 @@ mod tests {
     fn an_issuer_keeps_its_keys_and_a_private_one_is_nobody_elses() {
         let config = config(&json!([]));
         let mut github = row("https://token.actions.githubusercontent.com");
+        github["rules"] = json!([{ "repository_owner_id": "7" }]);
         assert_eq!(permit(&config, github.clone()), Ok(()));
         github["jwks_uri"] = json!("https://evil.example/keys");
         assert!(

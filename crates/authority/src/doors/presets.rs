@@ -2,7 +2,8 @@
 //! say who is asking for good, and which of them must be pinned.
 //!
 //! A preset fills in what a row leaves out; what a row says itself counts. Only the pins can't be left out: a rule
-//! that looks at names alone lets in whoever registers such a name next.
+//! that looks at names alone lets in whoever registers such a name next. A row for workloads of an issuer of everybody's
+//! has its preset whether it says so or not.
 
 /// What is known of an issuer.
 #[derive(Debug)]
@@ -108,4 +109,11 @@ pub fn find(name: &str) -> Result<&'static Preset, String> {
         let names = ALL.iter().map(|preset| preset.name).collect::<Vec<_>>();
         format!("preset must be one of {}", names.join(", "))
     })
+}
+
+/// The preset of this issuer, if it is one whose customers all have the same: what is known of it holds whether a row
+/// says its name or not.
+#[must_use]
+pub fn of_issuer(issuer: &str) -> Option<&'static Preset> {
+    ALL.iter().find(|preset| preset.issuer == Some(issuer))
 }
