@@ -4,6 +4,7 @@
 //   npm test -- unit build    only the named steps
 //   npm test -- --list        what steps there are
 import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { build } from "./build.mjs";
@@ -133,7 +134,9 @@ const STEPS = {
     what: "tests against the worker in workerd",
     async body(env) {
       const files = testFiles(join(ROOT, "tests"));
-      return counted(await program("black-box tests", env, process.execPath, ["--test", "--test-reporter=spec", ...files]), nodeCounts);
+      // Files wait for workerd, browsers and clocks more than they compute.
+      const atOnce = `--test-concurrency=${Math.max(2, availableParallelism() - 1)}`;
+      return counted(await program("black-box tests", env, process.execPath, ["--test", atOnce, "--test-reporter=spec", ...files]), nodeCounts);
     },
   },
   wrangler: {

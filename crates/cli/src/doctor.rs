@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Doctor) -> Result<Report, Failure> {
     }
     let mut text: Vec<_> = explained.iter().map(sentence).collect();
     if explained.is_empty() {
-        text.push("there is no row".to_owned());
+        text.push("there is no row that is about such".to_owned());
     }
     if signature == INVALID {
         text.push("the signature is not the issuer's".to_owned());
