@@ -93,7 +93,7 @@ export const issuers = {
   tryTitle: "Try a token",
   tryDraft: "Try a token before you save",
   token: "Token",
-  tokenHint: "A JWT. Nothing is issued, and it isn't used up.",
+  tokenHint: "A JWT, a token of GitHub's, or certificates in PEM. Nothing is issued, and it isn't used up.",
   noToken: "Put a token here.",
   tryButton: "Try it",
   thisRow: "this row",
@@ -108,5 +108,5 @@ export const issuers = {
     unknown_key: "Its issuer has no such key.",
     unavailable: "Its issuer's keys can't be had at the moment.",
   },
-  noRows: "There is no row of tokens.",
+  noRows: "There is no row that is about such.",
 };
