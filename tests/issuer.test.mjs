@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { startAuthority } from "./support/authority.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { startIssuer } from "./support/issuer.mjs";
+import { until } from "./support/processes.mjs";
 
 let issuer;
 let authority;
@@ -131,5 +132,43 @@ test("GitHub Enterprise Server's issuer has a path", async () => {
     assert.equal((await enroll(enterprise.url, github, new Keys().body(github))).json.code, "wrong_issuer");
   } finally {
     await enterprise.stop();
+  }
+});
+
+test("an issuer that can't be asked costs nobody a token, nor a challenge", async () => {
+  const row = { issuer: issuer.url, audience: "https://id.example", scopes: ["bridgeCert"], rules: [{}] };
+  const other = await start({ TRUSTED_ISSUERS: JSON.stringify([row]) });
+  try {
+    const post = async (path, body) => {
+      const response = await fetch(other.url + path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+      const text = await response.text();
+      return { status: response.status, headers: response.headers, text, json: JSON.parse(text) };
+    };
+    /** What to send with a token: it is single by itself, or by a challenge. */
+    const shown = async (claims, challenge) => {
+      const [token, keys] = [await issuer.token({ aud: row.audience, ...claims }), new Keys()];
+      const proofs = challenge ? keys.proofsOver(keys.message(Buffer.from(challenge, "base64url"))) : keys.proofs(token);
+      const body = { proof: { type: "oidc", token }, public_keys: keys.publicKeys, proofs, challenge };
+      return () => post("/cert", body);
+    };
+    const [token, keys] = [await issuer.token(), new Keys()];
+    const { challenge } = (await post("/cert/challenge", {})).json;
+    const ways = [
+      [() => enroll(other.url, token, keys.body(token)), "token_used"],
+      [await shown(), "token_used"],
+      [await shown({ exp: Math.floor(Date.now() / 1000) + 3600 }, challenge), "bad_challenge"],
+    ];
+    issuer.answer = (path, res) => Boolean(res.writeHead(500).end());
+    for (const [send] of ways) assertUnavailable(await send());
+    issuer.answer = undefined;
+    await until(async () => (await ways[0][0]()).status === 200, "it is asked again", 20_000);
+    for (const [send, used] of ways.slice(1)) {
+      const answer = await send();
+      assert.equal(answer.status, 200, answer.text);
+      assert.equal((await send()).json.code, used);
+    }
+    assert.equal((await ways[0][0]()).json.code, ways[0][1]);
+  } finally {
+    await other.stop();
   }
 });

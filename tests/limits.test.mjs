@@ -1,18 +1,26 @@
 // How often is too often: limits by source and class of route, and by class and identity, with their defaults and
 // with small ones. Nothing here waits for a minute: what is given back comes second by second.
 import assert from "node:assert/strict";
-import { X509Certificate, createHash, randomUUID, sign } from "node:crypto";
+import { X509Certificate, createHash, randomBytes, randomUUID, sign } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { startAuthority } from "./support/authority.mjs";
+import * as DPoP from "dpop";
+import { COMPATIBILITY_DATE } from "../tools/lib/workerd.mjs";
+import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
+import { missing } from "./support/foreign.mjs";
+import { startGitHub } from "./support/github.mjs";
 import { startIssuer } from "./support/issuer.mjs";
 import { startOidc } from "./support/oidc.mjs";
+import { Pki, signed } from "./support/pki.mjs";
 import { until } from "./support/processes.mjs";
 
 const OPTIONS = "/auth/passkey/login/options";
 const BY = { NOTME_SOURCE_HEADER: "X-Real-IP" };
+const [API, APP] = ["https://api.example", "https://app.example/cb"];
+/** An application, and somebody who takes its tokens. */
+const APPLICATION = { ALLOWED_AUDIENCES: API, OAUTH_CLIENTS: JSON.stringify([{ id: "app", redirect_uris: [APP] }]) };
 
 /** Asks for something, as somebody at this address. */
 async function ask(authority, path, source, init = {}) {
@@ -21,6 +29,20 @@ async function ask(authority, path, source, init = {}) {
 }
 
 const post = (authority, path, source) => ask(authority, path, source, { method: "POST", headers: { "content-type": "application/json", origin: authority.url }, body: "{}" });
+
+/** A proof of a new key's holder, for one request. */
+const dpop = async ({ url }, path) => ({ dpop: await DPoP.generateProof(await DPoP.generateKeyPair("ES256"), url + path, "POST") });
+
+const digest = (bytes) => createHash("sha256").update(bytes).digest();
+const wanted = (verifier) => ({ client_id: "app", audience: API, redirect_uri: APP, code_challenge: digest(verifier).toString("base64url") });
+
+/** What redeems a code that `browser` consented to, as JSON. */
+async function redemption(browser) {
+  const code_verifier = randomUUID() + randomUUID();
+  const { json, text } = await browser.post("/authorize/code", wanted(code_verifier));
+  assert.ok(json.code, text);
+  return { code: json.code, code_verifier, redirect_uri: APP };
+}
 
 async function statuses(count, once) {
   const answers = [];
@@ -91,6 +113,50 @@ describe("a source", () => {
   });
 });
 
+test("a source that asks too often uses nothing of what it shows up: it is good from elsewhere", async () => {
+  const issuer = await startIssuer();
+  const vars = { ...BY, ...APPLICATION, NOTME_RATE_LIMITS: "ceremonies=1, enrolments=1, tokens=1", GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", BOOTSTRAP_CODE: CODE };
+  const authority = await startAuthority({ allowLoopback: true, vars });
+  try {
+    // Where no source is told nobody's is counted.
+    const [first, browser, passkey, keys] = [new Browser(authority), new Browser(authority), new Passkey(ES256), new Keys()];
+    const { json: begun } = await first.post("/auth/passkey/register/options", { bootstrapCode: CODE, displayName: "Ana" });
+    passkey.owner = Buffer.from(begun.options.user.id, "base64url");
+    const registration = { userId: begun.userId, response: JSON.parse(passkey.register(first.ceremony(begun.options.challenge), "none")) };
+    const ways = [["/auth/passkey/register/verify", async () => [registration]]];
+    const assertion = async (path) => {
+      const { json } = await browser.post(path);
+      return [{ response: JSON.parse(passkey.authenticate(browser.ceremony(json.challenge))) }];
+    };
+    ways.push(["/auth/passkey/login/verify", () => assertion(OPTIONS)]);
+    ways.push(["/auth/passkey/step-up/verify", () => assertion("/auth/passkey/step-up/options")]);
+    ways.push(["/cert", async () => {
+      const { challenge } = (await browser.post("/cert/challenge")).json;
+      return [{ proof: { type: "session" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message(Buffer.from(challenge, "base64url"))), challenge }];
+    }]);
+    ways.push(["/cert/gha", async () => {
+      const token = await issuer.token();
+      return [keys.body(token), { authorization: `Bearer ${token}` }];
+    }]);
+    ways.push(["/token", async () => [{ audience: API }, await dpop(authority, "/token")]]);
+    ways.push(["/authorize/redeem", async () => [await redemption(browser), await dpop(authority, "/authorize/redeem")]]);
+    for (const [i, [path, prepare]] of ways.entries()) {
+      const [body, headers = {}] = await prepare();
+      const from = (source) => browser.post(path, body, { ...headers, "x-real-ip": source });
+      await post(authority, path, `192.0.2.${i}`);
+      const refused = await from(`192.0.2.${i}`);
+      assert.deepEqual([refused.status, refused.json.code], [429, "too_many_requests"], `${path}: ${refused.text}`);
+      const answer = await from(`198.51.100.${i}`);
+      assert.equal(answer.status, 200, `${path}: ${answer.text}`);
+      const again = await from(`203.0.113.${i}`);
+      assert.ok([400, 401].includes(again.status), `${path}, again: ${again.text}`);
+    }
+  } finally {
+    await authority.stop();
+    await issuer.close();
+  }
+});
+
 test("without a proxy the source is the address of the connection, whatever headers say", async () => {
   const authority = await startAuthority({ vars: { NOTME_SOURCE_HEADER: "none", NOTME_RATE_LIMITS: "ceremonies=3" } });
   try {
@@ -120,7 +186,7 @@ describe("an identity", () => {
   before(async () => {
     [issuer, login] = [await startIssuer(), await startOidc()];
     const rows = [{ issuer: login.url, audience: "https://id.example", for: "people", scopes: ["bridgeCert"], rules: [{}] }];
-    const vars = { ...BY, REGISTRATION: "open", NOTME_RATE_LIMITS: "identity=6", GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", TRUSTED_ISSUERS: JSON.stringify(rows), BOOTSTRAP_CODE: CODE };
+    const vars = { ...BY, ...APPLICATION, REGISTRATION: "open", NOTME_RATE_LIMITS: "identity=6", GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", TRUSTED_ISSUERS: JSON.stringify(rows), BOOTSTRAP_CODE: CODE };
     authority = await startAuthority({ allowLoopback: true, vars });
   });
   after(async () => {
@@ -182,6 +248,79 @@ describe("an identity", () => {
     await until(async () => (await mint(challenge)).json.code === "bad_challenge", 20_000);
   });
 
+  test("that has to wait for a token keeps its proof and its code, and consents to no more", async () => {
+    /** Somebody who has had all but so many of theirs. */
+    const almost = async (left) => {
+      const { browser } = await person("Fay");
+      const token = async () => browser.post("/token", { audience: API }, await dpop(authority, "/token"));
+      assert.deepEqual(await statuses(6 - left, token), Array(6 - left).fill(200));
+      return browser;
+    };
+    const session = async () => {
+      const browser = await almost(0);
+      const headers = await dpop(authority, "/token");
+      return () => browser.post("/token", { audience: API }, headers);
+    };
+    const code = async () => {
+      const body = await redemption(await almost(1));
+      const headers = await dpop(authority, "/authorize/redeem");
+      return () => new Browser(authority).post("/authorize/redeem", body, headers);
+    };
+    const form = async () => {
+      const body = new URLSearchParams({ grant_type: "authorization_code", client_id: "app", ...(await redemption(await almost(1))) });
+      const headers = { "content-type": "application/x-www-form-urlencoded", ...(await dpop(authority, "/token")) };
+      return () => new Browser(authority).post("/token", body.toString(), headers);
+    };
+    const consent = async () => {
+      const browser = await almost(1);
+      await redemption(browser);
+      return () => browser.post("/authorize/code", wanted(randomUUID() + randomUUID()));
+    };
+    await Promise.all([session, code, form, consent].map(async (prepare) => {
+      const send = await prepare();
+      for (let i = 0; i < 3; i++) {
+        const refused = await send();
+        assert.deepEqual([refused.status, refused.json.code], [429, "too_many_requests"], refused.text);
+        const wait = Number(refused.headers.get("retry-after"));
+        assert.ok(wait >= 1 && wait <= 10, `a sixth of a minute: ${wait}`);
+      }
+      await until(async () => {
+        const answer = await send();
+        assert.ok([200, 429].includes(answer.status), answer.text);
+        return answer.status === 200;
+      }, "it is given", 20_000);
+    }));
+  });
+
+  test("isn't kept from signing in by who shows an answer of theirs again", async () => {
+    const who = await person("Hal");
+    const { json } = await new Browser(authority).post("/auth/passkey/login/options");
+    const body = { response: JSON.parse(who.passkey.authenticate(who.browser.ceremony(json.challenge))) };
+    const again = () => new Browser(authority).post("/auth/passkey/login/verify", body);
+    assert.equal((await again()).status, 200);
+    assert.deepEqual(await statuses(20, again), Array(20).fill(400));
+    assert.equal((await new Browser(authority).signIn(who.passkey)).status, 200);
+  });
+
+  test("that has to wait with a passkey keeps its challenge", async () => {
+    const shown = async (who, way) => {
+      const { json } = await who.browser.post(`/auth/passkey/${way}/options`);
+      const body = { response: JSON.parse(who.passkey.authenticate(who.browser.ceremony(json.challenge))) };
+      return () => who.browser.post(`/auth/passkey/${way}/verify`, body);
+    };
+    await Promise.all(["login", "step-up"].map(async (way) => {
+      const who = await person("Gus");
+      assert.deepEqual(await statuses(6, async () => (await shown(who, way))()), Array(6).fill(200));
+      const send = await shown(who, way);
+      for (let i = 0; i < 3; i++) assert.equal((await send()).json.code, "too_many_requests");
+      await until(async () => {
+        const answer = await send();
+        assert.ok([200, 429].includes(answer.status), answer.text);
+        return answer.status === 200;
+      }, "it is let in", 20_000);
+    }));
+  });
+
   test("takes back what is its own, however often whoever stole its session asks for something", async () => {
     const { browser, passkey } = await person("Cleo");
     const further = await browser.register(new Passkey(ES256), { wanted: { further: true } });
@@ -222,7 +361,6 @@ describe("an identity", () => {
     const wishing = async () => {
       const { challenge } = (await new Browser(authority).post("/cert/challenge")).json;
       const wish = JSON.stringify({ delegate: id });
-      const digest = (bytes) => createHash("sha256").update(bytes).digest();
       const message = Buffer.concat([Buffer.from("notme-delegation-v1\0"), Buffer.from(challenge, "base64url"), digest(new X509Certificate(certificates.signing).raw), digest(wish)]);
       const signature = sign(null, message, keys.signing.privateKey).toString("base64url");
       return { proof: { type: "x509", chain: certificates.signing, signature }, challenge, delegation: wish };
@@ -242,6 +380,95 @@ describe("an identity", () => {
         return answer.status === 200;
       }, 20_000);
       assert.equal((await send(last)).json.code, "bad_challenge");
+    }));
+  });
+});
+
+const CLUSTER = "https://kubernetes.default.svc.cluster.local";
+const PAT = `ghp_${"x".repeat(36)}`;
+const SECRET = randomBytes(32).toString("hex");
+
+/** Whoever comes by each kind of proof: what one request of theirs is, each time another. */
+const DOORS = {
+  oidc: async ({ login }, keys) => {
+    const token = await login.token();
+    return [{ type: "oidc", token }, keys.proofs(token)];
+  },
+  kubernetes: async ({ cluster }, keys, over) => {
+    const now = Math.floor(Date.now() / 1000);
+    const serviceaccount = { name: "web", uid: "8a1f5c0e-0000-4000-8000-000000000001" };
+    const token = await cluster.token({ iss: CLUSTER, sub: "system:serviceaccount:agents:web", exp: now + 3607, "kubernetes.io": { namespace: "agents", serviceaccount } });
+    return [{ type: "kubernetes", token }, keys.proofsOver(keys.message(over))];
+  },
+  github_pat: async (_, keys, over) => [{ type: "github_pat", token: PAT }, keys.proofsOver(keys.message(over))],
+  x509: async ({ leaf }, keys, over) => {
+    const message = Buffer.concat([Buffer.from("notme-certificate-proof-v1\0"), over, digest(leaf.der), keys.message()]);
+    return [{ type: "x509", chain: leaf.pem, signature: signed(leaf, message) }, keys.proofsOver(keys.message(over))];
+  },
+  mtls: async ({ leaf }, keys, over) => {
+    const message = Buffer.concat([Buffer.from("notme-mtls-proof-v1\0"), over, digest(leaf.der), keys.message()]);
+    return [{ type: "mtls" }, keys.proofsOver(message), { "client-cert": `:${leaf.der.toString("base64")}:`, "mtls-proxy-secret": SECRET }];
+  },
+};
+
+describe("an identity at a door", { skip: missing("openssl") ?? false }, () => {
+  let login;
+  let cluster;
+  let api;
+  let pki;
+  let leaf;
+  let authority;
+  before(async () => {
+    [login, cluster, api, pki] = [await startOidc(), await startOidc({ algorithms: ["RS256"] }), await startGitHub(), new Pki()];
+    const root = pki.ca("/CN=Root");
+    leaf = pki.leaf(root);
+    api.tokens.set(PAT, { user: { id: 583231, login: "octocat" }, scopes: "" });
+    const row = (type, more) => ({ type, scopes: ["bridgeCert"], rules: [{}], ...more });
+    const rows = [
+      row("oidc", { issuer: login.url, audience: "https://id.example" }),
+      row("kubernetes", { issuer: CLUSTER, audience: "https://id.example", jwks: cluster.jwks }),
+      row("github_pat", { rules: [{ user_id: "583231" }] }),
+      row("x509", { name: "mesh", roots: root.pem, rules: [{ spiffe_trust_domain: "td.example" }] }),
+      row("mtls", { name: "edge", roots: root.pem, rules: [{ spiffe_trust_domain: "td.example" }] }),
+    ];
+    authority = await startAuthority({ allowLoopback: true, vars: { NOTME_RATE_LIMITS: "identity=6", TRUSTED_ISSUERS: JSON.stringify(rows), GITHUB_API_URL: api.url, MTLS_PROXY_SECRET: SECRET } });
+  });
+  after(async () => {
+    await authority?.stop();
+    for (const server of [login, cluster, api]) await server?.close();
+    pki?.remove();
+  });
+
+  test("is given so many pairs, and what it shows isn't used up by waiting", async () => {
+    await Promise.all(Object.entries(DOORS).map(async ([type, show]) => {
+      /** Something to send, which works once. */
+      const prepare = async () => {
+        const browser = new Browser(authority);
+        const { challenge } = (await browser.post("/cert/challenge")).json;
+        const keys = new Keys();
+        const [proof, proofs, headers] = await show({ login, cluster, leaf }, keys, Buffer.from(challenge, "base64url"));
+        const body = { proof, public_keys: keys.publicKeys, proofs, ...(type !== "oidc" && { challenge }) };
+        return () => browser.post("/cert", body, headers);
+      };
+      const seen = new Set();
+      for (let i = 0; i < 6; i++) {
+        const { status, text, json } = await (await prepare())();
+        assert.equal(status, 200, `${type}: ${text}`);
+        seen.add(json.principal_id);
+      }
+      assert.equal(seen.size, 1, type);
+      const send = await prepare();
+      for (let i = 0; i < 3; i++) {
+        const refused = await send();
+        assert.deepEqual([refused.status, refused.json.code], [429, "too_many_requests"], `${type}: ${refused.text}`);
+        const wait = Number(refused.headers.get("retry-after"));
+        assert.ok(wait >= 1 && wait <= 10, `a sixth of a minute: ${wait}`);
+      }
+      await until(async () => {
+        const answer = await send();
+        assert.ok([200, 429].includes(answer.status), `${type}: ${answer.text}`);
+        return answer.status === 200;
+      }, `a pair by ${type}`, 20_000);
     }));
   });
 });
@@ -283,3 +510,28 @@ for (const [binding, path, answer] of [["CERT_LIMITER", "/cert", 400], ["TOKEN_L
     }
   });
 }
+
+test("a platform's limiter that can't be asked leaves our own limits, and the log says so", { skip: THROUGH_WRANGLER && "wrangler has limiters of its own" }, async () => {
+  const broken = `import { WorkerEntrypoint } from 'cloudflare:workers'; export class Broken extends WorkerEntrypoint { async limit() { throw new Error('out of order'); } } export default {};`;
+  const names = ["PASSKEY_LIMITER", "CERT_LIMITER", "TOKEN_LIMITER"];
+  const authority = await startAuthority({
+    vars: { ...BY, NOTME_RATE_LIMITS: "ceremonies=3, enrolments=2, tokens=2" },
+    services: [`(name = "broken", worker = (compatibilityDate = "${COMPATIBILITY_DATE}", modules = [(name = "broken.mjs", esModule = "${broken}")]))`],
+    bindings: names.map((name) => `(name = "${name}", service = (name = "broken", entrypoint = "Broken"))`),
+  });
+  try {
+    assert.deepEqual(await statuses(4, () => post(authority, OPTIONS, "192.0.2.1")), [200, 200, 200, 429]);
+    assert.deepEqual(await statuses(3, () => post(authority, "/cert", "192.0.2.1")), [400, 400, 429]);
+    assert.deepEqual(await statuses(3, () => post(authority, "/token", "192.0.2.1")), [400, 400, 429]);
+    assert.equal((await post(authority, OPTIONS, "192.0.2.2")).status, 200, "somebody else");
+    const lines = () => authority.logs().split("\n").filter((line) => line.includes('"limiter_failed"')).map((line) => JSON.parse(line));
+    await until(() => lines().length === 8, "a line for each that was let through");
+    for (const name of names) {
+      const told = lines().filter(({ reason }) => reason.startsWith(`${name}: `));
+      assert.ok(told.length >= 2, name);
+      for (const { level, reason, request_id: id } of told) assert.ok(level === "warn" && /out of order/.test(reason) && /^[0-9a-f]{32}$/.test(id), reason);
+    }
+  } finally {
+    await authority.stop();
+  }
+});

@@ -195,7 +195,7 @@ describe("the list of what is revoked", () => {
     for (const pair of pairs) bothAre(verifier, pair, "the principal is revoked");
   });
 
-  test("a new epoch is in it at once, and leaves no pair of the one before", async () => {
+  test("a new epoch is in it at once, leaves no pair of the one before, and has a list of its own", async () => {
     const pair = await mint(ana);
     const verifier = new Verifier(authority);
     await verifier.poll();
@@ -206,7 +206,18 @@ describe("the list of what is revoked", () => {
     for (const [name, { needs, judge }] of Object.entries(STOCK)) {
       if (!needs) assert.ok(!(await stockVerdicts(authority, { judge }, pair)).includes("good"), name);
     }
-    bothAre(verifier, await mint(ana), undefined);
+    const next = await mint(ana);
+    bothAre(verifier, next, undefined);
+    const stockAre = async (verdict) => {
+      for (const [name, { needs, judge }] of Object.entries(STOCK)) {
+        if (!needs) assert.deepEqual(await stockVerdicts(authority, { judge }, next), [verdict, verdict], name);
+      }
+    };
+    await stockAre("good");
+    await revoke(ana, next);
+    await stockAre("revoked");
+    assert.ok(await verifier.poll());
+    bothAre(verifier, next, "the credential is revoked");
   });
 });
 

@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import * as DPoP from "dpop";
+import { createRemoteJWKSet, customFetch, jwtVerify } from "jose";
 import { ROOT } from "../tools/lib/places.mjs";
 import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
@@ -13,10 +15,12 @@ import { Browser, CODE } from "./support/browser.mjs";
 import { verified } from "./support/bundle.mjs";
 import { Keys } from "./support/client.mjs";
 import { execute, goProgram, missing } from "./support/foreign.mjs";
+import { Verifier } from "./support/revocations.mjs";
 import { databaseOf, longAgo, noSqlite, query, sqlite } from "./support/state.mjs";
 
 const EPOCH = "/admin/epoch";
 const ROLLOVER = "/admin/key/rollover";
+const AUDIENCE = "https://api.example";
 const MODES = {
   encrypted: {},
   "cf-managed": { NOTME_KEY_STORAGE: "cf-managed", NOTME_KEK_SECRET: undefined },
@@ -420,6 +424,86 @@ test("whoever polls while the key is rolled over never sees a good credential fa
     await authority.stop();
   }
 });
+
+/** Verifiers that keep asking; each says of a round what it makes of what is good. */
+const VERIFIERS = {
+  "who asks for the list": async ({ authority, browser, old, gone }) => {
+    const verifier = new Verifier(authority);
+    return async () => {
+      const pair = await mint(browser);
+      await verifier.poll();
+      for (const pem of gone.leaves) assert.equal(verifier.refusal(pem), "the credential is revoked");
+      return [...old.leaves, ...pair.leaves].map((pem) => verifier.refusal(pem));
+    };
+  },
+  "openssl verify -crl_check": async ({ authority, browser, old, gone }) => {
+    const text = async (path) => (await fetch(authority.url + path)).text();
+    const [kept, revoked] = [old, gone].map(({ leaves }) => leaves.map(newFile));
+    return async () => {
+      const pair = await mint(browser);
+      const documents = await Promise.all(["/.well-known/ca-bundle.pem", "/.well-known/crl.pem"].map(text));
+      const [roots, lists] = documents.map(newFile);
+      const args = ["verify", "-x509_strict", "-no-CApath", "-no-CAstore", "-crl_check", "-CAfile", roots, "-CRLfile", lists];
+      const { stderr: refusals } = await execute("openssl", [...args, ...revoked]);
+      assert.equal(refusals.match(/certificate revoked/g)?.length, 2, refusals);
+      const { code, stdout, stderr } = await execute("openssl", [...args, ...kept, ...pair.leaves.map(newFile)]);
+      return [code === 0 ? undefined : `${stdout}${stderr}`];
+    };
+  },
+  "who verifies access tokens by a key set that is fetched when a key is unknown": async ({ authority, browser }) => {
+    const keys = await DPoP.generateKeyPair("ES256");
+    let fetched = 0;
+    const counted = (...args) => {
+      fetched += 1;
+      return fetch(...args);
+    };
+    const set = createRemoteJWKSet(new URL(`${authority.url}/.well-known/jwks.json`), { cooldownDuration: 0, [customFetch]: counted });
+    const known = new Set();
+    const tokens = [];
+    return async () => {
+      const proof = await DPoP.generateProof(keys, `${authority.url}/token`, "POST");
+      const { status, json, text } = await browser.post("/token", { audience: AUDIENCE }, { dpop: proof });
+      assert.equal(status, 200, text);
+      tokens.push(json.access_token);
+      const judged = [];
+      for (const token of new Set([tokens[0], tokens.at(-1)])) {
+        const verified = await jwtVerify(token, set, { issuer: authority.url, audience: AUDIENCE, typ: "at+jwt", algorithms: ["EdDSA"] }).catch((why) => why);
+        if (verified.payload) known.add(verified.protectedHeader.kid);
+        judged.push(verified.payload ? undefined : String(verified));
+      }
+      assert.ok(fetched <= known.size, "once for each key, at most");
+      return judged;
+    };
+  },
+};
+
+for (const [name, begin] of Object.entries(VERIFIERS)) {
+  test(`nothing that is good is refused while the key is rolled over: ${name}`, { skip: name.startsWith("openssl") && missing("openssl") }, async () => {
+    const { authority, browser } = await open({ ALLOWED_AUDIENCES: AUDIENCE });
+    try {
+      const [old, gone] = [await mint(browser), await mint(browser)];
+      const taken = await browser.call("DELETE", `/admin/credentials/${new X509Certificate(gone.leaves[0]).serialNumber}`);
+      assert.equal(taken.status, 200, taken.text);
+      const rounds = [];
+      let isDone = false;
+      const poll = async () => {
+        const judge = await begin({ authority, browser, old, gone });
+        while (!isDone) rounds.push(await judge());
+      };
+      const pollers = [poll(), poll()];
+      for (let i = 0; i < 12; i++) {
+        const before = rounds.length;
+        while (rounds.length < before + 2) await Promise.race([sleep(5), ...pollers]);
+        await change(browser, ROLLOVER);
+      }
+      isDone = true;
+      await Promise.all(pollers);
+      assert.deepEqual(rounds.flat().filter((why) => why !== undefined), []);
+    } finally {
+      await authority.stop();
+    }
+  });
+}
 
 test("20 rollovers and 200 pairs at once are all done, one after the other", async () => {
   const { authority, browser } = await open();

@@ -337,7 +337,7 @@ impl Error {
     pub const fn is_passing(&self) -> bool {
         matches!(
             self,
-            Self::Fault(_) | Self::TooManyRequests(_) | Self::RowChanged
+            Self::Fault(_) | Self::TooManyRequests(_) | Self::TooManyTries(_) | Self::RowChanged
         )
     }
 
@@ -372,17 +372,13 @@ mod tests {
     fn what_may_be_asked_again_as_it_is_passes() {
         for error in [
             Error::TooManyRequests(1),
+            Error::TooManyTries(1),
             Error::RowChanged,
             Fault::Internal(String::new()).into(),
         ] {
             assert!(error.is_passing(), "{error:?}");
         }
-        for error in [
-            Error::BadChallenge,
-            Error::ProofUsed,
-            Error::StepUpRequired,
-            Error::TooManyTries(1),
-        ] {
+        for error in [Error::BadChallenge, Error::ProofUsed, Error::StepUpRequired] {
             assert!(!error.is_passing(), "{error:?}");
         }
     }

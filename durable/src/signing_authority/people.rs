@@ -277,7 +277,8 @@ impl People {
             trail(db, now, actor, "session.began", actor, origin, &details)?;
             Ok(session)
         };
-        self.count(Class::Ceremonies, &seen.found.known.owner, now)?;
+        let owner = seen.found.known.owner.as_str();
+        self.permit(Class::Ceremonies, owner, now)?;
         let begun = match shown.current {
             // Another session of this browser's would be forgotten, and go on.
             Some(previous) => burning(db, burn, |db| {
@@ -293,6 +294,8 @@ impl People {
                 })
             }),
         };
+        // What is shown again was used: it isn't taken off whose passkey it is.
+        let begun = begun.inspect(|_| self.charge(Class::Ceremonies, owner, now));
         begun.map(Reply::Session)
     }
 
@@ -300,8 +303,9 @@ impl People {
     pub(super) async fn step_up(&self, db: &Database, shown: &Shown) -> Result<Reply, Error> {
         let current = shown.current.ok_or(Error::NoSession)?;
         let (seen, burn) = self.look(db, shown, Ceremony::StepUp, &current).await?;
-        self.count(Class::Ceremonies, &seen.found.known.owner, seen.now)?;
-        burning(db, burn, |db| {
+        let owner = seen.found.known.owner.as_str();
+        self.permit(Class::Ceremonies, owner, seen.now)?;
+        let shown_again = burning(db, burn, |db| {
             let holder = self.session(db, current, seen.now)?;
             let Found {
                 authenticator,
@@ -331,8 +335,9 @@ impl People {
                 pending: Scopes::default(),
                 ..holder
             })
-        })
-        .map(Reply::Session)
+        });
+        let shown_again = shown_again.inspect(|_| self.charge(Class::Ceremonies, owner, seen.now));
+        shown_again.map(Reply::Session)
     }
 
     /// Verifies a passkey that is shown. If it is good, its challenge is the caller's to burn; if it isn't, the

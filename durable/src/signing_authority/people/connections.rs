@@ -28,11 +28,11 @@ impl People {
         burning(db, burn, |db| {
             let holder = self.session(db, session, now)?;
             holder.require_fresh(now)?;
-            self.count(Class::Account, &holder.principal, now)?;
             let owner = free_or_owned(db, proven)?;
             if let Some(owner) = owner {
                 return owner.permit_link(&holder.principal);
             }
+            self.count(Class::Account, &holder.principal, now)?;
             let identified = &proven.identified;
             let authenticator = insert(db, &holder.principal, identified, now)?;
             let details = json!({
