@@ -1,7 +1,7 @@
 //! Identities that others vouch for: linked to whoever is signed in, and what signs people in or lets them join.
 //!
-//! The worker says who a proof is about, and that it was made for this; the object decides whose that is, and writes. What
-//! is refused has answered its challenge.
+//! The worker says who a proof is about, and that it was made for this; the object decides whose that is, and writes. A
+//! proof that is refused has answered its challenge; a code that is refused never became one.
 
 use std::pin::Pin;
 

@@ -238,8 +238,10 @@ pub(crate) async fn test_policy(call: &Call, body: &[u8]) -> Result<Reply, Error
         return Ok(json(&explained));
     }
     if let Some(chain) = x509::Trial::of(&trial.token) {
+        let chain = chain?;
         let outcomes = settle_all(&chain.checks(&rows, now)).await?;
-        return Ok(json(&chain.answer(&rows, now, &outcomes)));
+        let (signature, explained) = chain.explain(&rows, now, &outcomes);
+        return Ok(json(&explain::answer(signature, &explained)));
     }
     let mut explained = explain::explain(&rows.issuers, &trial.token, now)?;
     explained.extend(explain::of_jobs(&call.config, &trial.token, now));

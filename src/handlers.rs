@@ -84,7 +84,6 @@ pub(crate) fn run<'a>(
         Operation::NotAnHttpEndpoint => done(Err(Error::NotAnHttpEndpoint)),
         Operation::NotImplemented => done(Err(Error::NotImplemented)),
         Operation::OpenApi => done(Ok(Reply::of_file("application/json", OPENAPI))),
-        // Its address has a code in it.
         Operation::Page(page @ Page::Callback) => Box::pin(pages::filled(call, page, &[])),
         Operation::Page(page) => Box::pin(pages::page(call, page)),
         Operation::Redeem => Box::pin(tokens::redeem(call, body)),

@@ -884,7 +884,9 @@ describe("trying a token", () => {
       const refused = await judge({ GHA_ALLOWED_OWNERS: "others" });
       failed(refused, REFUSED, "not_permitted");
       assert.match(refused.stderr, /cert\/gha: repository owner not permitted/);
-      failed(await judge({ GHA_ALLOW_PULL_REQUEST: "perhaps" }), USAGE, "rows_malformed");
+      failed(await judge({ GHA_ALLOW_PULL_REQUEST: "perhaps" }), USAGE, "jobs_malformed");
+      const others = await notme(["doctor", "--token-file", newFile(await issuer.token()), "--rows", newFile(JSON.stringify([row()]))], { env: { ...cleanEnvironment(), GHA_ALLOW_PULL_REQUEST: "perhaps" } });
+      assert.equal(others.code, 0, others.stderr);
     } finally {
       await jobs.close();
     }

@@ -287,9 +287,16 @@ describe("a certificate", { skip: missing("openssl") && "openssl is not installe
       assert.match(good.rows[2].why[0], /`office` comes first/);
       assert.match(good.rows[3].why[0], /another root/);
       assert.match(good.rows[5].why[0], /`nothing` isn't there/);
-      for (const bad of [leaf.pem, pki.leaf(other).pem, pki.leaf(office, { usage: "keyAgreement" }).pem, pki.leaf(office, { uris: ["spiffe://td.example/a", "spiffe://td.example/b"] }).pem, `${office.pem}`]) {
+      assert.deepEqual((await ask(`Certificate:\n    Data:\n${leaf.pem}\n 1 s:CN = Between\n${between.pem}`)).stops, good.stops, "as openssl prints them");
+      for (const [bad, worth] of [
+        [leaf.pem, "unknown_issuer"],
+        [pki.leaf(other).pem, "unknown_issuer"],
+        [pki.leaf(office, { usage: "keyAgreement" }).pem, "not_checked"],
+        [pki.leaf(office, { uris: ["spiffe://td.example/a", "spiffe://td.example/b"] }).pem, "not_checked"],
+        [office.pem, "unknown_issuer"],
+      ]) {
         const { signature, stops, rows: told } = await ask(bad);
-        assert.equal(signature, "invalid");
+        assert.equal(signature, worth);
         assert.deepEqual(stops, Array(6).fill("chain"));
         assert.match(told[0].why[0], /^invalid certificate: /);
       }
@@ -301,8 +308,10 @@ describe("a certificate", { skip: missing("openssl") && "openssl is not installe
       // A row that isn't there yet.
       const { stops } = await ask(pki.leaf(other).pem, { row: row("draft", other) });
       assert.equal(stops.filter((stop) => stop === undefined).length, 1);
-      const answer = await ana.post("/policy/test", { token: "-----BEGIN CERTIFICATE-----\nAA" });
-      assert.deepEqual([answer.status, answer.json.code], [401, "malformed_token"]);
+      for (const broken of ["-----BEGIN CERTIFICATE-----\nAA", leaf.pem.repeat(11)]) {
+        const answer = await ana.post("/policy/test", { token: broken });
+        assert.deepEqual([answer.status, answer.json.code], [400, "invalid_member"]);
+      }
     } finally {
       await authority.stop();
       pki.remove();

@@ -40,7 +40,7 @@ const rowOf = ({ row }: Issuer): Row => (isRow(row) ? row : {});
 const IssuersSchema = z.object({ revision: z.int(), items: z.array(IssuerSchema), next: optionalText });
 
 const TestedSchema = z.object({
-  signature: z.enum(["valid", "invalid", "unknown_issuer", "unknown_key", "unavailable"]),
+  signature: z.enum(["valid", "invalid", "unknown_issuer", "unknown_key", "unavailable", "not_checked"]),
   rows: z.array(
     z.object({
       row: z.string(),

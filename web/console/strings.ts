@@ -107,6 +107,7 @@ export const issuers = {
     unknown_issuer: "No row is of its issuer, so nobody looked at the signature.",
     unknown_key: "Its issuer has no such key.",
     unavailable: "Its issuer's keys can't be had at the moment.",
+    not_checked: "Nobody looked at the signatures.",
   },
   noRows: "There is no row that is about such.",
 };

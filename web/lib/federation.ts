@@ -53,10 +53,14 @@ const secret = (): string => toBase64url(crypto.getRandomValues(new Uint8Array(3
 
 const digest = async (text: string): Promise<Bytes> => new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 
-/** The issuers at which people sign in. Whoever is shown them begins anew. */
-export async function issuers(): Promise<SignInIssuer[]> {
+/** The issuers at which people sign in; nothing, if they can't be had: nobody needs them to do something else. Whoever is shown them begins anew. */
+export async function issuers(): Promise<SignInIssuer[] | undefined> {
   take();
-  return (await ask("GET", "/auth/oidc/issuers", SignInIssuersSchema)).issuers;
+  try {
+    return (await ask("GET", "/auth/oidc/issuers", SignInIssuersSchema)).issuers;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Sends the browser to an issuer. */
@@ -123,7 +127,8 @@ export async function finish({ errand, issuer, verifier, challenge }: Pending, c
 }
 
 /** A button for each issuer; nothing, if there is none. `errand` may say no by giving nothing. */
-export function identityButtons(offered: SignInIssuer[], text: (label: string) => string, status: Status, errand: () => Promise<Errand | undefined> | Errand | undefined): HTMLElement | undefined {
+export function identityButtons(offered: SignInIssuer[] | undefined, text: (label: string) => string, status: Status, errand: () => Promise<Errand | undefined> | Errand | undefined): HTMLElement | undefined {
+  if (!offered) return h("p", { class: "hint" }, words.unknown);
   if (!offered.length) return undefined;
   const one = (issuer: SignInIssuer) =>
     button(text(issuer.label), () =>

@@ -109,7 +109,7 @@ const signOutButton = () =>
   });
 
 /** What lets in beside passkeys. */
-function elsewhere(offered: SignInIssuer[]): HTMLElement | undefined {
+function elsewhere(offered: SignInIssuer[] | undefined): HTMLElement | undefined {
   const told = new Status();
   const errand = () => ({ purpose: "signIn" as const, returnTo: destination });
   const buttons = identityButtons(offered, federation.signIn, told, errand);
@@ -133,7 +133,7 @@ function obstacle(door: Door): HTMLElement | undefined {
   return canUsePasskeys() ? undefined : empty(words.noWebAuthn, words.noWebAuthnNext);
 }
 
-function content(door: Door, offered: SignInIssuer[], isSignedIn: boolean): (HTMLElement | undefined)[] {
+function content(door: Door, offered: SignInIssuer[] | undefined, isSignedIn: boolean): (HTMLElement | undefined)[] {
   const stopped = obstacle(door);
   if (stopped) return [stopped, isAstray(door) ? undefined : elsewhere(offered)];
   if (door.firstBoot === "armed") return firstBoot();
@@ -144,8 +144,8 @@ function content(door: Door, offered: SignInIssuer[], isSignedIn: boolean): (HTM
 async function start(): Promise<void> {
   app.replaceChildren(status.element);
   status.busy(strings.common.loading);
-  const [door, offered, name] = await Promise.all([attempt(status, () => ask("GET", "/auth/state", DoorSchema)), attempt(status, issuers), whoIsHere()]);
-  if (!door || !offered) {
+  const [door, offered, name] = await Promise.all([attempt(status, () => ask("GET", "/auth/state", DoorSchema)), issuers(), whoIsHere()]);
+  if (!door) {
     app.append(button(strings.common.retry, start));
     return;
   }

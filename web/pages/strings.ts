@@ -14,6 +14,7 @@ export const federation = {
   link: (label: string) => `Link ${label}`,
   join: (label: string) => `Join with ${label}`,
   further: (label: string) => `Sign in with ${label} from now on`,
+  unknown: "Whether there are other ways in can't be said at the moment.",
   leaving: (label: string) => `Going to ${label}…`,
   checking: (label: string) => `Checking what ${label} says…`,
   done: {

@@ -61,7 +61,7 @@ pub const VARIABLES: [&str; 38] = [
 ];
 
 /// GitHub's issuer of job tokens.
-const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
+pub const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 /// What GitHub's clients of this protocol ask tokens for.
 const DEFAULT_AUDIENCE: &str = "notme.bot";
 /// Where GitHub's own API is.

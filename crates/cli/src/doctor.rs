@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use notme_authority::config::{Config, VARIABLES};
+use notme_authority::config::{Config, GITHUB_ISSUER, VARIABLES};
 use notme_authority::doors::explain::{self, Explained};
 use notme_authority::doors::issuer::{Keys, TrustedIssuer};
 use notme_authority::doors::rows::Rows;
@@ -75,8 +75,16 @@ fn of_jobs() -> Result<Config, Failure> {
     };
     Config::read(lookup).map_err(|problems| {
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        Failure::usage("rows_malformed", problems.join("; "))
+        Failure::usage("jobs_malformed", problems.join("; "))
     })
+}
+
+/// Whether a token is of the issuer of jobs.
+fn is_of_jobs(token: &Token) -> bool {
+    let issuer = std::env::var("GHA_ISSUER");
+    let issuer = issuer.as_deref().unwrap_or(GITHUB_ISSUER);
+    let jws = CompactJws::parse(token.expose());
+    jws.is_ok_and(|jws| jws.claims().get("iss").and_then(Value::as_str) == Some(issuer))
 }
 
 /// What the signature is worth, and what each row says.
@@ -87,7 +95,9 @@ fn of_token(options: &Doctor) -> Result<Tried, Failure> {
     let (rows, at) = (rows(options)?, options.at.map_or_else(now, Ok)?);
     let malformed = |_| Failure::usage("token_malformed", "what was given is no token");
     let mut explained = explain::explain(&rows.issuers, token.expose(), at).map_err(malformed)?;
-    explained.extend(explain::of_jobs(&of_jobs()?, token.expose(), at));
+    if is_of_jobs(&token) {
+        explained.extend(explain::of_jobs(&of_jobs()?, token.expose(), at));
+    }
     for why in explained.iter_mut().flat_map(|row| &mut row.why) {
         *why = token.redact(why);
     }
@@ -97,11 +107,12 @@ fn of_token(options: &Doctor) -> Result<Tried, Failure> {
 fn of_chain(options: &Doctor, path: &Path) -> Result<Tried, Failure> {
     let text = String::from_utf8(read(path)?).unwrap_or_default();
     let malformed = || Failure::usage("chain_malformed", "what was given is no certificate in PEM");
-    let chain = x509::Trial::of(&text).ok_or_else(malformed)?;
+    let chain = x509::Trial::of(&text)
+        .and_then(Result::ok)
+        .ok_or_else(malformed)?;
     let (rows, at) = (rows(options)?, options.at.map_or_else(now, Ok)?);
     let outcomes: Vec<_> = chain.checks(&rows, at).iter().map(settle).collect();
-    let explained = chain.explain(&rows, at, &outcomes);
-    Ok((x509::signature_of_chain(&explained), explained))
+    Ok(chain.explain(&rows, at, &outcomes))
 }
 
 const INVALID: &str = "invalid";

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::issuer::TrustedIssuer;
 use super::made::{Draft, RowRef};
-use super::oidc::{Dates, MAX_TOKEN_LEN, may_be_proof};
+use super::oidc::{Dates, MAX_TOKEN_LEN, is_anothers, may_be_proof};
 use crate::config::Config;
 use crate::error::TokenError;
 use crate::gha;
@@ -93,10 +93,7 @@ pub fn of_jobs(config: &Config, token: &str, now: u64) -> Option<Explained> {
     }
     let nothing = Explained::nothing("/cert/gha", "gha", None);
     Some(match gha::tried(config, token, now) {
-        Ok(identified) => Explained {
-            rule: None,
-            ..nothing.fitting(0, identified.subject, &identified.ceiling, "jti")
-        },
+        Ok(identified) => nothing.fitting(None, identified.subject, &identified.ceiling, "jti"),
         Err(error) => nothing.stopped(
             match &error {
                 Error::NotPermitted(_) => "rules",
@@ -138,17 +135,17 @@ impl Explained {
         }
     }
 
-    /// It lets in, by this rule, from 0.
+    /// It lets in, by this rule, from 0, if it has rules.
     pub(super) fn fitting(
         self,
-        rule: usize,
+        rule: Option<usize>,
         subject: String,
         scopes: &Scopes,
         single_by: &'static str,
     ) -> Self {
         Self {
             fits: true,
-            rule: Some(rule + 1),
+            rule: rule.map(|rule| rule + 1),
             subject: Some(subject),
             scopes: Some(scopes.names()),
             single_by: Some(single_by),
@@ -220,7 +217,7 @@ pub fn answer(signature: &str, rows: &[Explained]) -> Value {
 fn of_row(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Explained {
     let explained = nothing(row);
     match judge(row, token, now) {
-        Ok(fit) => explained.fitting(fit.rule, fit.subject, &row.scopes, fit.single_by),
+        Ok(fit) => explained.fitting(Some(fit.rule), fit.subject, &row.scopes, fit.single_by),
         Err((by, why)) => explained.stopped(by, why),
     }
 }
@@ -257,6 +254,9 @@ fn judge(row: &TrustedIssuer, token: &CompactJws<'_>, now: u64) -> Result<Fit, M
             row.audience
         );
         return misfit("audience", why);
+    }
+    if is_anothers(row, claims) {
+        return misfit("audience", "its `azp` is another client".to_owned());
     }
     let algorithm = token
         .algorithm()

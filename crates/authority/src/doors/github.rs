@@ -321,7 +321,7 @@ impl Trial {
                 (Some(_), Some(first)) => nothing.behind(first),
                 (Some(rule), None) => {
                     first = Some(row.name.clone());
-                    nothing.fitting(rule, subject.clone(), &row.scopes, "challenge")
+                    nothing.fitting(Some(rule), subject.clone(), &row.scopes, "challenge")
                 }
                 (None, _) => {
                     let why = (judged.into_iter().enumerate()).filter_map(|(at, judged)| {

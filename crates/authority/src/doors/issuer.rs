@@ -259,12 +259,6 @@ impl TrustedIssuer {
             (None, Some(issuer)) => issuer,
             _ => row.required("issuer")?,
         };
-        // Of people nobody is let in by a row alone: they are linked, or invited.
-        let has_implied = preset.is_none() && kind == Kind::Oidc && !is_for_people;
-        let preset = match has_implied {
-            true => presets::of_issuer(issuer),
-            false => preset,
-        };
         let keys = match (row.get("jwks"), row.text("jwks_uri")?) {
             (None, None) => {
                 BaseUrl::parse(issuer).map_err(|error| format!("issuer {}", error.0))?;
@@ -317,7 +311,11 @@ impl TrustedIssuer {
             sign_in,
             subject,
             scopes: scopes(row.get("scopes"))?,
-            rules: pinned(rules(row.get("rules"))?, preset)?,
+            rules: match presets::of_issuer(issuer).filter(|_| !is_for_people) {
+                // Of people nobody is let in by a row alone: they are linked, or invited.
+                Some(everybodys) => pinned(rules(row.get("rules"))?, Some(everybodys))?,
+                None => pinned(rules(row.get("rules"))?, preset)?,
+            },
             made: None,
         })
     }
@@ -661,11 +659,26 @@ mod tests {
         assert!(told.starts_with("row 1: rule 1: must pin repository_owner_id"));
         let mut pinned = github(json!({ "repository_owner_id": "7", "repository": "acme/app" }));
         assert!(read(&pinned).is_ok());
+        for (name, value) in [
+            ("preset", "circleci"),
+            ("preset", "spiffe"),
+            ("type", "custom"),
+            ("type", "kubernetes"),
+        ] {
+            let mut loose = github(json!({ "sub": "repo:acme*" }));
+            loose[name] = json!(value);
+            let told = read(&loose).unwrap_err();
+            assert!(
+                told.contains("must pin repository_owner_id"),
+                "{value}: {told}"
+            );
+        }
+        // Who it is stays what it was.
         pinned.as_object_mut().unwrap().remove("subject");
         let subject = read(&pinned).unwrap().subject;
-        let preset = json!({ "repository_id": "42", "sub": "repo:acme/app:ref:refs/heads/main" });
-        let written = subject.write(preset.as_object().unwrap());
-        assert_eq!(written.unwrap(), "repository:42");
+        let claims = json!({ "repository_id": "42", "sub": "repo:acme/app" });
+        let written = subject.write(claims.as_object().unwrap());
+        assert_eq!(written.unwrap(), "repo:acme/app");
         // People are nobody by a row alone.
         let mut people = github(json!({ "hd": "acme.example" }));
         people["for"] = json!("people");

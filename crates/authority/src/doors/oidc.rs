@@ -218,6 +218,9 @@ impl<'a> Exchange<'a> {
         if row.is_for_people && !names(claims, self.challenge.ok_or(Error::ChallengeRequired)?) {
             return Err(TokenError::InvalidClaim("nonce").into());
         }
+        if is_anothers(row, claims) {
+            return Err(TokenError::InvalidClaim("azp").into());
+        }
         let forgotten_at = self.dates.exp + CLOCK_SKEW;
         let burns: Vec<Burn> = (self.dates.single_use_id(claims))
             .map(|jti| Burn::of_token(&row.authority(), jti, forgotten_at))
@@ -241,6 +244,13 @@ impl<'a> Exchange<'a> {
             alias: None,
         })
     }
+}
+
+/// Whether a person's token was made for another client, which has us in its `aud` as well (OpenID Connect Core §3.1.3.7,
+/// no. 5).
+pub(super) fn is_anothers(row: &TrustedIssuer, claims: &Claims) -> bool {
+    let azp = claims.get("azp");
+    row.is_for_people && azp.is_some_and(|azp| *azp != *row.audience)
 }
 
 /// Whether a token names a challenge: by its digest, so that whoever sees the token doesn't know the challenge.

@@ -2,8 +2,8 @@
 //! say who is asking for good, and which of them must be pinned.
 //!
 //! A preset fills in what a row leaves out; what a row says itself counts. Only the pins can't be left out: a rule
-//! that looks at names alone lets in whoever registers such a name next. A row for workloads of an issuer of everybody's
-//! has its preset whether it says so or not.
+//! that looks at names alone lets in whoever registers such a name next. Those of an issuer of everybody's are asked for
+//! in each row for workloads, whatever that says of presets.
 
 /// What is known of an issuer.
 #[derive(Debug)]
@@ -111,8 +111,8 @@ pub fn find(name: &str) -> Result<&'static Preset, String> {
     })
 }
 
-/// The preset of this issuer, if it is one whose customers all have the same: what is known of it holds whether a row
-/// says its name or not.
+/// The preset of this issuer, if it is one whose customers all have the same: its pins hold whether a row says its name
+/// or not.
 #[must_use]
 pub fn of_issuer(issuer: &str) -> Option<&'static Preset> {
     ALL.iter().find(|preset| preset.issuer == Some(issuer))

@@ -5,7 +5,7 @@
 
 mod trial;
 
-pub use trial::{Trial, signature as signature_of_chain};
+pub use trial::Trial;
 
 use notme_chain::{
     Certificate, GeneralName, KeyUse, Limits, Path, Plan, Purpose, Refusal, Revocation,

@@ -535,7 +535,7 @@ fn fault_problem(fault: &Fault) -> Problem {
         Fault::IssuerUnavailable(reason) => (
             503,
             "issuer_unavailable",
-            "authority unavailable: the token issuer's keys can't be fetched",
+            "authority unavailable: what the token's issuer publishes can't be had",
             reason,
         ),
         Fault::ApiUnavailable { reason, .. } => (

@@ -650,11 +650,15 @@ pub const ROUTES: &[Route] = &[
         Operation::SignInIssuers,
         "The issuers at which people sign in from the pages.",
     ),
-    page(
-        CALLBACK,
-        Page::Callback,
-        "The page that issuers send people back to.",
-    ),
+    // Its address has a code in it.
+    Route {
+        cache: Cache::NoStore,
+        ..page(
+            CALLBACK,
+            Page::Callback,
+            "The page that an issuer sends people back to.",
+        )
+    },
     session(
         Method::Post,
         "/auth/oidc/options",

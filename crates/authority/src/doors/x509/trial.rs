@@ -1,15 +1,18 @@
 //! What rows make of a chain, without issuing anything, and whoever has its key: for operators whose rule doesn't do
 //! what they thought (`POST /policy/test`, `notme doctor`).
 
-use notme_chain::Path;
+use notme_chain::{Path, Refusal};
 use notme_keys::{Outcome, SignatureCheck};
 use serde_json::Value;
 
-use super::super::explain::{Explained, answer, of_rules};
+use super::super::explain::{Explained, of_rules};
 use super::super::{mtls, rows::Rows};
 use super::{Candidate, Claims, DOOR, MAX_CHAIN, TrustedRoots, certificates, claims};
 use crate::Error;
 use crate::http::problem;
+
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----";
 
 /// The doors that certificates are shown at.
 const KINDS: [&str; 2] = [DOOR.name, mtls::DOOR.name];
@@ -19,13 +22,20 @@ const KINDS: [&str; 2] = [DOOR.name, mtls::DOOR.name];
 pub struct Trial(Vec<Vec<u8>>);
 
 impl Trial {
-    /// Takes certificates in PEM; nothing, if it is none.
+    /// Takes certificates in PEM, whatever stands between them; nothing, if there is none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidMember`] if they are too many, or broken.
     #[must_use]
-    pub fn of(text: &str) -> Option<Self> {
-        if !text.trim_start().starts_with("-----BEGIN CERTIFICATE-----") {
-            return None;
+    pub fn of(text: &str) -> Option<Result<Self, Error>> {
+        let (_, first) = text.split_once(BEGIN)?;
+        let mut blocks = Vec::new();
+        for block in first.split(BEGIN) {
+            let whole = block.split_once(END).map(|(inner, _)| inner);
+            blocks.push(format!("{BEGIN}{}{END}", whole.unwrap_or(block)).into());
         }
-        certificates(&Value::String(text.to_owned()), MAX_CHAIN).map(Self)
+        let read = certificates(&Value::Array(blocks), MAX_CHAIN).map(Self);
+        Some(read.ok_or(Error::InvalidMember("token")))
     }
 
     /// The signatures that have to be settled before it can be said what the rows make of it; `now` in Unix seconds.
@@ -42,49 +52,45 @@ impl Trial {
         checks
     }
 
-    /// What each row makes of it, given how those were settled: a door takes the first that fits.
+    /// What its signatures are worth, and what each row makes of it, given how they were settled: a door takes the first
+    /// that fits.
     #[must_use]
-    pub fn explain(&self, rows: &Rows, now: u64, outcomes: &[Outcome]) -> Vec<Explained> {
+    pub fn explain(
+        &self,
+        rows: &Rows,
+        now: u64,
+        outcomes: &[Outcome],
+    ) -> (&'static str, Vec<Explained>) {
         let mut rest = outcomes;
-        let mut explained = Vec::new();
+        let (mut signature, mut explained) = ("unknown_issuer", Vec::new());
         for kind in KINDS {
             let of_kind = || rows.roots.iter().filter(|row| row.kind == kind);
-            let told = Candidate::read(rows, now, kind, &self.0).and_then(|candidate| {
+            let path = Candidate::read(rows, now, kind, &self.0).and_then(|candidate| {
                 let (_, plan) = candidate.plan()?;
-                let (these, further) = rest
-                    .split_at_checked(plan.checks().len())
-                    .unwrap_or((rest, &[]));
+                let (these, further) =
+                    (rest.split_at_checked(plan.checks().len())).unwrap_or((rest, &[]));
                 rest = further;
                 let path = plan.settle(these).map_err(Error::InvalidCertificate)?;
                 let leaf = path.certificates().first().ok_or(Error::MissingToken)?;
-                let claims = claims(leaf)?;
-                Ok(judge(of_kind(), &path, &claims))
+                Ok(judge(of_kind(), &path, &claims(leaf)?))
             });
-            explained.extend(told.unwrap_or_else(|error| {
+            let worth = match &path {
+                Ok(_) => "valid",
+                Err(Error::InvalidCertificate(Refusal::NoPath)) => "unknown_issuer",
+                Err(Error::InvalidCertificate(Refusal::BadSignature)) => "invalid",
+                Err(_) => "not_checked",
+            };
+            if worth == "valid" || signature == "unknown_issuer" {
+                signature = worth;
+            }
+            explained.extend(path.unwrap_or_else(|error| {
                 let why = problem(&error).text;
                 of_kind()
                     .map(|row| nothing(row).stopped("chain", vec![why.clone()]))
                     .collect()
             }));
         }
-        explained
-    }
-
-    /// The same as an answer: what the chain's signatures are worth, and what each row says.
-    #[must_use]
-    pub fn answer(&self, rows: &Rows, now: u64, outcomes: &[Outcome]) -> Value {
-        let explained = self.explain(rows, now, outcomes);
-        answer(signature(&explained), &explained)
-    }
-}
-
-/// What a chain's signatures are worth: `valid`, if it leads to a root of one of the rows.
-#[must_use]
-pub fn signature(explained: &[Explained]) -> &'static str {
-    match explained {
-        [] => "unknown_issuer",
-        rows if rows.iter().all(|row| row.stopped == Some("chain")) => "invalid",
-        _ => "valid",
+        (signature, explained)
     }
 }
 
@@ -112,7 +118,9 @@ fn judge<'a>(
             (Some(rule), None) => {
                 first = Some(&row.name);
                 match row.subject.write(claims) {
-                    Ok(subject) => nothing(row).fitting(rule, subject, &row.scopes, "challenge"),
+                    Ok(subject) => {
+                        nothing(row).fitting(Some(rule), subject, &row.scopes, "challenge")
+                    }
                     Err(claim) => {
                         let why = format!("`{claim}` isn't there, or can't stand in a subject");
                         nothing(row).stopped("subject", vec![why])
