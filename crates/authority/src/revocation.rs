@@ -90,11 +90,14 @@ pub struct Revoked {
     pub principals: BTreeMap<String, u64>,
 }
 
+/// How far a verifier's clock may be behind ours, in seconds: for so long it takes what is over for good.
+pub const LATE_CLOCK_SECS: u64 = 60;
+
 /// For how long what is revoked at `now` has to be told, in Unix seconds: until none of it is valid any more by
-/// the clock of a verifier that is a minute behind.
+/// the clock of a verifier that is late.
 #[must_use]
 pub const fn told_until(now: u64) -> u64 {
-    now.saturating_add(MAX_LEAF_SECS + 60)
+    now.saturating_add(MAX_LEAF_SECS + LATE_CLOCK_SECS)
 }
 
 impl Revoked {

@@ -18,6 +18,7 @@ use notme_authority::people::admin::{
 };
 use notme_authority::people::command::{Origin, SessionFacts};
 use notme_authority::people::{PrincipalId, Scope, Scopes};
+use notme_authority::revocation::LATE_CLOCK_SECS;
 use notme_authority::{Error, MAX_LEAF_SECS};
 use serde_json::{Map, Value};
 use worker::Env;
@@ -122,9 +123,6 @@ struct Desk<'a> {
     origin: &'a Origin,
     moment: Moment,
 }
-
-/// How far a verifier's clock may be behind ours, in seconds: for so long it takes what is over for good.
-const LATE_CLOCK_SECS: u64 = 60;
 
 impl Desk<'_> {
     #[inline(never)]

@@ -3,9 +3,10 @@
 use notme_authority::delegation::{DelegationProblem, Link, MAX_GIVEN, Terms, Wish};
 use notme_authority::people::admin::{ItemId, Reply, actions};
 use notme_authority::people::{Scope, Scopes, uuid};
+use notme_authority::revocation::LATE_CLOCK_SECS;
 use notme_authority::{Error, Fault};
 
-use super::{Desk, LATE_CLOCK_SECS, hex};
+use super::{Desk, hex};
 use crate::host::random;
 use crate::signing_authority::delegations::{self, From, revoke_below};
 use crate::sql::Argument;
