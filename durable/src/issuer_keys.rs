@@ -79,28 +79,20 @@ impl IssuerKeys {
 impl IssuerKeys {
     async fn answer(&self, wanted: &[u8]) -> Result<KeySetAnswer, Error> {
         let KeysWanted { issuer, kid, at } = protocol::decode(wanted)?;
-        if self.keys.plan(kid.as_deref()) == Plan::Fetch {
-            let refresh = {
-                let (keys, issuer, kid) = (Rc::clone(&self.keys), issuer.clone(), kid.clone());
-                async move { keys.refresh(&issuer, at.as_deref(), kid.as_deref()).await }
-            };
-            if self
-                .keys
-                .cache
-                .borrow()
-                .can_serve(kid.as_deref(), now_millis())
-            {
-                // Nobody waits for an issuer whose key is at hand.
-                self.state.wait_until(refresh);
-            } else {
-                refresh.await;
-            }
+        let refresh = {
+            let (keys, issuer, kid) = (Rc::clone(&self.keys), issuer.clone(), kid.clone());
+            async move { keys.refresh(&issuer, at.as_deref(), kid.as_deref()).await }
+        };
+        match self.keys.plan(kid.as_deref()) {
+            Plan::Use | Plan::Unavailable => {}
+            Plan::Refresh => self.state.wait_until(refresh),
+            Plan::Fetch => refresh.await,
         }
         match (
             self.keys.plan(kid.as_deref()),
             self.keys.answer.borrow().clone(),
         ) {
-            (Plan::Use | Plan::Fetch, Some(answer)) => Ok(answer),
+            (Plan::Use | Plan::Refresh | Plan::Fetch, Some(answer)) => Ok(answer),
             _ => Err(Fault::IssuerUnavailable(format!("{issuer} could not be reached")).into()),
         }
     }
@@ -115,7 +107,7 @@ impl Keys {
     /// its age decides.
     async fn refresh(&self, issuer: &str, at: Option<&str>, kid: Option<&str>) {
         let _guard = self.fetching.lock().await;
-        if self.plan(kid) != Plan::Fetch {
+        if !matches!(self.plan(kid), Plan::Refresh | Plan::Fetch) {
             return;
         }
         let asked_at = now_millis();

@@ -13,6 +13,7 @@ export async function startOidc({ algorithms = ALGORITHMS } = {}) {
   const issuer = { jwks, keys, requests: [] };
   const server = createServer(async (req, res) => {
     issuer.requests.push(req.url);
+    await issuer.wait;
     const json = (body, status = 200) => res.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     const endpoints = { authorization_endpoint: `${issuer.url}/authorize`, token_endpoint: `${issuer.url}/token`, ...issuer.discovery };
     if (req.url === "/.well-known/openid-configuration") return json({ issuer: issuer.url, jwks_uri: `${issuer.url}/keys`, ...endpoints });

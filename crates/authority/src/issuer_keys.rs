@@ -9,8 +9,11 @@ use serde_json::Value;
 
 use crate::{BaseUrl, Fault};
 
-/// How long a key set is used without asking again, in milliseconds. A key that an issuer withdraws
-/// is refused within this: copies age with their original.
+/// How long a key set is used before the issuer is asked behind whoever needs it, in milliseconds: where there are
+/// requests nobody waits for it.
+const AHEAD_MILLIS: u64 = 240_000;
+/// How long a key set is used without an answer to that, in milliseconds. A key that an issuer withdraws is refused
+/// after this, while it can be asked: copies age with their original.
 const FRESH_MILLIS: u64 = 300_000;
 /// How long the last good set is used when the issuer can't be reached, in milliseconds.
 const STALE_MILLIS: u64 = 3_600_000;
@@ -154,6 +157,8 @@ impl Fetched {
 pub enum Plan {
     /// Look the key up in what is at hand; if it isn't there, it is unknown.
     Use,
+    /// The same, and ask behind it.
+    Refresh,
     /// Ask (the object, or the issuer) first.
     Fetch,
     /// There is nothing to look up in, and it is too early to ask again.
@@ -170,8 +175,24 @@ impl KeyCache {
             .attempted_at
             .is_some_and(|at| within(at, BACK_OFF_MILLIS));
         match &self.fetched {
-            Some(held) if held.knows(kid) && within(held.at, FRESH_MILLIS) => Plan::Use,
-            _ if !backing_off => Plan::Fetch,
+            Some(held) if held.knows(kid) && within(held.at, AHEAD_MILLIS) => Plan::Use,
+            _ if backing_off => self.plan_without(within),
+            Some(held) if held.knows(kid) && within(held.at, FRESH_MILLIS) => Plan::Refresh,
+            // It couldn't be asked a moment ago: nobody waits until it can.
+            Some(held)
+                if held.knows(kid)
+                    && within(held.at, STALE_MILLIS)
+                    && self.attempted_at > Some(held.at) =>
+            {
+                Plan::Refresh
+            }
+            _ => Plan::Fetch,
+        }
+    }
+
+    /// What to do while the issuer isn't asked.
+    fn plan_without(&self, within: impl Fn(u64, u64) -> bool) -> Plan {
+        match &self.fetched {
             Some(held) if within(held.at, STALE_MILLIS) => Plan::Use,
             _ => Plan::Unavailable,
         }
@@ -339,8 +360,27 @@ mod tests {
         cache.attempt(1_000_000);
         cache.store(set("a"), None, 1_000_000);
         assert_eq!(cache.plan(Some("a"), 1_000_000), Plan::Use);
-        assert_eq!(cache.plan(Some("a"), 1_299_999), Plan::Use);
+        assert_eq!(cache.plan(Some("a"), 1_239_999), Plan::Use);
+        // Then it is asked before it has to be.
+        assert_eq!(cache.plan(Some("a"), 1_240_000), Plan::Refresh);
+        assert_eq!(cache.plan(Some("a"), 1_299_999), Plan::Refresh);
         assert_eq!(cache.plan(Some("a"), 1_300_000), Plan::Fetch);
+    }
+
+    #[test]
+    fn whoever_comes_late_waits_for_the_issuer_unless_it_could_not_be_asked() {
+        let mut cache = KeyCache::default();
+        cache.attempt(0);
+        cache.store(set("a"), None, 0);
+        assert_eq!(cache.plan(Some("a"), 300_000), Plan::Fetch);
+        cache.attempt(300_000);
+        assert_eq!(cache.plan(Some("a"), 309_999), Plan::Use);
+        assert_eq!(cache.plan(Some("a"), 310_000), Plan::Refresh);
+        assert_eq!(cache.plan(Some("b"), 310_000), Plan::Fetch);
+        assert_eq!(cache.plan(Some("a"), 3_599_999), Plan::Refresh);
+        assert_eq!(cache.plan(Some("a"), 3_600_000), Plan::Fetch);
+        cache.store(set("a"), None, 310_000);
+        assert_eq!(cache.plan(Some("a"), 610_000), Plan::Fetch);
     }
 
     #[test]

@@ -1,0 +1,271 @@
+// What ends by itself, under a wall clock that is set: minutes, hours and a day, passed in a moment.
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { after, afterEach, before, describe, test } from "node:test";
+import { startAuthority } from "./support/authority.mjs";
+import { ES256, Passkey } from "./support/authenticator.mjs";
+import { Browser, CODE } from "./support/browser.mjs";
+import { Keys } from "./support/client.mjs";
+import { Clock, noClock } from "./support/clock.mjs";
+import { startOidc } from "./support/oidc.mjs";
+import { signed } from "./support/pki.mjs";
+import { Verifier } from "./support/revocations.mjs";
+import { databaseOf, noSqlite, query } from "./support/state.mjs";
+
+const AUDIENCE = "https://id.example";
+const APP = "https://app.example/cb";
+const CLIENTS = [{ id: "app", redirect_uris: [APP], bearer: true }];
+const [MINUTE, HOUR] = [60, 3600];
+
+function good(answer) {
+  assert.equal(answer.status, 200, answer.text);
+  return answer.json;
+}
+
+function refused(answer, status, code) {
+  assert.equal(answer.status, status, answer.text);
+  assert.equal(answer.json?.code, code, answer.text);
+}
+
+describe("as time goes by", { skip: noClock }, () => {
+  let clock;
+  let issuer;
+  let authority;
+  let ana;
+  let anasKey;
+
+  before(async () => {
+    clock = new Clock();
+    issuer = await startOidc();
+    const row = { issuer: issuer.url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{ team: "red" }] };
+    authority = await startAuthority({ allowLoopback: true, vars: { ...clock.vars, BOOTSTRAP_CODE: CODE, ALLOWED_AUDIENCES: AUDIENCE, OAUTH_CLIENTS: JSON.stringify(CLIENTS), TRUSTED_ISSUERS: JSON.stringify([row]) } });
+    ana = new Browser(authority);
+    anasKey = new Passkey(ES256);
+    good(await ana.register(anasKey));
+    const root = await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text();
+    const pairs = { type: "x509", name: "ours", roots: root, scopes: ["bridgeCert"], rules: [{}] };
+    good(await ana.post("/policy/issuers", { row: pairs }));
+  });
+  after(async () => {
+    await authority?.stop();
+    await issuer?.close();
+    clock?.remove();
+  });
+  // Whoever comes next finds a session that is fresh, and an issuer that was asked just now.
+  afterEach(async () => {
+    clock.pass(HOUR);
+    good(await ana.signIn(anasKey));
+  });
+
+  /** A token of five minutes by that clock. */
+  const token = (more = {}) => issuer.token({ iat: clock.now(), exp: clock.now() + 5 * MINUTE, ...more });
+  const challenge = async (browser = new Browser(authority)) => good(await browser.post("/cert/challenge")).challenge;
+
+  async function byToken(shown, { over, keys = new Keys() } = {}) {
+    const proofs = over ? keys.proofsOver(keys.message(Buffer.from(over, "base64url"))) : keys.proofs(shown);
+    const answer = await new Browser(authority).post("/cert", { proof: { type: "oidc", token: shown }, public_keys: keys.publicKeys, proofs, challenge: over });
+    return { ...answer, keys };
+  }
+
+  /** Asks for the next pair with the mTLS leaf of one. */
+  async function renew({ json, keys: held }) {
+    const [keys, over] = [new Keys(), Buffer.from(await challenge(), "base64url")];
+    const { mtls: pem } = json.certificates;
+    const der = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64");
+    const message = keys.message(over);
+    const spkis = message.subarray(message.length - 91 - 44);
+    const toSign = Buffer.concat([Buffer.from("notme-certificate-proof-v1\0"), over, createHash("sha256").update(der).digest(), spkis]);
+    const proof = { type: "x509", chain: pem, signature: signed({ secret: held.mtls.privateKey }, toSign) };
+    const body = { proof, public_keys: keys.publicKeys, proofs: keys.proofsOver(message), challenge: over.toString("base64url") };
+    return { ...(await new Browser(authority).post("/cert", body)), keys };
+  }
+
+  const guest = async () => {
+    const { token: invite } = good(await ana.post("/invites", {}));
+    const browser = new Browser(authority);
+    const passkey = new Passkey(ES256);
+    good(await browser.register(passkey, { wanted: { invite, displayName: "Ben" } }));
+    return { browser, passkey, id: good(await browser.me()).userId };
+  };
+
+  test("an issuer that is away lets in by the keys at hand for an hour, and then nobody until it is back", async () => {
+    good(await byToken(await token()));
+    const { keys } = issuer.jwks;
+    const asked = issuer.requests.length;
+    issuer.jwks.keys = undefined; // what it sends then is no key set
+    clock.pass(59 * MINUTE);
+    good(await byToken(await token()));
+    clock.pass(2 * MINUTE);
+    refused(await byToken(await token()), 503, "issuer_unavailable");
+    assert.ok(issuer.requests.length > asked, "it was asked");
+    issuer.jwks.keys = keys;
+    clock.pass(15);
+    good(await byToken(await token()));
+  });
+
+  test("a key that its issuer takes back is good for five minutes, also where nobody has come since", async () => {
+    good(await byToken(await token()));
+    const { keys } = issuer.jwks;
+    issuer.jwks.keys = keys.filter(({ alg }) => alg !== "RS256");
+    clock.pass(4 * MINUTE - 5);
+    good(await byToken(await token()));
+    clock.pass(MINUTE + 10);
+    refused(await byToken(await token()), 401, "unknown_key");
+    issuer.jwks.keys = keys;
+  });
+
+  test("an issuer's keys are asked for before they have to be, and nobody waits for it", async () => {
+    good(await byToken(await token()));
+    const asks = () => issuer.requests.filter((url) => url === "/keys").length;
+    const asked = asks();
+    clock.pass(4 * MINUTE + 5);
+    let go;
+    issuer.wait = new Promise((resolve) => (go = resolve));
+    good(await byToken(await token()));
+    go();
+    issuer.wait = undefined;
+    for (let i = 0; i < 100 && asks() === asked; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal(asks(), asked + 1);
+    clock.pass(2 * MINUTE);
+    good(await byToken(await token()));
+    assert.equal(asks(), asked + 1, "what came then is fresh");
+  });
+
+  test("a pair ends after five minutes, and so does what it is renewed to when its token would have", async () => {
+    const begun = clock.now();
+    const shown = await token({ exp: begun + 20 * MINUTE, jti: undefined });
+    let pair = await byToken(shown, { over: await challenge() });
+    const first = pair;
+    assert.ok(good(pair).expires_at <= begun + 5 * MINUTE + 5);
+    for (let i = 0; i < 4; i++) {
+      clock.pass(4 * MINUTE);
+      pair = await renew(pair);
+      assert.ok(good(pair).expires_at <= begun + 20 * MINUTE, `renewed ${i + 1} times`);
+    }
+    refused(await renew(first), 401, "certificate_expired");
+    clock.pass(4 * MINUTE + 1);
+    refused(await renew(pair), 401, "certificate_expired");
+    refused(await byToken(shown, { over: await challenge() }), 401, "token_expired");
+  });
+
+  test("a challenge is good for five minutes", async () => {
+    const [early, late] = [await challenge(), await challenge()];
+    clock.pass(5 * MINUTE - 5);
+    good(await byToken(await token({ jti: undefined }), { over: early }));
+    clock.pass(6);
+    refused(await byToken(await token({ jti: undefined }), { over: late }), 400, "bad_challenge");
+  });
+
+  test("a token that was used stays used for as long as it counts, and then nobody remembers it", { skip: noSqlite }, async () => {
+    const shown = await token();
+    good(await byToken(shown));
+    const burned = (before) => query(databaseOf(authority.stateDir), `SELECT COUNT(*) FROM burned WHERE expires_at < ${before}`)[0][0];
+    clock.pass(5 * MINUTE - 2);
+    refused(await byToken(shown), 401, "token_used");
+    clock.pass(4);
+    refused(await byToken(shown), 401, "token_expired");
+    clock.pass(HOUR);
+    const over = clock.now();
+    assert.ok(burned(over) > 0);
+    good(await byToken(await token()));
+    assert.equal(burned(over), 0);
+  });
+
+  test("an invite ends when it says", async () => {
+    const [early, late] = [good(await ana.post("/invites", { ttl: 600 })), good(await ana.post("/invites", { ttl: 600 }))];
+    clock.pass(595);
+    good(await new Browser(authority).post("/invites/lookup", { token: early.token }));
+    clock.pass(6);
+    refused(await new Browser(authority).post("/invites/lookup", { token: late.token }), 403, "bad_invite");
+  });
+
+  test("a session ends after eight hours without use, and after a day whatever is done in it", async () => {
+    const { browser, passkey } = await guest();
+    clock.pass(8 * HOUR - 60);
+    good(await browser.me());
+    clock.pass(8 * HOUR + 60);
+    refused(await browser.me(), 401, "no_session");
+    good(await browser.signIn(passkey));
+    for (let i = 0; i < 3; i++) {
+      clock.pass(7 * HOUR);
+      good(await browser.me());
+    }
+    clock.pass(3 * HOUR + 60);
+    refused(await browser.me(), 401, "no_session");
+  });
+
+  test("what is dangerous waits for a passkey after five minutes", async () => {
+    const { browser, passkey } = await guest();
+    clock.pass(5 * MINUTE - 5);
+    good(await browser.post("/connections/options"));
+    clock.pass(6);
+    refused(await browser.post("/connections/options"), 403, "step_up_required");
+    good(await browser.stepUp(passkey));
+    good(await browser.post("/connections/options"));
+  });
+
+  test("a grant and a delegation end when they say, and what hangs on them gives nothing more", async () => {
+    const ben = await guest();
+    const { principal_id: agent } = good(await byToken(await token({ sub: "agent" })));
+    const { id: delegation } = good(await ben.browser.post("/delegations", { delegate: agent, scopes: ["bridgeCert"], expiresAt: clock.now() + 10 * MINUTE }));
+    const act = async () => {
+      const [keys, shown] = [new Keys(), await token({ sub: "agent" })];
+      return new Browser(authority).post("/cert", { proof: { type: "oidc", token: shown }, public_keys: keys.publicKeys, proofs: keys.proofs(shown), delegation });
+    };
+    assert.ok(good(await act()).expires_at > clock.now() + 4 * MINUTE);
+    clock.pass(8 * MINUTE);
+    assert.ok(good(await act()).expires_at <= clock.now() + 2 * MINUTE + 5, "no longer than the delegation");
+    clock.pass(2 * MINUTE + 1);
+    refused(await act(), 403, "delegation_expired");
+    good(await ana.stepUp(anasKey));
+    good(await ana.post(`/admin/principals/${ben.id}/grants`, { scope: "bridgeCert", expiresAt: clock.now() + 10 * MINUTE }));
+    const own = async () => {
+      const keys = new Keys();
+      return ben.browser.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) });
+    };
+    good(await own());
+    clock.pass(10 * MINUTE + 1);
+    refused(await own(), 403, "scopes_not_granted");
+  });
+
+  test("what was revoked leaves the list when none of it counts any more, and an old list counts for nothing", async () => {
+    const verifier = new Verifier({ url: authority.url, now: clock.now });
+    const { json } = await byToken(await token({ sub: "job-3" }));
+    const { json: other } = await byToken(await token({ sub: "job-2" }));
+    await verifier.poll();
+    assert.equal(verifier.refusal(json.certificates.mtls), undefined);
+    good(await ana.stepUp(anasKey));
+    good(await ana.post(`/admin/principals/${json.principal_id}/disable`));
+    await verifier.poll();
+    assert.equal(verifier.refusal(json.certificates.mtls), "the principal is revoked");
+    clock.pass(5 * MINUTE);
+    assert.equal(verifier.refusal(other.certificates.mtls), "nobody knows what is revoked", "it has a bound");
+    await verifier.poll();
+    assert.equal(Object.keys(verifier.list.principals).length, 1, "for clocks that are late");
+    clock.pass(MINUTE + 2);
+    await verifier.poll();
+    assert.deepEqual([verifier.list.principals, verifier.list.credentials], [{}, []]);
+  });
+
+  test("a code for an application is good for a minute", async () => {
+    const verifier = randomBytes(32).toString("base64url");
+    const wish = { client_id: "app", redirect_uri: APP, audience: AUDIENCE, code_challenge: createHash("sha256").update(verifier).digest("base64url"), code_challenge_method: "S256" };
+    const redeem = (code) => new Browser(authority).post("/authorize/redeem", { client_id: "app", code, code_verifier: verifier, redirect_uri: APP });
+    const [early, late] = [good(await ana.post("/authorize/code", wish)), good(await ana.post("/authorize/code", wish))];
+    clock.pass(MINUTE - 5);
+    good(await redeem(early.code));
+    clock.pass(6);
+    refused(await redeem(late.code), 400, "invalid_grant");
+  });
+
+  test("a clock that goes back lets nothing in twice", async () => {
+    const shown = await token();
+    good(await byToken(shown));
+    clock.pass(-2 * HOUR);
+    const answer = await byToken(shown);
+    assert.notEqual(answer.status, 200, answer.text);
+    assert.ok(["token_used", "token_from_future", "clock_went_back"].includes(answer.json.code), answer.text);
+    clock.pass(2 * HOUR);
+    refused(await byToken(shown), 401, "token_used");
+  });
+});
