@@ -16,6 +16,8 @@ const AUDIENCE = "https://id.example";
 const APP = "https://app.example/cb";
 const CLIENTS = [{ id: "app", redirect_uris: [APP], bearer: true }];
 const [MINUTE, HOUR] = [60, 3600];
+/** How long a test may take on a busy machine, which passes as well. */
+const SLACK = 20;
 
 function good(answer) {
   assert.equal(answer.status, 200, answer.text);
@@ -107,9 +109,9 @@ describe("as time goes by", { skip: noClock }, () => {
     good(await byToken(await token()));
     const { keys } = issuer.jwks;
     issuer.jwks.keys = keys.filter(({ alg }) => alg !== "RS256");
-    clock.pass(4 * MINUTE - 5);
+    clock.pass(4 * MINUTE - SLACK);
     good(await byToken(await token()));
-    clock.pass(MINUTE + 10);
+    clock.pass(MINUTE + 2 * SLACK);
     refused(await byToken(await token()), 401, "unknown_key");
     issuer.jwks.keys = keys;
   });
@@ -118,7 +120,7 @@ describe("as time goes by", { skip: noClock }, () => {
     good(await byToken(await token()));
     const asks = () => issuer.requests.filter((url) => url === "/keys").length;
     const asked = asks();
-    clock.pass(4 * MINUTE + 5);
+    clock.pass(4 * MINUTE + 1);
     let go;
     issuer.wait = new Promise((resolve) => (go = resolve));
     good(await byToken(await token()));
@@ -136,7 +138,7 @@ describe("as time goes by", { skip: noClock }, () => {
     const shown = await token({ exp: begun + 20 * MINUTE, jti: undefined });
     let pair = await byToken(shown, { over: await challenge() });
     const first = pair;
-    assert.ok(good(pair).expires_at <= begun + 5 * MINUTE + 5);
+    assert.ok(good(pair).expires_at <= begun + 5 * MINUTE + SLACK);
     for (let i = 0; i < 4; i++) {
       clock.pass(4 * MINUTE);
       pair = await renew(pair);
@@ -150,9 +152,9 @@ describe("as time goes by", { skip: noClock }, () => {
 
   test("a challenge is good for five minutes", async () => {
     const [early, late] = [await challenge(), await challenge()];
-    clock.pass(5 * MINUTE - 5);
+    clock.pass(5 * MINUTE - SLACK);
     good(await byToken(await token({ jti: undefined }), { over: early }));
-    clock.pass(6);
+    clock.pass(SLACK + 1);
     refused(await byToken(await token({ jti: undefined }), { over: late }), 400, "bad_challenge");
   });
 
@@ -160,9 +162,9 @@ describe("as time goes by", { skip: noClock }, () => {
     const shown = await token();
     good(await byToken(shown));
     const burned = (before) => query(databaseOf(authority.stateDir), `SELECT COUNT(*) FROM burned WHERE expires_at < ${before}`)[0][0];
-    clock.pass(5 * MINUTE - 2);
+    clock.pass(5 * MINUTE - SLACK);
     refused(await byToken(shown), 401, "token_used");
-    clock.pass(4);
+    clock.pass(SLACK + 1);
     refused(await byToken(shown), 401, "token_expired");
     clock.pass(HOUR);
     const over = clock.now();
@@ -172,10 +174,10 @@ describe("as time goes by", { skip: noClock }, () => {
   });
 
   test("an invite ends when it says", async () => {
-    const [early, late] = [good(await ana.post("/invites", { ttl: 600 })), good(await ana.post("/invites", { ttl: 600 }))];
-    clock.pass(595);
+    const [early, late] = [good(await ana.post("/invites", { ttl: 10 * MINUTE })), good(await ana.post("/invites", { ttl: 10 * MINUTE }))];
+    clock.pass(10 * MINUTE - SLACK);
     good(await new Browser(authority).post("/invites/lookup", { token: early.token }));
-    clock.pass(6);
+    clock.pass(SLACK + 1);
     refused(await new Browser(authority).post("/invites/lookup", { token: late.token }), 403, "bad_invite");
   });
 
@@ -196,9 +198,9 @@ describe("as time goes by", { skip: noClock }, () => {
 
   test("what is dangerous waits for a passkey after five minutes", async () => {
     const { browser, passkey } = await guest();
-    clock.pass(5 * MINUTE - 5);
+    clock.pass(5 * MINUTE - SLACK);
     good(await browser.post("/connections/options"));
-    clock.pass(6);
+    clock.pass(SLACK + 1);
     refused(await browser.post("/connections/options"), 403, "step_up_required");
     good(await browser.stepUp(passkey));
     good(await browser.post("/connections/options"));
@@ -214,7 +216,7 @@ describe("as time goes by", { skip: noClock }, () => {
     };
     assert.ok(good(await act()).expires_at > clock.now() + 4 * MINUTE);
     clock.pass(8 * MINUTE);
-    assert.ok(good(await act()).expires_at <= clock.now() + 2 * MINUTE + 5, "no longer than the delegation");
+    assert.ok(good(await act()).expires_at <= clock.now() + 2 * MINUTE + SLACK, "no longer than the delegation");
     clock.pass(2 * MINUTE + 1);
     refused(await act(), 403, "delegation_expired");
     good(await ana.stepUp(anasKey));
@@ -252,9 +254,9 @@ describe("as time goes by", { skip: noClock }, () => {
     const wish = { client_id: "app", redirect_uri: APP, audience: AUDIENCE, code_challenge: createHash("sha256").update(verifier).digest("base64url"), code_challenge_method: "S256" };
     const redeem = (code) => new Browser(authority).post("/authorize/redeem", { client_id: "app", code, code_verifier: verifier, redirect_uri: APP });
     const [early, late] = [good(await ana.post("/authorize/code", wish)), good(await ana.post("/authorize/code", wish))];
-    clock.pass(MINUTE - 5);
+    clock.pass(MINUTE - SLACK);
     good(await redeem(early.code));
-    clock.pass(6);
+    clock.pass(SLACK + 1);
     refused(await redeem(late.code), 400, "invalid_grant");
   });
 
