@@ -182,7 +182,7 @@ describe("everybody", { skip }, () => {
     await button("Begin a new epoch…").click();
     assert.equal(await page.evaluate(() => document.activeElement.tagName), "INPUT");
     await page.keyboard.press("Escape");
-    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.locator("dialog").waitFor({ state: "detached" });
     assert.ok(await button("Begin a new epoch…").evaluate((opens) => opens === document.activeElement));
   });
 
@@ -232,14 +232,14 @@ describe("everybody", { skip }, () => {
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").getByText("Ben must sign in again.").waitFor();
     await page.keyboard.press("Escape");
-    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.locator("dialog").waitFor({ state: "detached" });
     await isBack();
     assert.equal(await page.locator("li", { hasText: "Ben" }).count(), 1, "cancelled");
     // What is dangerous isn't where the focus is: Enter twice changes nothing.
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").waitFor();
     await page.keyboard.press("Enter");
-    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.locator("dialog").waitFor({ state: "detached" });
     await isBack();
     assert.equal(await page.locator("li", { hasText: "Ben" }).count(), 1, "cancelled again");
     await page.keyboard.press("Enter");

@@ -880,7 +880,7 @@ describe("linked identities", () => {
       await ben.page.keyboard.press("Enter");
       await ben.page.getByRole("dialog").getByText("Nobody can sign in with").waitFor();
       await ben.page.keyboard.press("Escape");
-      await ben.page.getByRole("dialog").waitFor({ state: "detached" });
+      await ben.page.locator("dialog").waitFor({ state: "detached" });
       await ben.page.keyboard.press("Enter");
       await ben.page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
       await ben.says("It was removed.");

@@ -330,7 +330,7 @@ describe("a person in front of the pages", { skip }, () => {
     await ben.button("Make the invite").click();
     await ben.page.getByRole("dialog").getByRole("heading", { name: "Show your passkey again" }).waitFor();
     await ben.page.keyboard.press("Escape");
-    await ben.page.getByRole("dialog").waitFor({ state: "detached" });
+    await ben.page.locator("dialog").waitFor({ state: "detached" });
     assert.deepEqual(asked, ["invite"], "cancelled");
     asked.length = 0;
     await ben.button("Make the invite").click();
