@@ -160,7 +160,7 @@ describe("a text that somebody chose", { skip }, () => {
         await dialog.getByText(asked ? told(text, asked) : text).first().waitFor();
         await isText(ana, where, [text]);
         await dialog.getByRole("button", { name: "Cancel" }).click();
-        await dialog.waitFor({ state: "detached" });
+        await ana.page.locator("dialog").waitFor({ state: "detached" });
       }
       // What the address says is a text of somebody's, too.
       for (const where of [`audit?target=${encodeURIComponent(text)}`, `audit?actor=${encodeURIComponent(told(text, "actor"))}`]) {

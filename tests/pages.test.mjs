@@ -659,7 +659,7 @@ describe("an administrator in the console", { skip }, () => {
     };
     await turnAway();
     await dialog().getByRole("button", { name: "Cancel" }).click();
-    await dialog().waitFor({ state: "detached" });
+    await ana.page.locator("dialog").waitFor({ state: "detached" });
     assert.deepEqual(asked, [`${id}/disable 403`], "cancelled");
     assert.equal(await now(), 0);
     assert.equal(await ana.page.getByText("They were turned away.").count(), 0);
