@@ -137,7 +137,7 @@ async fn redeemed(call: &Call, shown: Presented) -> Result<Presented, Error> {
     };
     let rows = rows::rows(call).await?.rows;
     let endpoints = issuer_endpoints(&call.env, code.issuer(&rows)?).await?;
-    let answer = doors::answer(call, &code.question(&endpoints, &call.config)).await?;
+    let answer = doors::answer(call, code.question(&endpoints, &call.config)).await?;
     let token = code.token(&answer)?;
     shown.redeemed(&token, &call.config, call)
 }

@@ -1,10 +1,9 @@
 //! A pair for whoever a proof is about: what the doors need is fetched, and what they name is settled.
 
-use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use notme_authority::asking::{Asking, digest};
+use notme_authority::asking::Question;
 use notme_authority::delegation::{Delegate, Signed};
 use notme_authority::doors::github;
 use notme_authority::doors::issuer::{Keys, TrustedIssuer};
@@ -19,7 +18,7 @@ use notme_authority::people::challenge::Ceremony;
 use notme_authority::people::mint::{Holder, Mint, Newcomer, Request};
 use notme_authority::protocol;
 use notme_authority::{Error, Fault, TokenError};
-use notme_durable::{ask, now_millis, random, settle_all};
+use notme_durable::{now_millis, random, settle_all};
 use notme_jose::{Algorithm, CompactJws};
 use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 use serde_json::Value;
@@ -27,7 +26,7 @@ use wasm_bindgen::JsValue;
 
 use crate::handlers::{archive, json, unexpected};
 use crate::limits::told_source;
-use crate::objects::{issuer_key, signing_authority};
+use crate::objects::{api_answer, issuer_key, signing_authority};
 use crate::people::{origin, session_of, spend};
 use crate::{Call, admin, rows};
 
@@ -157,15 +156,10 @@ async fn gather(call: &Call, need: Need<'_>) -> Result<Gathered, Error> {
     }
 }
 
-thread_local! {
-    /// What this worker asks, and what it was told a moment ago.
-    static ASKING: RefCell<Asking> = RefCell::default();
-}
-
 async fn answers(call: &Call, asks: Vec<Ask>) -> Result<Vec<Answer>, Error> {
     let mut answers = Vec::with_capacity(asks.len());
     for ask in asks {
-        let answer = answer(call, &ask).await?;
+        let answer = answer(call, ask).await?;
         let is_good = answer.status == 200;
         answers.push(answer);
         if !is_good {
@@ -175,32 +169,10 @@ async fn answers(call: &Call, asks: Vec<Ask>) -> Result<Vec<Answer>, Error> {
     Ok(answers)
 }
 
-pub(crate) async fn answer(call: &Call, question: &Ask) -> Result<Answer, Error> {
-    const REFUSED: u16 = 401;
-    let (what, now) = (digest(question), now_millis());
-    // Whoever sends the same again means the same; a form is for once.
-    let is_remembered = question.form.is_none();
-    if is_remembered && ASKING.with_borrow(|asking| asking.was_refused(&what, now)) {
-        return Ok(Answer {
-            status: REFUSED,
-            ..Answer::default()
-        });
-    }
-    let busy = || Fault::ApiUnavailable {
-        reason: format!("too many questions to {} at once", question.url),
-        retry_after: 1,
-    };
+/// What an API says.
+pub(crate) async fn answer(call: &Call, ask: Ask) -> Result<Answer, Error> {
     let source = told_source(call).map(|told| source(&told));
-    let begun = ASKING.with_borrow_mut(|asking| asking.begin(question, source.as_deref(), now));
-    let begun = begun.ok_or_else(busy)?;
-    let answer = ask(question).await;
-    ASKING.with_borrow_mut(|asking| {
-        asking.end(begun);
-        if is_remembered && matches!(&answer, Ok(answer) if answer.status == REFUSED) {
-            asking.refuse(what, now_millis());
-        }
-    });
-    Ok(answer?)
+    api_answer(&call.env, &Question { ask, source }).await
 }
 
 /// The key of an issuer that a token names.

@@ -82,3 +82,4 @@ const object = (name) =>
 
 export const SigningAuthority = object("SigningAuthority");
 export const IssuerKeys = object("IssuerKeys");
+export const ApiAnswers = object("ApiAnswers");

@@ -32,7 +32,7 @@ use notme_authority::http::{
     dispatch, preflight, problem, secure, share,
 };
 use notme_authority::{Error, Fault};
-pub use notme_durable::{IssuerKeys, SigningAuthority};
+pub use notme_durable::{ApiAnswers, IssuerKeys, SigningAuthority};
 use notme_durable::{is_logged, log, random, read_body};
 use wasm_bindgen::prelude::*;
 use worker::{Context, Env, event};

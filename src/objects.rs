@@ -1,8 +1,10 @@
 //! Calling the objects.
 
 use js_sys::Uint8Array;
+use notme_authority::asking::{Question, host};
+use notme_authority::doors::Answer;
 use notme_authority::issuer_keys::{Endpoints, KeyCache, Plan};
-use notme_authority::protocol::{self, Command, KeysReply, KeysWanted, Reply};
+use notme_authority::protocol::{self, AskReply, Command, KeysReply, KeysWanted, Reply};
 use notme_authority::{Error, Fault};
 use notme_durable::now_millis;
 use notme_jose::{Algorithm, JwkSet};
@@ -56,6 +58,19 @@ pub(crate) async fn signing_authority(env: &Env, command: &Command) -> Result<Re
     match protocol::decode(&answer)? {
         Reply::Refused(refusal) => Err(refusal.into()),
         reply => Ok(reply),
+    }
+}
+
+/// Has an API asked.
+///
+/// # Errors
+/// [`Fault::ApiUnavailable`], and [`Fault::Internal`] if the object can't be reached.
+pub(crate) async fn api_answer(env: &Env, question: &Question) -> Result<Answer, Error> {
+    let host = host(&question.ask);
+    let answer = ask(env, "API_ANSWERS", host, &protocol::encode(question)?).await?;
+    match protocol::decode(&answer)? {
+        AskReply::Answered(answer) => Ok(answer),
+        AskReply::Refused(refusal) => Err(refusal.into()),
     }
 }
 

@@ -11,6 +11,7 @@ import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { startOidc } from "./support/oidc.mjs";
 import { Person, executablePath, openBrowser } from "./support/pages.mjs";
+import { until } from "./support/processes.mjs";
 import { longAgo, meanwhile, noSqlite } from "./support/state.mjs";
 
 const sha256 = (text) => createHash("sha256").update(text).digest("base64url");
@@ -298,6 +299,8 @@ describe("a code", () => {
       answer: async (res, json) => {
         const wasUsed = isUsed;
         isUsed = true;
+        // Each sends its form, whoever sends the same: nobody gets what another's brought.
+        if (!wasUsed) await until(() => asked.length > 1, "another form");
         return wasUsed ? json({ error: "invalid_grant" }, 400) : json({ id_token: await issuer.token(made(body.challenge)) });
       },
     });

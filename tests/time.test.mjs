@@ -7,6 +7,7 @@ import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys } from "./support/client.mjs";
 import { Clock, noClock } from "./support/clock.mjs";
+import { startGitHub } from "./support/github.mjs";
 import { startOidc } from "./support/oidc.mjs";
 import { signed } from "./support/pki.mjs";
 import { Verifier } from "./support/revocations.mjs";
@@ -32,6 +33,7 @@ function refused(answer, status, code) {
 describe("as time goes by", { skip: noClock }, () => {
   let clock;
   let issuer;
+  let github;
   let authority;
   let ana;
   let anasKey;
@@ -39,8 +41,10 @@ describe("as time goes by", { skip: noClock }, () => {
   before(async () => {
     clock = new Clock();
     issuer = await startOidc();
+    github = await startGitHub();
     const row = { issuer: issuer.url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{ team: "red" }] };
-    authority = await startAuthority({ allowLoopback: true, vars: { ...clock.vars, BOOTSTRAP_CODE: CODE, ALLOWED_AUDIENCES: AUDIENCE, OAUTH_CLIENTS: JSON.stringify(CLIENTS), TRUSTED_ISSUERS: JSON.stringify([row]) } });
+    const tokens = { type: "github_pat", scopes: ["bridgeCert"], rules: [{ user_id: "7" }] };
+    authority = await startAuthority({ allowLoopback: true, vars: { ...clock.vars, BOOTSTRAP_CODE: CODE, ALLOWED_AUDIENCES: AUDIENCE, OAUTH_CLIENTS: JSON.stringify(CLIENTS), GITHUB_API_URL: github.url, TRUSTED_ISSUERS: JSON.stringify([row, tokens]) } });
     ana = new Browser(authority);
     anasKey = new Passkey(ES256);
     good(await ana.register(anasKey));
@@ -51,6 +55,7 @@ describe("as time goes by", { skip: noClock }, () => {
   after(async () => {
     await authority?.stop();
     await issuer?.close();
+    await github?.close();
     clock?.remove();
   });
   // Whoever comes next finds a session that is fresh, and an issuer that was asked just now.
@@ -131,6 +136,24 @@ describe("as time goes by", { skip: noClock }, () => {
     clock.pass(2 * MINUTE);
     good(await byToken(await token()));
     assert.equal(asks(), asked + 1, "what came then is fresh");
+  });
+
+  test("what GitHub said of a token counts for five seconds, and for ten if that was no", async () => {
+    const known = { user: { id: 7, login: "octocat" }, scopes: "" };
+    const keys = new Keys();
+    const show = async () => {
+      const over = await challenge();
+      const proofs = keys.proofsOver(keys.message(Buffer.from(over, "base64url")));
+      return new Browser(authority).post("/cert", { proof: { type: "github_pat", token: "ghp_x" }, public_keys: keys.publicKeys, proofs, challenge: over });
+    };
+    github.tokens.set("ghp_x", known);
+    good(await show());
+    github.tokens.delete("ghp_x");
+    clock.pass(5);
+    refused(await show(), 401, "token_refused");
+    github.tokens.set("ghp_x", known);
+    clock.pass(10);
+    good(await show());
   });
 
   test("a pair ends after five minutes, and so does what it is renewed to when its token would have", async () => {

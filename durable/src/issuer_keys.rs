@@ -33,7 +33,7 @@ extern "C" {
 }
 
 /// The object; see the module's documentation.
-#[durable_object]
+#[durable_object(fetch)]
 pub struct IssuerKeys {
     state: State,
     keys: Rc<Keys>,

@@ -8,7 +8,7 @@
     reason = "the macro for objects writes methods without documentation"
 )]
 
-mod asking;
+mod api_answers;
 mod host;
 mod issuer_keys;
 mod settling;
@@ -16,7 +16,7 @@ mod signing_authority;
 mod sql;
 mod webcrypto;
 
-pub use asking::ask;
+pub use api_answers::ApiAnswers;
 pub use host::{config, is_logged, log, now_millis, random, read_body};
 pub use issuer_keys::IssuerKeys;
 pub use settling::settle_all;

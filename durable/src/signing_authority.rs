@@ -85,7 +85,7 @@ struct Loaded {
 }
 
 /// The object; see the module's documentation.
-#[durable_object]
+#[durable_object(fetch)]
 pub struct SigningAuthority {
     env: Env,
     db: Database,

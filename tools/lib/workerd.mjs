@@ -25,6 +25,7 @@ export const COMPATIBILITY_DATE = "2026-03-01";
 export const OBJECTS = [
   { binding: "SIGNING_AUTHORITY", className: "SigningAuthority", uniqueKey: "signing-authority" },
   { binding: "ISSUER_KEYS", className: "IssuerKeys", uniqueKey: "issuer-keys" },
+  { binding: "API_ANSWERS", className: "ApiAnswers", uniqueKey: "api-answers" },
 ];
 
 /**

@@ -1,107 +1,238 @@
-//! What is remembered of questions to APIs, so that nobody makes us ask more than is good. In memory, and gone with it.
+//! Questions to APIs: which are asked, which wait for the answer to another's, and which answers are kept.
+//!
+//! One [`Asking`] sits in the object that asks a host, so that one question is asked once however many workers have it.
+//! Tokens are in questions, so a question is known by a hash, and nothing of it is stored.
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::doors::Ask;
+use crate::Fault;
+use crate::doors::{Answer, Ask};
 
 /// How long an answer may take, in milliseconds.
 pub const TIMEOUT_MILLIS: u32 = 5_000;
 /// The longest answer that is read, in bytes.
 pub const MAX_ANSWER_BYTES: u32 = 256 * 1024;
-/// How many questions there may be at once to one host: one that is slow keeps nobody from asking another.
-const MAX_AT_ONCE: usize = 32;
+/// When a question is given up whose end nobody was told of, in milliseconds: after it must have timed out.
+const GIVEN_UP_MILLIS: u64 = 6_000;
+/// How many questions there may be at once to one host. GitHub lets nobody have a hundred open.
+const MAX_AT_ONCE: usize = 64;
 /// How many of these may be one source's: whoever has many asked leaves room for others.
 const MAX_OF_SOURCE: usize = 8;
-/// How long it is remembered that a proof was refused, in milliseconds.
+/// How long a good answer is kept, in milliseconds since it was asked for: what an API takes back leads nowhere after this.
+const GOOD_MILLIS: u64 = 5_000;
+/// How long it is kept that a proof was refused, in milliseconds.
 const REFUSED_MILLIS: u64 = 10_000;
-/// How many refusals are remembered.
-const MAX_REFUSED: usize = 1_000;
+/// How long anything else is kept, and that there was no answer, in milliseconds: less than callers are told to wait.
+const FAILED_MILLIS: u64 = 1_000;
+/// How many answers are kept.
+const MAX_KEPT: usize = 1_000;
+/// How long all that are kept may be together, in bytes.
+const MAX_KEPT_BYTES: usize = 4 * 1024 * 1024;
 
-/// The questions of a worker.
-#[derive(Debug, Default)]
-pub struct Asking {
+/// What an API answered, or that it didn't.
+pub type Outcome = Result<Answer, Fault>;
+
+/// A question, as a worker has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// What is asked.
+    pub ask: Ask,
+    /// Who makes us ask, if that is known.
+    pub source: Option<String>,
+}
+
+/// What to do about a question; `Asked` is how the host waits for an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Plan<Asked> {
+    /// It was answered a moment ago.
+    Known(Outcome),
+    /// It is being asked: its answer is that of this one.
+    Wait(Asked),
+    /// It has to be asked: [`Asking::begin`].
+    Ask,
+}
+
+/// A question that was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    number: u64,
+    key: Option<Key>,
+}
+
+/// All that a question says, hashed.
+type Key = [u8; 32];
+
+/// The questions to one host.
+#[derive(Debug)]
+pub struct Asking<Asked> {
     /// Those that nobody has answered yet.
-    open: Vec<Open>,
-    asked: u64,
-    /// What was refused, by hash, and when.
-    refused: VecDeque<(u64, [u8; 32])>,
+    open: Vec<Open<Asked>>,
+    begun: u64,
+    kept: VecDeque<Kept>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct Open<Asked> {
     at: u64,
-    number: u64,
-    host: String,
+    ticket: Ticket,
     source: Option<String>,
+    asked: Asked,
 }
 
-/// The host that a question goes to, with its scheme.
-fn host(url: &str) -> &str {
+#[derive(Debug)]
+struct Kept {
+    key: Key,
+    /// Since when, and for how long.
+    at: u64,
+    millis: u64,
+    outcome: Outcome,
+}
+
+impl Kept {
+    fn counts(&self, now: u64) -> bool {
+        let age = now.checked_sub(self.at);
+        age.is_some_and(|age| age < self.millis)
+    }
+
+    fn size(&self) -> usize {
+        self.outcome.as_ref().map_or(0, |answer| answer.body.len())
+    }
+}
+
+/// The host that a question goes to, with its scheme: the name of the object that asks it.
+#[must_use]
+pub fn host(ask: &Ask) -> &str {
+    let url = ask.url.as_str();
     let path = url.match_indices('/').nth(2);
     path.and_then(|(at, _)| url.get(..at)).unwrap_or(url)
 }
 
-/// A question, by the hash of all that it says.
-#[must_use]
-pub fn digest(ask: &Ask) -> [u8; 32] {
-    let mut hash = Sha256::new_with_prefix("notme-ask-v1");
-    let headers = ask.headers.iter();
-    let parts = headers.flat_map(|(name, value)| [*name, value.as_str()]);
-    let parts = parts.chain(ask.form.as_deref());
-    for part in parts.chain([ask.url.as_str()]) {
-        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(part);
+/// What a question is known by. A form does something where it is sent, so each is a question of its own.
+fn key(ask: &Ask) -> Option<Key> {
+    if ask.form.is_some() {
+        return None;
     }
-    hash.finalize().into()
+    let mut hash = Sha256::new_with_prefix("notme-ask-v2");
+    let headers = ask.headers.iter();
+    let parts = headers.flat_map(|(name, value)| [name.as_ref(), value.as_str()]);
+    let wanted = ask.wanted.iter().map(AsRef::as_ref);
+    let groups: [Vec<&str>; 3] = [vec![ask.url.as_str()], parts.collect(), wanted.collect()];
+    let mut put = |bytes: &[u8]| hash.update(bytes);
+    for group in groups {
+        put(&length(group.len()));
+        for part in group {
+            put(&length(part.len()));
+            put(part.as_bytes());
+        }
+    }
+    Some(hash.finalize().into())
 }
 
-impl Asking {
-    /// Whether this was refused a moment ago; `now` in Unix milliseconds.
-    #[must_use]
-    pub fn was_refused(&self, digest: &[u8; 32], now: u64) -> bool {
-        let is_of_late = |at: u64| now.checked_sub(at).is_some_and(|age| age < REFUSED_MILLIS);
-        let mut refused = self.refused.iter();
-        refused.any(|(at, known)| known == digest && is_of_late(*at))
-    }
+fn length(of: usize) -> [u8; 8] {
+    u64::try_from(of).unwrap_or(u64::MAX).to_be_bytes()
+}
 
-    /// Remembers a refusal.
-    pub fn refuse(&mut self, digest: [u8; 32], now: u64) {
-        if self.refused.len() >= MAX_REFUSED {
-            self.refused.pop_front();
+impl<Asked> Default for Asking<Asked> {
+    fn default() -> Self {
+        Self {
+            open: Vec::new(),
+            begun: 0,
+            kept: VecDeque::new(),
         }
-        self.refused.push_back((now, digest));
     }
+}
 
-    /// Begins a question, unless there are too many: its number. `source` is who makes us ask, if that is known.
-    ///
-    /// One whose caller went away is never ended, so each counts until it would have timed out and no longer.
-    pub fn begin(&mut self, ask: &Ask, source: Option<&str>, now: u64) -> Option<u64> {
-        let is_open = |at: u64| {
-            let age = now.checked_sub(at);
-            age.is_some_and(|age| age < u64::from(TIMEOUT_MILLIS))
+impl<Asked: Clone> Asking<Asked> {
+    /// What to do about a question; `now` in Unix milliseconds.
+    pub fn plan(&mut self, ask: &Ask, now: u64) -> Plan<Asked> {
+        self.forget(now);
+        let Some(key) = key(ask) else {
+            return Plan::Ask;
         };
-        self.open.retain(|open| is_open(open.at));
-        let host = host(&ask.url);
-        let there = || self.open.iter().filter(|open| open.host == host);
-        let theirs = there().filter(|open| source.is_some() && open.source.as_deref() == source);
-        if there().count() >= MAX_AT_ONCE || theirs.count() >= MAX_OF_SOURCE {
-            return None;
+        let mut kept = self.kept.iter().rev();
+        if let Some(kept) = kept.find(|kept| kept.key == key) {
+            return Plan::Known(kept.outcome.clone());
         }
-        self.asked = self.asked.wrapping_add(1);
+        let mut open = self.open.iter();
+        let open = open.find(|open| open.ticket.key == Some(key));
+        open.map_or(Plan::Ask, |open| Plan::Wait(open.asked.clone()))
+    }
+
+    /// Begins a question, unless there are too many at once. `asked` makes what others wait for.
+    ///
+    /// # Errors
+    /// [`Fault::ApiUnavailable`].
+    pub fn begin(
+        &mut self,
+        question: &Question,
+        now: u64,
+        asked: impl FnOnce(Ticket) -> Asked,
+    ) -> Result<Asked, Fault> {
+        self.forget(now);
+        let Question { ask, source } = question;
+        let theirs = self.open.iter();
+        let theirs = theirs.filter(|open| source.is_some() && open.source == *source);
+        if self.open.len() >= MAX_AT_ONCE || theirs.count() >= MAX_OF_SOURCE {
+            return Err(Fault::ApiUnavailable {
+                reason: format!("too many questions to {} at once", ask.url),
+                retry_after: 1,
+            });
+        }
+        self.begun = self.begun.wrapping_add(1);
+        let ticket = Ticket {
+            number: self.begun,
+            key: key(ask),
+        };
+        let asked = asked(ticket);
         self.open.push(Open {
             at: now,
-            number: self.asked,
-            host: host.to_owned(),
-            source: source.map(str::to_owned),
+            ticket,
+            source: source.clone(),
+            asked: asked.clone(),
         });
-        Some(self.asked)
+        Ok(asked)
     }
 
-    /// Ends it.
-    pub fn end(&mut self, number: u64) {
-        self.open.retain(|open| open.number != number);
+    /// Ends it, and keeps what came of it for a while: the first of those who waited for it does, and nothing comes of
+    /// the others' doing so, nor of one that took so long that it was given up.
+    pub fn end(&mut self, ticket: Ticket, outcome: &Outcome, now: u64) {
+        let mut open = self.open.iter();
+        let Some(at) = open.position(|open| open.ticket.number == ticket.number) else {
+            return;
+        };
+        let begun = self.open.swap_remove(at).at;
+        let Some(key) = ticket.key else {
+            return;
+        };
+        let (at, millis) = match outcome {
+            Ok(answer) if answer.status == 200 => (begun, GOOD_MILLIS),
+            Ok(answer) if answer.status == 401 => (now, REFUSED_MILLIS),
+            _ => (now, FAILED_MILLIS),
+        };
+        self.kept.push_back(Kept {
+            key,
+            at,
+            millis,
+            outcome: outcome.clone(),
+        });
+        self.forget(now);
+        let mut size: usize = self.kept.iter().map(Kept::size).sum();
+        while self.kept.len() > MAX_KEPT || size > MAX_KEPT_BYTES {
+            let oldest = self.kept.pop_front();
+            size = size.saturating_sub(oldest.as_ref().map_or(0, Kept::size));
+        }
+    }
+
+    /// Forgets what is no longer good, and questions that must have timed out by now.
+    fn forget(&mut self, now: u64) {
+        self.kept.retain(|kept| kept.counts(now));
+        self.open.retain(|open| {
+            let age = now.checked_sub(open.at);
+            age.is_some_and(|age| age < GIVEN_UP_MILLIS)
+        });
     }
 }
 
@@ -109,72 +240,194 @@ impl Asking {
 mod tests {
     use super::*;
 
+    const URL: &str = "https://a.example/user";
+
     fn ask(url: &str, token: &str) -> Ask {
         Ask {
             url: url.to_owned(),
-            headers: vec![("authorization", token.to_owned())],
+            headers: vec![("authorization".into(), token.to_owned())],
             form: None,
-            wanted: &[],
+            wanted: Vec::new(),
+        }
+    }
+
+    fn form(text: &str) -> Ask {
+        Ask {
+            form: Some(text.to_owned()),
+            ..ask(URL, "x")
+        }
+    }
+
+    fn answer(status: u16, len: usize) -> Outcome {
+        Ok(Answer {
+            status,
+            body: vec![b'x'; len],
+            ..Answer::default()
+        })
+    }
+
+    /// Begins a question, for which others wait by its ticket.
+    fn begin(
+        asking: &mut Asking<Ticket>,
+        ask: &Ask,
+        source: Option<&str>,
+        now: u64,
+    ) -> Result<Ticket, Fault> {
+        let question = Question {
+            ask: ask.clone(),
+            source: source.map(str::to_owned),
+        };
+        asking.begin(&question, now, |ticket| ticket)
+    }
+
+    /// A question that took from `at` to `now`.
+    fn ask_through(asking: &mut Asking<Ticket>, ask: &Ask, outcome: &Outcome, at: u64, now: u64) {
+        let ticket = begin(asking, ask, None, at).unwrap();
+        asking.end(ticket, outcome, now);
+    }
+
+    #[test]
+    fn who_has_the_same_question_waits_for_its_answer() {
+        let mut asking = Asking::default();
+        let one = ask(URL, "x");
+        assert_eq!(asking.plan(&one, 0), Plan::Ask);
+        let ticket = begin(&mut asking, &one, Some("192.0.2.1"), 0).unwrap();
+        assert_eq!(asking.plan(&one, 0), Plan::Wait(ticket));
+        assert_eq!(asking.plan(&one, 5_999), Plan::Wait(ticket));
+        let named = Ask {
+            wanted: vec!["etag".into()],
+            ..one.clone()
+        };
+        let moved = Ask {
+            headers: vec![("authorizatio".into(), "nx".to_owned())],
+            ..one.clone()
+        };
+        let more = Ask {
+            headers: vec![
+                ("authorization".into(), "x".to_owned()),
+                ("accept".into(), String::new()),
+            ],
+            ..one.clone()
+        };
+        let other = ask("https://a.example/userx", "");
+        for other in [
+            ask(URL, "y"),
+            ask("https://a.example/app", "x"),
+            other,
+            named,
+            moved,
+            more,
+        ] {
+            assert_eq!(asking.plan(&other, 0), Plan::Ask);
+        }
+        // One of which no end was told.
+        assert_eq!(asking.plan(&one, 6_000), Plan::Ask);
+        asking.end(ticket, &answer(200, 1), 6_000);
+        assert_eq!(asking.plan(&one, 6_000), Plan::Ask);
+    }
+
+    #[test]
+    fn what_was_answered_is_kept_for_as_long_as_it_may_be() {
+        let fault = Err(Fault::Internal(String::new()));
+        for (outcome, until) in [
+            (answer(200, 1), 5_100), // counted from the question
+            (answer(401, 1), 12_100),
+            (answer(403, 1), 3_100),
+            (answer(500, 1), 3_100),
+            (answer(302, 1), 3_100),
+            (fault, 3_100),
+        ] {
+            let mut asking = Asking::default();
+            let one = ask(URL, "x");
+            ask_through(&mut asking, &one, &outcome, 100, 2_100);
+            let known = Plan::Known(outcome.clone());
+            assert_eq!(asking.plan(&one, 2_100), known);
+            assert_eq!(asking.plan(&ask(URL, "y"), 2_100), Plan::Ask);
+            assert_eq!(asking.plan(&one, until - 1), known);
+            assert_eq!(asking.plan(&one, until), Plan::Ask, "{outcome:?}");
+            // And it is gone.
+            assert!(asking.kept.is_empty());
+            ask_through(&mut asking, &one, &outcome, 100, 2_100);
+            assert_eq!(asking.plan(&one, 0), Plan::Ask, "from the future");
         }
     }
 
     #[test]
-    fn a_refusal_is_remembered_for_a_while() {
+    fn a_form_is_sent_each_time() {
         let mut asking = Asking::default();
-        let one = digest(&ask("https://a/user", "x"));
-        asking.refuse(one, 5_000);
-        assert!(asking.was_refused(&one, 5_000));
-        assert!(asking.was_refused(&one, 14_999));
-        assert!(!asking.was_refused(&one, 15_000));
-        assert!(!asking.was_refused(&one, 4_999), "from the future");
-        for other in [
-            ask("https://a/user", "y"),
-            ask("https://b/user", "x"),
-            ask("https://a/userx", ""),
-        ] {
-            assert!(!asking.was_refused(&digest(&other), 5_000), "{}", other.url);
+        let one = form("code=x");
+        let first = begin(&mut asking, &one, None, 0).unwrap();
+        assert_eq!(asking.plan(&one, 0), Plan::Ask);
+        let second = begin(&mut asking, &one, None, 0).unwrap();
+        assert_ne!(first, second);
+        for (ticket, status) in [(first, 200), (second, 401)] {
+            asking.end(ticket, &answer(status, 1), 1);
+            assert_eq!(asking.plan(&one, 1), Plan::Ask);
         }
-        for other in 0..1_000_u32 {
-            let mut digest = [0; 32];
-            digest[..4].copy_from_slice(&other.to_be_bytes());
-            asking.refuse(digest, 5_000);
+        assert!(asking.open.is_empty() && asking.kept.is_empty());
+    }
+
+    #[test]
+    fn so_many_answers_are_kept_and_no_more() {
+        let mut asking = Asking::default();
+        let one = |number: usize| ask(URL, &number.to_string());
+        for number in 0..=MAX_KEPT {
+            ask_through(&mut asking, &one(number), &answer(401, 0), 0, 0);
         }
-        assert!(!asking.was_refused(&one, 5_000));
-        assert_eq!(asking.refused.len(), 1_000);
+        assert_eq!(asking.kept.len(), MAX_KEPT);
+        assert_eq!(asking.plan(&one(0), 0), Plan::Ask);
+        assert_eq!(asking.plan(&one(1), 0), Plan::Known(answer(401, 0)));
+
+        let mut asking = Asking::default();
+        let quarter = MAX_KEPT_BYTES / 4;
+        for number in 0..5 {
+            ask_through(&mut asking, &one(number), &answer(200, quarter), 0, 0);
+        }
+        assert_eq!(asking.kept.len(), 4);
+        assert_eq!(asking.plan(&one(0), 0), Plan::Ask);
+        assert_eq!(asking.plan(&one(4), 0), Plan::Known(answer(200, quarter)));
+        ask_through(&mut asking, &one(5), &answer(200, MAX_KEPT_BYTES + 1), 0, 0);
+        assert!(asking.kept.is_empty());
     }
 
     #[test]
     fn there_are_so_many_questions_at_once_and_no_more() {
         let mut asking = Asking::default();
-        let (one, other) = (ask("https://a/user", "x"), ask("https://b/user", "x"));
-        let begin = |asking: &mut Asking, now| asking.begin(&one, None, now);
-        let numbers: Vec<_> = (0..32)
-            .map(|_| begin(&mut asking, 1_000).unwrap())
-            .collect();
-        assert_eq!(begin(&mut asking, 1_000), None);
-        assert!(asking.begin(&other, None, 1_000).is_some(), "another host");
-        asking.end(numbers[7]);
-        asking.end(numbers[7]);
-        assert!(begin(&mut asking, 1_000).is_some());
-        assert_eq!(begin(&mut asking, 5_999), None);
-        // Those whose callers went away.
-        assert!(begin(&mut asking, 6_000).is_some());
+        let mut number = 0;
+        let mut next = |asking: &mut Asking<Ticket>, now| {
+            number += 1;
+            begin(asking, &ask(URL, &number.to_string()), None, now)
+        };
+        let tickets: Vec<_> = (0..64).map(|_| next(&mut asking, 1_000).unwrap()).collect();
+        let busy = next(&mut asking, 1_000);
+        assert!(matches!(
+            busy,
+            Err(Fault::ApiUnavailable { retry_after: 1, .. })
+        ));
+        assert!(begin(&mut asking, &form(""), None, 1_000).is_err());
+        asking.end(tickets[7], &answer(500, 0), 1_000);
+        asking.end(tickets[7], &answer(500, 0), 1_000);
+        assert!(next(&mut asking, 1_000).is_ok());
+        assert!(next(&mut asking, 6_999).is_err());
+        // Those that were given up.
+        assert!(next(&mut asking, 7_000).is_ok());
         // The clock went back.
-        assert!(begin(&mut asking, 0).is_some());
+        assert!(next(&mut asking, 0).is_ok());
         assert_eq!(asking.open.len(), 1);
     }
 
     #[test]
     fn nobody_has_so_many_asked_that_others_could_not() {
         let mut asking = Asking::default();
-        let one = ask("https://a/user", "x");
-        for _ in 0..8 {
-            assert!(asking.begin(&one, Some("192.0.2.1"), 0).is_some());
+        for number in 0..8 {
+            let one = ask(URL, &number.to_string());
+            assert!(begin(&mut asking, &one, Some("192.0.2.1"), 0).is_ok());
         }
-        assert_eq!(asking.begin(&one, Some("192.0.2.1"), 0), None);
-        assert!(asking.begin(&one, Some("192.0.2.2"), 0).is_some());
-        let other = ask("https://b/", "x");
-        assert!(asking.begin(&other, Some("192.0.2.1"), 0).is_some());
+        let one = ask(URL, "x");
+        assert!(begin(&mut asking, &one, Some("192.0.2.1"), 0).is_err());
+        assert!(begin(&mut asking, &one, Some("192.0.2.2"), 0).is_ok());
+        // What somebody asks already is open to all.
+        assert!(matches!(asking.plan(&one, 0), Plan::Wait(_)));
     }
 
     #[test]
@@ -184,7 +437,26 @@ mod tests {
             ("http://127.0.0.1:9/token", "http://127.0.0.1:9"),
             ("https://a.example", "https://a.example"),
         ] {
-            assert_eq!(host(url), of);
+            assert_eq!(host(&ask(url, "")), of);
         }
+    }
+
+    #[test]
+    fn nothing_secret_is_written() {
+        let question = Question {
+            ask: Ask {
+                form: Some("secret".to_owned()),
+                ..ask(URL, "secret")
+            },
+            source: None,
+        };
+        let told = Answer {
+            body: b"secret".to_vec(),
+            headers: vec![("x".into(), "secret".to_owned())],
+            ..Answer::default()
+        };
+        let bytes = format!("{:?}", b"secret");
+        let written = format!("{question:?} {told:?}");
+        assert!(!written.contains("secret") && !written.contains(bytes.trim_matches(['[', ']'])));
     }
 }

@@ -23,6 +23,7 @@ pub mod session;
 pub(crate) mod testing;
 pub mod x509;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use notme_jose::Algorithm;
@@ -233,16 +234,20 @@ pub enum Need<'a> {
     Answers(Vec<Ask>),
 }
 
+/// The name of a header.
+pub type Name = Cow<'static, str>;
+
 /// A question to an API: a GET, or the POST of a form.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
     /// Where. It is logged if it can't be reached, so there is nothing secret in it.
     pub url: String,
     /// Further headers, which may be secret.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Name, String)>,
     /// The form, which may be secret.
     pub form: Option<String>,
     /// What of the answer's head is wanted, in lower case.
-    pub wanted: &'static [&'static str],
+    pub wanted: Vec<Name>,
 }
 
 impl fmt::Debug for Ask {
@@ -252,14 +257,21 @@ impl fmt::Debug for Ask {
 }
 
 /// What an API answered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The status.
     pub status: u16,
     /// The headers that were wanted, as far as they are there.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body.
+    pub headers: Vec<(Name, String)>,
+    /// The body, which may be secret.
+    #[serde(with = "serde_bytes")]
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({}, …)", self.status)
+    }
 }
 
 impl Answer {

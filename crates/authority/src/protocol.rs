@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::delegation::{Delegate, DelegationProblem};
+use crate::doors::Answer;
 use crate::doors::made::RowSet;
 use crate::issuer_keys::KeySetAnswer;
 use crate::people::bootstrap::FirstBoot;
@@ -21,7 +22,7 @@ use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 12;
+const VERSION: u8 = 13;
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +94,15 @@ pub enum KeysReply {
     Refused(Refusal),
 }
 
+/// What the object that asks an API answers to a [`Question`](crate::asking::Question).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AskReply {
+    /// What the API said, whatever that is.
+    Answered(Answer),
+    /// No.
+    Refused(Refusal),
+}
+
 /// An [`Error`] of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
@@ -102,6 +112,8 @@ pub enum Refusal {
     Configuration(String),
     /// [`Fault::IssuerUnavailable`].
     IssuerUnavailable(String),
+    /// [`Fault::ApiUnavailable`]: why, and when to try again.
+    ApiUnavailable(String, u32),
     /// [`Fault::KeyStorage`].
     KeyStorage(String),
     /// [`Fault::Clock`].
@@ -200,6 +212,10 @@ impl From<Error> for Refusal {
             Error::ProofUsed => Self::ProofUsed,
             Error::Fault(Fault::Configuration(reason)) => Self::Configuration(reason),
             Error::Fault(Fault::IssuerUnavailable(reason)) => Self::IssuerUnavailable(reason),
+            Error::Fault(Fault::ApiUnavailable {
+                reason,
+                retry_after,
+            }) => Self::ApiUnavailable(reason, retry_after),
             Error::Fault(Fault::KeyStorage(reason)) => Self::KeyStorage(reason),
             Error::Fault(Fault::Clock(reason)) => Self::Clock(reason),
             Error::Fault(Fault::Internal(reason)) => Self::Internal(reason),
@@ -260,6 +276,11 @@ impl From<Refusal> for Error {
             Refusal::ProofUsed => Self::ProofUsed,
             Refusal::Configuration(reason) => Fault::Configuration(reason).into(),
             Refusal::IssuerUnavailable(reason) => Fault::IssuerUnavailable(reason).into(),
+            Refusal::ApiUnavailable(reason, retry_after) => Fault::ApiUnavailable {
+                reason,
+                retry_after,
+            }
+            .into(),
             Refusal::KeyStorage(reason) => Fault::KeyStorage(reason).into(),
             Refusal::Clock(reason) => Fault::Clock(reason).into(),
             Refusal::Internal(reason) => Fault::Internal(reason).into(),
@@ -342,14 +363,16 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asking::Question;
+    use crate::doors::Ask;
 
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [12, 0]);
+        assert_eq!(encode(&Command::Archive).unwrap(), [13, 0]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [12, 4, 0]
+            [13, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -358,15 +381,27 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x0c\x01i\x01\x01k\x00"
+            b"\x0d\x01i\x01\x01k\x00"
         );
+        let question = Question {
+            ask: Ask {
+                url: "u".into(),
+                headers: vec![("n".into(), "v".into())],
+                form: None,
+                wanted: vec!["w".into()],
+            },
+            source: Some("s".into()),
+        };
+        let bytes = encode(&question).unwrap();
+        assert_eq!(bytes, b"\x0d\x01u\x01\x01n\x01v\x00\x01\x01w\x01\x01s");
+        assert_eq!(decode::<Question>(&bytes), Ok(question));
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 0], &[11, 0], &[12], &[12, 99], &[12, 4, 255]] {
+        for bytes in [&[][..], &[1, 0], &[12, 0], &[13], &[13, 99], &[13, 4, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[12, 0]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[13, 0]), Ok(Command::Archive));
     }
 }

@@ -1,7 +1,8 @@
 //! The door for GitHub's tokens: whose one is, GitHub is asked.
 //!
 //! A token is good for more than this, and for long. So it is kept nowhere, and a challenge makes each proof single.
-//! It is as good as GitHub says at the moment, and a principal is the id of the user or the app, which nobody else is
+//! It is as good as GitHub says at the moment, give or take the seconds that an answer is kept
+//! ([`asking`](crate::asking)), and a principal is the id of the user or the app, which nobody else is
 //! ever given.
 
 use serde_json::{Map, Value};
@@ -11,8 +12,8 @@ use super::explain::Explained;
 use super::row::{Form, Row};
 use super::rows::Rows;
 use super::{
-    Answer, Ask, Door, Facts, Gathered, Given, Identified, Need, Obliged, Opened, Proof, RowsOf,
-    Shown,
+    Answer, Ask, Door, Facts, Gathered, Given, Identified, Name, Need, Obliged, Opened, Proof,
+    RowsOf, Shown,
 };
 use crate::config::Config;
 use crate::error::PolicyRule;
@@ -134,12 +135,12 @@ impl Lookup<'_> {
         Ask {
             url: format!("{}{path}", self.api),
             headers: vec![
-                ("authorization", format!("Bearer {}", self.token.0)),
-                ("accept", "application/vnd.github+json".to_owned()),
-                ("x-github-api-version", API_VERSION.to_owned()),
+                ("authorization".into(), format!("Bearer {}", self.token.0)),
+                ("accept".into(), "application/vnd.github+json".to_owned()),
+                ("x-github-api-version".into(), API_VERSION.to_owned()),
             ],
             form: None,
-            wanted: &HEADERS,
+            wanted: HEADERS.map(Name::from).to_vec(),
         }
     }
 
@@ -409,7 +410,7 @@ mod tests {
     }
 
     fn answer(status: u16, headers: &[(&'static str, &str)], body: &Value) -> Answer {
-        let own = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+        let own = |(name, value): &(&'static str, &str)| ((*name).into(), (*value).to_owned());
         Answer {
             status,
             headers: headers.iter().map(own).collect(),

@@ -246,7 +246,7 @@ impl Return {
     pub fn question(&self, endpoints: &Endpoints, config: &Config) -> Ask {
         let Client { issuer, client_id } = &self.client;
         let callback = callback(config, &self.client);
-        let mut headers = vec![("accept", "application/json".to_owned())];
+        let mut headers = vec![("accept".into(), "application/json".to_owned())];
         let mut members = vec![
             ("grant_type", "authorization_code"),
             ("code", &self.code),
@@ -263,7 +263,7 @@ impl Return {
                 pair.push(':');
                 encode_component(secret, &mut pair);
                 let basic = format!("Basic {}", encode_base64(pair.as_bytes()));
-                headers.push(("authorization", basic));
+                headers.push(("authorization".into(), basic));
             }
             secret => {
                 members.push(("client_id", client_id));
@@ -276,7 +276,7 @@ impl Return {
             url: endpoints.token.clone(),
             headers,
             form: Some(form),
-            wanted: &[],
+            wanted: Vec::new(),
         }
     }
 
