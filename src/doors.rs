@@ -8,6 +8,7 @@ use notme_authority::delegation::{Delegate, Signed};
 use notme_authority::doors::github;
 use notme_authority::doors::issuer::{Keys, TrustedIssuer};
 use notme_authority::doors::made;
+use notme_authority::doors::oidc::apart;
 use notme_authority::doors::rows::Rows;
 use notme_authority::doors::x509::{self, TrustedRoots};
 use notme_authority::doors::{Answer, Ask, Edge, Gathered, Identified, Need, Opened, explain};
@@ -17,9 +18,9 @@ use notme_authority::people::PrincipalId;
 use notme_authority::people::challenge::Ceremony;
 use notme_authority::people::mint::{Holder, Mint, Newcomer, Request};
 use notme_authority::protocol;
-use notme_authority::{Error, Fault, TokenError};
+use notme_authority::{Error, Fault};
 use notme_durable::{now_millis, random, settle_all};
-use notme_jose::{Algorithm, CompactJws};
+use notme_jose::Algorithm;
 use notme_keys::{Outcome, SignatureCheck, VerifyingKey};
 use serde_json::Value;
 use wasm_bindgen::JsValue;
@@ -243,7 +244,7 @@ async fn signature_of(
     rows: &[TrustedIssuer],
     token: &str,
 ) -> Result<&'static str, Error> {
-    let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
+    let token = apart(token)?;
     let iss = token.claims().get("iss").and_then(Value::as_str);
     let Some(algorithm) = token.algorithm() else {
         return Ok("invalid");

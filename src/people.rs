@@ -9,7 +9,6 @@ use std::pin::Pin;
 use notme_authority::config::LogLevel;
 use notme_authority::doors::Proof;
 use notme_authority::http::Reply;
-use notme_authority::limits::address;
 use notme_authority::people::ceremony::{self, BeginRegistration, Join, Registration};
 use notme_authority::people::challenge::{self, AnybodysKey, Ceremony};
 use notme_authority::people::command as people;
@@ -552,11 +551,7 @@ fn party(call: &Call) -> Result<&RelyingParty, Error> {
 }
 
 pub(crate) fn origin(call: &Call) -> Origin {
-    Origin {
-        source: told_source(call)
-            .map_or_else(|| "unknown".into(), |told| address(&told).to_owned()),
-        request_id: call.id.clone(),
-    }
+    Origin::told(told_source(call).as_deref(), &call.id)
 }
 
 pub(crate) fn tell(call: &Call, event: &str, session: &SessionFacts) {

@@ -99,6 +99,10 @@ describe("a code", () => {
     ]);
     assert.equal(new Set(issuers.map(({ redirectUri }) => redirectUri)).size, 3, "each comes back to a page of its own");
     for (const { redirectUri } of issuers) assert.match(redirectUri, new RegExp(`^${authority.url}/auth/oidc/callback/[0-9a-f]{32}$`));
+    // Administrators find what to register there beside the row.
+    const { items } = done(await ana.call("GET", "/policy/issuers"));
+    const [first, second, third] = issuers.map(({ redirectUri }) => redirectUri);
+    assert.deepEqual(items.map(({ redirectUri }) => redirectUri), [undefined, first, first, second, third]);
     const guest = new Browser(authority);
     const wish = { issuer: issuer.url, client_id: "a b", code_challenge: sha256("v") };
     const options = done(await guest.post("/auth/oidc/options", wish));

@@ -139,6 +139,7 @@ describe("the bearer token", () => {
       `${header}.${json("x")}.${signature}`,
       `${header}=.${payload}.${signature}`,
       `${header}.${payload}.${signature}!`,
+      `${"A".repeat(17_000)}.${payload}.${signature}`,
     ]) {
       const answer = await enroll(authority.url, malformed, new Keys().body(malformed));
       assertRefused(answer, 401, "invalid token: malformed JWT", "malformed_token");

@@ -24,8 +24,8 @@ function refused(answer, status, code) {
   assert.equal(answer.json?.code, code, answer.text);
 }
 
-async function post({ url }, path, body) {
-  const response = await fetch(url + path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+async function post({ url }, path, body, headers = {}) {
+  const response = await fetch(url + path, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) });
   const text = await response.text();
   return { status: response.status, headers: response.headers, text, json: JSON.parse(text) };
 }
@@ -33,15 +33,16 @@ async function post({ url }, path, body) {
 const challengeOf = async (authority) => Buffer.from((await post(authority, "/cert/challenge", {})).json.challenge, "base64url");
 
 /** Asks for a pair with a token. */
-async function enroll(authority, token, { keys = new Keys(), over, proof = {}, ...more } = {}) {
+async function enroll(authority, token, { keys = new Keys(), over, proof = {}, from, ...more } = {}) {
   const challenge = over ?? (await challengeOf(authority));
-  return post(authority, "/cert", {
+  const body = {
     proof: { type: "github_pat", token, ...proof },
     public_keys: keys.publicKeys,
     proofs: keys.proofsOver(keys.message(challenge)),
     challenge: challenge.toString("base64url"),
     ...more,
-  });
+  };
+  return post(authority, "/cert", body, from === undefined ? {} : { "cf-connecting-ip": from });
 }
 
 const row = (rules, more = {}) => ({ type: "github_pat", scopes: ["bridgeCert"], rules, ...more });
@@ -352,6 +353,25 @@ describe("a token of GitHub's", () => {
     const good = answers.filter(({ status }) => status === 200).length;
     assert.ok(good > 0 && good <= 64, String(good));
     for (const answer of answers.filter(({ status }) => status !== 200)) refused(answer, 503, "api_unavailable");
+  });
+
+  test("made up by the dozen is asked about no more, for whoever makes them up", async () => {
+    const good = known("ghp_", { user: OCTOCAT, scopes: "" });
+    const [mine, theirs] = ["2001:db8:7::1", "192.0.2.77"];
+    for (let i = 0; i < 30; i++) refused(await enroll(authority, fresh("ghp_"), { from: `2001:db8:7::${i}` }), 401, "token_refused");
+    // What is given back in the meantime is used up as well: two seconds for each.
+    let answer;
+    let over;
+    await until(async () => {
+      over = await challengeOf(authority);
+      answer = await enroll(authority, fresh("ghp_"), { from: mine, over });
+      return answer.status === 429;
+    }, "a limit");
+    refused(answer, 429, "too_many_requests");
+    assert.match(answer.headers.get("retry-after"), /^[12]$/);
+    assert.equal((await enroll(authority, good, { from: theirs })).status, 200, "another source");
+    assert.equal((await enroll(authority, good, { from: mine, over })).status, 200, "what is known already, by the challenge that had to wait");
+    await until(async () => (await enroll(authority, known("ghp_", { user: OCTOCAT, scopes: "" }), { from: mine })).status === 200, "a pair");
   });
 
   test("of the wrong form is told so, and sent to nobody", async () => {

@@ -520,6 +520,36 @@ describe("an authority that is open to all", () => {
     }
   });
 
+  test("is held up by nobody who begins and never ends: of very many it is the oldest that begin anew", { skip: noSqlite || (THROUGH_WRANGLER && "its state is elsewhere") }, async () => {
+    const authority = await start({ REGISTRATION: "open" });
+    try {
+      await administrator(authority);
+      const begin = async () => {
+        const browser = new Browser(authority);
+        const { status, json, text } = await browser.post("/auth/passkey/register/options", { displayName: "Stranger" });
+        assert.equal(status, 200, text);
+        return () => browser.answer(new Passkey(ES256), json);
+      };
+      const [oldest, older] = [await begin(), await begin()];
+      const wait = "printf('waits-%d', n), 'open', x'', 'W', unixepoch() + 290";
+      await meanwhile(
+        authority,
+        `UPDATE registrations SET expires_at = expires_at - 30;
+         UPDATE registrations SET expires_at = expires_at - 30 WHERE principal = (SELECT principal FROM registrations LIMIT 1);
+         WITH RECURSIVE few(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM few LIMIT 9999) INSERT INTO registrations SELECT ${wait} FROM few;`,
+      );
+      const [first] = query(databaseOf(authority.stateDir), "SELECT COUNT(*) FROM registrations");
+      assert.deepEqual(first, [10_001]);
+      const next = await begin();
+      assert.equal((await next()).status, 200, "a stranger isn't held up");
+      const ended = await Promise.all([oldest(), older()]);
+      assert.deepEqual(ended.map(({ status }) => status).sort(), [200, 400], "the oldest of all made room");
+      assert.equal((await (await begin())()).status, 200);
+    } finally {
+      await authority.stop();
+    }
+  });
+
   test("is one only if it is told so", async () => {
     const authority = await start();
     try {

@@ -18,8 +18,9 @@ describe("an administrator in front of the issuers", { skip }, () => {
   let ana;
   before(async () => {
     issuer = await startOidc({ algorithms: ["RS256"] });
+    const people = { name: "staff", for: "people", issuer: issuer.url, audience: "pages", scopes: ["bridgeCert"], rules: [{}], sign_in: { label: "Acme" } };
     const asked = { name: "pipeline", issuer: issuer.url, audience: "https://nobody.example", scopes: ["bridgeCert"], rules: [{ sub: "nobody" }] };
-    authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify([asked]) } });
+    authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify([asked, people]) } });
     browser = await openBrowser();
     ana = await Person.meet(browser, authority);
     await ana.becomeFirst(CODE, "Ana");
@@ -59,6 +60,9 @@ describe("an administrator in front of the issuers", { skip }, () => {
     await open();
     await row("pipeline").getByText("configuration").waitFor();
     assert.equal(await row("pipeline").getByRole("button").count(), 0);
+    const { issuers } = (await new Browser(authority).call("GET", "/auth/oidc/issuers")).json;
+    await row("staff").getByText(issuers[0].redirectUri).waitFor();
+    assert.equal(await row("pipeline").getByText("Redirect URI").count(), 0);
   });
 
   test("tries a token before anything is saved, adds the row, and it lets in", async () => {

@@ -64,13 +64,13 @@ impl ApiAnswers {
     /// # Errors
     /// Only if the answer can't be encoded; a refusal is an answer.
     pub async fn call(&self, question: Uint8Array) -> Result<Uint8Array, JsValue> {
-        let outcome = match protocol::decode(&question.to_vec()) {
+        let answer = match protocol::decode(&question.to_vec()) {
             Ok(question) => self.answer(&question).await,
-            Err(fault) => Err(fault),
+            Err(fault) => Err(fault.into()),
         };
-        let reply = match outcome {
+        let reply = match answer {
             Ok(answer) => AskReply::Answered(answer),
-            Err(fault) => AskReply::Refused(Error::from(fault).into()),
+            Err(error) => AskReply::Refused(error.into()),
         };
         let bytes = protocol::encode(&reply).map_err(|fault| format!("{fault:?}"))?;
         Ok(Uint8Array::from(&bytes[..]))
@@ -78,11 +78,11 @@ impl ApiAnswers {
 }
 
 impl ApiAnswers {
-    async fn answer(&self, question: &Question) -> Outcome {
+    async fn answer(&self, question: &Question) -> Result<Answer, Error> {
         let now = now_millis();
         let plan = self.asking.borrow_mut().plan(&question.ask, now);
         let asked = match plan {
-            Plan::Known(outcome) => return outcome,
+            Plan::Known(outcome) => return Ok(outcome?),
             Plan::Wait(asked) => asked,
             Plan::Ask => {
                 let answer = |ticket| Asked {
@@ -97,7 +97,7 @@ impl ApiAnswers {
         let outcome = read(&question.ask, answer);
         let mut asking = self.asking.borrow_mut();
         asking.end(asked.ticket, &outcome, now_millis());
-        outcome
+        Ok(outcome?)
     }
 }
 

@@ -55,6 +55,8 @@ export async function fetchDocument(url, timeoutMillis, maxBytes) {
   const response = await fetch(url, {
     headers: { accept: "application/json", "user-agent": "notme" },
     redirect: "manual",
+    // How long a key set counts is ours to say: a key that was taken back must not come out of somebody's cache.
+    cache: "no-store",
     signal: AbortSignal.timeout(timeoutMillis),
   });
   if (response.status !== 200) {

@@ -21,6 +21,7 @@ const IssuerSchema = z.object({
   type: z.string(),
   // Whatever members its type has: the authority reads them, and says what is wrong with them.
   row: z.unknown(),
+  redirectUri: optionalText,
   revision: z.optional(z.int()),
   createdAt: optionalTime,
   createdBy: optionalText,
@@ -131,6 +132,7 @@ const listOf = (edit: (one: Issuer) => void): HTMLElement =>
           one.problem !== undefined && h("span", {}, texts.problem, " ", one.problem),
           typeof row["issuer"] === "string" && row["issuer"] !== one.name && about(texts.issuer, code(row["issuer"])),
           typeof row["audience"] === "string" && about(texts.audience, code(row["audience"])),
+          one.redirectUri !== undefined && about(texts.redirectUri, code(one.redirectUri)),
           about(texts.rules, code(JSON.stringify(row["rules"] ?? []))),
           one.createdBy !== undefined && about(texts.madeBy, principalLink(one.createdBy, one.createdByName ?? one.createdBy), " ", when(one.createdAt ?? 0)),
           one.changedBy !== undefined &&

@@ -80,6 +80,7 @@ export const issuers = {
   issuer: "Issuer",
   issuerHint: "The iss of its tokens, to the letter: https, at a name that is public.",
   audience: "Audience",
+  redirectUri: "Redirect URI",
   audienceHint: "Must be in the aud of its tokens. Choose what no other service asks tokens for, such as this authority's URL.",
   rules: "Rules",
   rulesHint: 'A JSON list of objects: whom one of them fits is let in. All claims of an object must be as they say; * stands for anything. [{}] is everybody whom the issuer knows. Pin ids: names can be registered again.',

@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Fault;
 use crate::doors::{Answer, Ask};
+use crate::limits::Limiter;
+use crate::{Error, Fault};
 
 /// How long an answer may take, in milliseconds.
 pub const TIMEOUT_MILLIS: u32 = 5_000;
@@ -21,6 +22,9 @@ const GIVEN_UP_MILLIS: u64 = 6_000;
 const MAX_AT_ONCE: usize = 64;
 /// How many of these may be one source's: whoever has many asked leaves room for others.
 const MAX_OF_SOURCE: usize = 8;
+/// How many proofs of one source may be refused at once, and per minute afterwards: an API counts against us what it is asked
+/// about tokens that aren't.
+const REFUSALS_OF_SOURCE: u32 = 30;
 /// How long a good answer is kept, in milliseconds since it was asked for: what an API takes back leads nowhere after this.
 const GOOD_MILLIS: u64 = 5_000;
 /// How long it is kept that a proof was refused, in milliseconds.
@@ -72,6 +76,8 @@ pub struct Asking<Asked> {
     open: Vec<Open<Asked>>,
     begun: u64,
     kept: VecDeque<Kept>,
+    /// What was refused, by source.
+    refused: Limiter,
 }
 
 #[derive(Debug)]
@@ -141,6 +147,7 @@ impl<Asked> Default for Asking<Asked> {
             open: Vec::new(),
             begun: 0,
             kept: VecDeque::new(),
+            refused: Limiter::default(),
         }
     }
 }
@@ -164,27 +171,32 @@ impl<Asked: Clone> Asking<Asked> {
     /// Begins a question, unless there are too many at once. `asked` makes what others wait for.
     ///
     /// # Errors
-    /// [`Fault::ApiUnavailable`].
+    /// [`Fault::ApiUnavailable`], and [`Error::TooManyRequests`] for a source that shows too much that is refused.
     pub fn begin(
         &mut self,
         question: &Question,
         now: u64,
         asked: impl FnOnce(Ticket) -> Asked,
-    ) -> Result<Asked, Fault> {
+    ) -> Result<Asked, Error> {
         self.forget(now);
         let Question { ask, source } = question;
+        let key = key(ask);
+        if let (Some(source), Some(_)) = (source, key) {
+            self.refused.permit(source, now / 1000)?;
+        }
         let theirs = self.open.iter();
         let theirs = theirs.filter(|open| source.is_some() && open.source == *source);
         if self.open.len() >= MAX_AT_ONCE || theirs.count() >= MAX_OF_SOURCE {
             return Err(Fault::ApiUnavailable {
                 reason: format!("too many questions to {} at once", ask.url),
                 retry_after: 1,
-            });
+            }
+            .into());
         }
         self.begun = self.begun.wrapping_add(1);
         let ticket = Ticket {
             number: self.begun,
-            key: key(ask),
+            key,
         };
         let asked = asked(ticket);
         self.open.push(Open {
@@ -203,13 +215,18 @@ impl<Asked: Clone> Asking<Asked> {
         let Some(at) = open.position(|open| open.ticket.number == ticket.number) else {
             return;
         };
-        let begun = self.open.swap_remove(at).at;
+        let ended = self.open.swap_remove(at);
         let Some(key) = ticket.key else {
             return;
         };
         let (at, millis) = match outcome {
-            Ok(answer) if answer.status == 200 => (begun, GOOD_MILLIS),
-            Ok(answer) if answer.status == 401 => (now, REFUSED_MILLIS),
+            Ok(answer) if answer.status == 200 => (ended.at, GOOD_MILLIS),
+            Ok(answer) if answer.status == 401 => {
+                if let Some(source) = &ended.source {
+                    self.refused.charge(source, REFUSALS_OF_SOURCE, now / 1000);
+                }
+                (now, REFUSED_MILLIS)
+            }
             _ => (now, FAILED_MILLIS),
         };
         self.kept.push_back(Kept {
@@ -272,7 +289,7 @@ mod tests {
         ask: &Ask,
         source: Option<&str>,
         now: u64,
-    ) -> Result<Ticket, Fault> {
+    ) -> Result<Ticket, Error> {
         let question = Question {
             ask: ask.clone(),
             source: source.map(str::to_owned),
@@ -402,7 +419,7 @@ mod tests {
         let busy = next(&mut asking, 1_000);
         assert!(matches!(
             busy,
-            Err(Fault::ApiUnavailable { retry_after: 1, .. })
+            Err(Error::Fault(Fault::ApiUnavailable { retry_after: 1, .. }))
         ));
         assert!(begin(&mut asking, &form(""), None, 1_000).is_err());
         asking.end(tickets[7], &answer(500, 0), 1_000);
@@ -428,6 +445,36 @@ mod tests {
         assert!(begin(&mut asking, &one, Some("192.0.2.2"), 0).is_ok());
         // What somebody asks already is open to all.
         assert!(matches!(asking.plan(&one, 0), Plan::Wait(_)));
+    }
+
+    #[test]
+    fn who_shows_much_that_is_refused_has_no_more_asked() {
+        let mut asking = Asking::default();
+        let (mine, theirs) = (Some("192.0.2.1"), Some("192.0.2.2"));
+        let tell = |asking: &mut Asking<Ticket>, number: u32, source, status| {
+            let ticket = begin(asking, &ask(URL, &number.to_string()), source, 1_000)?;
+            asking.end(ticket, &answer(status, 0), 1_000);
+            Ok::<_, Error>(())
+        };
+        for number in 0..100 {
+            assert_eq!(tell(&mut asking, number, None, 401), Ok(()), "nobody's");
+            assert_eq!(tell(&mut asking, number, mine, 200), Ok(()));
+            assert_eq!(tell(&mut asking, number, mine, 500), Ok(()));
+        }
+        for number in 0..30 {
+            assert_eq!(tell(&mut asking, number, mine, 401), Ok(()));
+        }
+        let slowed = Err(Error::TooManyRequests(2));
+        assert_eq!(tell(&mut asking, 30, mine, 401), slowed);
+        assert_eq!(tell(&mut asking, 30, mine, 200), slowed);
+        assert_eq!(tell(&mut asking, 30, theirs, 401), Ok(()));
+        assert!(begin(&mut asking, &form("x"), mine, 1_000).is_ok());
+        // What is known already nobody is asked about.
+        assert!(matches!(
+            asking.plan(&ask(URL, "29"), 1_000),
+            Plan::Known(_)
+        ));
+        assert!(begin(&mut asking, &ask(URL, "30"), mine, 3_000).is_ok());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::config::{Config, GhaConfig};
 use crate::doors::issuer::{Keys, Kind};
+use crate::doors::oidc::apart;
 use crate::doors::{Alias, Facts, Gathered, Identified, Need, Obliged, Opened, Proof, Shown};
 use crate::error::{PolicyRule, TokenError};
 use crate::people::Scopes;
@@ -89,7 +90,7 @@ struct EchoedClaims<'a> {
 impl<'a> Exchange<'a> {
     /// Takes a token apart; `now` in Unix seconds.
     fn parse(config: &'a Config, token: &'a str, now: u64) -> Result<Self, Error> {
-        let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
+        let token = apart(token)?;
         let alg = token.header("alg").unwrap_or_default();
         if alg != ALGORITHM || token.has_critical_extensions() {
             return Err(TokenError::UnsupportedAlgorithm(Echo::new(alg)).into());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::issuer::TrustedIssuer;
 use super::made::{Draft, RowRef};
-use super::oidc::{Dates, MAX_TOKEN_LEN, is_anothers, may_be_proof};
+use super::oidc::{Dates, apart, is_anothers, may_be_proof};
 use crate::config::Config;
 use crate::error::TokenError;
 use crate::gha;
@@ -61,10 +61,7 @@ pub struct Explained {
 /// # Errors
 /// [`Error::InvalidToken`] if it is no token at all.
 pub fn explain(rows: &[TrustedIssuer], token: &str, now: u64) -> Result<Vec<Explained>, Error> {
-    if token.len() > MAX_TOKEN_LEN {
-        return Err(TokenError::Malformed.into());
-    }
-    let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
+    let token = apart(token)?;
     let mut explained: Vec<Explained> = Vec::with_capacity(rows.len());
     let mut decided: Vec<(&'static str, String)> = Vec::new();
     for row in rows {
@@ -86,7 +83,7 @@ pub fn explain(rows: &[TrustedIssuer], token: &str, now: u64) -> Result<Vec<Expl
 /// What `/cert/gha` makes of a token of its issuer's: what lets in there is configured by itself, and is no row.
 #[must_use]
 pub fn of_jobs(config: &Config, token: &str, now: u64) -> Option<Explained> {
-    let read = CompactJws::parse(token).ok()?;
+    let read = apart(token).ok()?;
     let iss = read.claims().get("iss").and_then(Value::as_str);
     if iss != Some(config.gha.issuer.as_str()) {
         return None;

@@ -12,7 +12,7 @@ use super::row::door_of;
 use super::rows::Rows;
 use super::{RowsOf, presets};
 use crate::config::Config;
-use crate::people::Scopes;
+use crate::people::{Scopes, federation};
 use crate::rows::{MAX_ROWS, values};
 use crate::{BaseUrl, Echo, Error};
 
@@ -250,7 +250,7 @@ pub fn label(row: &Value) -> (String, String) {
 
 /// A row as it is listed, whosever it is.
 #[must_use]
-pub fn shown(row: &Value) -> Map<String, Value> {
+pub fn shown(config: &Config, row: &Value) -> Map<String, Value> {
     let (name, kind) = label(row);
     let members = [
         ("name", name.into()),
@@ -258,14 +258,19 @@ pub fn shown(row: &Value) -> Map<String, Value> {
         ("row", row.clone()),
     ];
     let members = members.map(|(name, value)| (name.to_owned(), value));
-    members.into_iter().collect()
+    let mut shown: Map<_, _> = members.into_iter().collect();
+    let usable = TrustedIssuer::read(row, &[]).ok();
+    if let Some(uri) = usable.and_then(|row| federation::redirect_uri(config, &row)) {
+        shown.insert("redirectUri".into(), uri.into());
+    }
+    shown
 }
 
 /// The configuration's rows as they are listed.
 #[must_use]
 pub fn of_configuration(config: &Config) -> Vec<Value> {
     let rows = values(&config.rows_json).unwrap_or_default();
-    rows.iter().map(|row| shown(row).into()).collect()
+    rows.iter().map(|row| shown(config, row).into()).collect()
 }
 
 /// A row as far as a line of the trail repeats it.

@@ -39,6 +39,16 @@ pub(crate) const MAX_TOKEN_LEN: usize = 16 * 1024;
 /// What a token is that nobody may show as a proof (RFC 8725 §3.11): tokens for something else.
 const OTHER_TYPES: [&str; 3] = ["dpop+jwt", "logout+jwt", "notme-revocations+jwt"];
 
+/// Takes a token apart, if it isn't too long to be one.
+///
+/// # Errors
+/// [`TokenError::Malformed`].
+pub fn apart(token: &str) -> Result<CompactJws<'_>, TokenError> {
+    let is_short = token.len() <= MAX_TOKEN_LEN;
+    let token = is_short.then(|| CompactJws::parse(token).ok()).flatten();
+    token.ok_or(TokenError::Malformed)
+}
+
 /// Whether a token may be a proof at all: it says of itself that it is for something else, or it is bound to a key
 /// whose proof nobody asks for here (RFC 7800), and would be worth more than its holder has.
 pub(super) fn may_be_proof(token: &CompactJws<'_>) -> Result<(), TokenError> {
@@ -155,10 +165,7 @@ impl<'a> Exchange<'a> {
         token: &'a str,
         now: u64,
     ) -> Result<Self, Error> {
-        if token.len() > MAX_TOKEN_LEN {
-            return Err(TokenError::Malformed.into());
-        }
-        let token = CompactJws::parse(token).map_err(|_| TokenError::Malformed)?;
+        let token = apart(token)?;
         let named = token.header("alg").unwrap_or_default();
         let unsupported = || TokenError::UnsupportedAlgorithm(Echo::new(named));
         let algorithm = token.algorithm().ok_or_else(unsupported)?;

@@ -12,7 +12,7 @@ use super::invite::Draft;
 use super::session::{LIFETIME_SECS, STEP_UP_SECS};
 use super::{PrincipalId, Scope, Scopes};
 use crate::http::Session;
-use crate::{Error, Fault};
+use crate::{Error, Fault, limits};
 
 /// Where a request comes from, for the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,25 @@ pub struct Origin {
     pub source: String,
     /// The request's id.
     pub request_id: String,
+}
+
+impl Origin {
+    const UNKNOWN: &str = "unknown";
+
+    /// What is told of where a request comes from.
+    #[must_use]
+    pub fn told(told: Option<&str>, request_id: &str) -> Self {
+        Self {
+            source: told.map_or(Self::UNKNOWN, limits::address).to_owned(),
+            request_id: request_id.to_owned(),
+        }
+    }
+
+    /// Who it counts as, if that is known.
+    #[must_use]
+    pub fn counted(&self) -> Option<String> {
+        (self.source != Self::UNKNOWN).then(|| limits::source(&self.source))
+    }
 }
 
 /// What the signing object can be asked about people. Sessions and secrets come as their hashes.

@@ -331,14 +331,21 @@ pub fn issuers(config: &Config, rows: &Rows) -> Value {
     }
     let one = |row: &TrustedIssuer| {
         let label = row.sign_in.as_ref().map(|sign_in| &sign_in.label);
-        let named = Client {
-            issuer: row.issuer.clone(),
-            client_id: row.audience.clone(),
-        };
-        let callback = callback(config, &named);
-        json!({ "issuer": row.issuer, "clientId": row.audience, "label": label, "redirectUri": callback })
+        let redirect_uri = redirect_uri(config, row);
+        json!({ "issuer": row.issuer, "clientId": row.audience, "label": label, "redirectUri": redirect_uri })
     };
     json!({ "issuers": offered.into_iter().map(one).collect::<Vec<_>>() })
+}
+
+/// Where an issuer sends browsers back to, if people sign in by this row: the client has to be registered there with it.
+#[must_use]
+pub fn redirect_uri(config: &Config, row: &TrustedIssuer) -> Option<String> {
+    row.sign_in.as_ref()?;
+    let named = Client {
+        issuer: row.issuer.clone(),
+        client_id: row.audience.clone(),
+    };
+    Some(callback(config, &named))
 }
 
 fn push_form(form: &mut String, members: &[(&str, &str)]) {

@@ -66,7 +66,7 @@ impl Desk<'_> {
         let mut items = made::of_configuration(&config);
         for mut row in self.db.ask(query, &[])? {
             let (id, revision, json) = (row.text()?, row.integer()?, row.text()?);
-            let mut item = made::shown(&serde_json::from_str(&json).map_err(internal)?);
+            let mut item = made::shown(&config, &serde_json::from_str(&json).map_err(internal)?);
             let problem = problems.iter().find(|(of, _)| *of == id);
             item.extend([
                 ("id".to_owned(), id.as_str().into()),

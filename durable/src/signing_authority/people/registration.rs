@@ -21,12 +21,12 @@ use crate::host::random;
 use crate::sql::Argument::{Null, Number, Text};
 use crate::sql::{Database, integer, internal};
 
-/// How many registrations of strangers may wait at a time, where anybody may register.
+/// How many registrations of strangers wait at a time, where anybody may register.
 const MAX_WAITING: u64 = 10_000;
 /// How many may wait for the same invite: who holds its token writes these rows.
 const MAX_WAITING_FOR_ONE: u64 = 100;
 
-/// How many registrations may wait that rest on the same. Whoever has the operator's code always gets in
+/// How many registrations wait that rest on the same. Whoever has the operator's code always gets in
 /// line, and a session's wait in one row.
 const fn most_waiting(admission: Admission) -> Option<u64> {
     match admission {
@@ -96,7 +96,13 @@ impl People {
                 ];
                 let waiting = db.rows(query, same)?.into_iter().next();
                 if waiting.map_or(Ok(0), |mut row| row.integer())? >= limit {
-                    return Err(Error::TooManyTries(60));
+                    if admission != Admission::Open {
+                        return Err(Error::TooManyTries(60));
+                    }
+                    // Who never comes keeps nobody out: the oldest of them begins anew if it comes after all.
+                    let oldest = "DELETE FROM registrations WHERE principal = (SELECT principal FROM registrations \
+                                  WHERE admission = ? ORDER BY expires_at LIMIT 1)";
+                    db.execute(oldest, vec![admission.as_str().into()])?;
                 }
             }
             let arguments = vec![
@@ -187,12 +193,17 @@ impl People {
         origin: &Origin,
         now: u64,
     ) -> Result<(), Error> {
-        let permit = self.throttle.borrow().permit(&origin.source, now);
-        permit.map_err(|secs| Error::TooManyTries(u32::try_from(secs).unwrap_or(u32::MAX)))?;
+        let slow = |secs| Error::TooManyTries(u32::try_from(secs).unwrap_or(u32::MAX));
+        let source = origin.counted();
+        if let Some(source) = &source {
+            let permit = self.throttle.borrow().permit(source, now);
+            permit.map_err(slow)?;
+        }
         if self.is_current_code(presented) {
             return Ok(());
         }
-        self.throttle.borrow_mut().failed(&origin.source, now);
+        let counted = self.throttle.borrow_mut().failed(source.as_deref(), now);
+        counted.map_err(slow)?;
         let details = json!({});
         db.transact(|db| trail(db, now, None, "bootstrap.refused", None, origin, &details))?;
         Err(Error::BadBootstrapCode)
