@@ -17,6 +17,7 @@ import { startBetween } from "./support/between.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys, enroll } from "./support/client.mjs";
 import { execute, missing } from "./support/foreign.mjs";
+import { startGitHub } from "./support/github.mjs";
 import { startIssuer } from "./support/issuer.mjs";
 import { startOidc } from "./support/oidc.mjs";
 import { Pki } from "./support/pki.mjs";
@@ -889,6 +890,41 @@ describe("trying a token", () => {
       assert.equal(others.code, 0, others.stderr);
     } finally {
       await jobs.close();
+    }
+  });
+
+  test("asks GitHub whose a token of its is, if it is told to, and nobody else", async () => {
+    const github = await startGitHub();
+    try {
+      const token = `ghp_${"x".repeat(36)}`;
+      github.tokens.set(token, { user: { id: 583231, login: "octocat" }, scopes: "repo", organizations: [{ id: 9919, login: "acme" }] });
+      const staff = (rules) => newFile(JSON.stringify([row(), { type: "github_pat", name: "staff", scopes: ["bridgeCert"], rules }]));
+      const judge = (shown, rules, ...more) => notme(["doctor", "--token-file", newFile(shown), "--rows", staff(rules), ...more], { env: { ...cleanEnvironment(), GITHUB_API_URL: github.url } });
+      const [member, other] = [[{ organization_ids: "9919" }], [{ user_id: "1" }]];
+      const silent = await judge(token, member);
+      failed(silent, USAGE, "ask_missing");
+      assert.deepEqual(github.requests, []);
+      const ran = await judge(token, member, "--ask");
+      assert.equal(ran.code, 0, ran.stderr);
+      for (const line of ["row +staff", "type +github_pat", "rule +1", "subject +user:583231", "single by +challenge", "signature +valid"]) assert.match(ran.stdout, new RegExp(line));
+      assert.deepEqual(github.requests.map(({ path, token: sent }) => [path, sent]), [["/api/v3/user", token], ["/api/v3/user/memberships/orgs?state=active&per_page=100", token]]);
+      const refused = await judge(token, other, "--ask");
+      failed(refused, REFUSED, "not_permitted");
+      assert.match(refused.stderr, /staff: rule 1: `user_id` isn't what it has to be/);
+      failed(await judge(`ghp_${"y".repeat(36)}`, member, "--ask"), REFUSED, "token_refused");
+      failed(await judge(`ghs_${"y".repeat(36)}`, member, "--ask"), REFUSED, "unsupported_token");
+      github.tokens.set(token, { misbehaves: { status: 302, headers: { location: `${github.url}/user` } } });
+      failed(await judge(token, member, "--ask"), UNAVAILABLE, "api_unavailable");
+      for (const url of ["http://api.example/v3", "x"]) {
+        const ran = await notme(["doctor", "--token-file", newFile(token), "--rows", staff(member), "--ask"], { env: { ...cleanEnvironment(), GITHUB_API_URL: url } });
+        failed(ran, USAGE, "api_url");
+      }
+      await github.close();
+      const down = await judge(token, member, "--ask");
+      failed(down, UNAVAILABLE, "unreachable");
+      for (const { stdout, stderr } of [silent, ran, refused, down]) assert.ok(!(stdout + stderr).includes(token));
+    } finally {
+      await github.close();
     }
   });
 

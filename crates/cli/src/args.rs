@@ -203,8 +203,8 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
 }
 
-/// Looks at a token as the authority would, and asks nobody: not for the issuer's keys either, so the signature is
-/// checked only if the row has them.
+/// Looks at a token as the authority would, and asks nobody unless told to: not for the issuer's keys either, so the
+/// signature is checked only if the row has them.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES, group = clap::ArgGroup::new("token").required(true))]
 pub(crate) struct Doctor {
@@ -217,6 +217,9 @@ pub(crate) struct Doctor {
     /// Tries a certificate instead, and the chain above it, in PEM; `-` is standard input
     #[arg(long, value_name = "FILE", group = "token")]
     pub(crate) chain: Option<PathBuf>,
+    /// Sends a token of GitHub's to its API (GITHUB_API_URL), which alone knows whose it is
+    #[arg(long, conflicts_with = "chain")]
+    pub(crate) ask: bool,
     /// The rows (JSON) [default: the variable TRUSTED_ISSUERS]
     #[arg(long, value_name = "FILE")]
     pub(crate) rows: Option<PathBuf>,

@@ -1,10 +1,13 @@
-//! `notme doctor`: which row would let a token or a certificate in, and why the others wouldn't, without asking anybody.
+//! `notme doctor`: which row would let a token or a certificate in, and why the others wouldn't, without asking anybody
+//! but GitHub, if told to.
 
 use std::fmt::Write;
 use std::path::Path;
 
+use notme_authority::Error;
 use notme_authority::config::{Config, GITHUB_ISSUER, VARIABLES};
 use notme_authority::doors::explain::{self, Explained};
+use notme_authority::doors::github;
 use notme_authority::doors::issuer::{Keys, TrustedIssuer};
 use notme_authority::doors::rows::Rows;
 use notme_authority::doors::x509;
@@ -16,6 +19,7 @@ use crate::Report;
 use crate::args::Doctor;
 use crate::failure::Failure;
 use crate::files::read;
+use crate::http::Client;
 use crate::text::harmless;
 use crate::time::now;
 use crate::token::{self, Token};
@@ -66,17 +70,22 @@ fn jobs() -> impl Iterator<Item = &'static str> {
         .filter(|name| name.starts_with("GHA_"))
 }
 
-/// The configuration of an authority, as far as it says whom `/cert/gha` lets in.
-fn of_jobs() -> Result<Config, Failure> {
+/// The configuration of an authority, as far as these of its variables say it.
+fn configured(variables: impl Fn(&str) -> bool, code: &str) -> Result<Config, Failure> {
     let lookup = |name: &str| match name {
         "SIGNET_AUTHORITY_URL" => Some("https://authority.invalid".to_owned()),
-        name if name.starts_with("GHA_") => std::env::var(name).ok(),
+        name if variables(name) => std::env::var(name).ok(),
         _ => None,
     };
     Config::read(lookup).map_err(|problems| {
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        Failure::usage("jobs_malformed", problems.join("; "))
+        Failure::usage(code, problems.join("; "))
     })
+}
+
+/// What says whom `/cert/gha` lets in.
+fn of_jobs() -> Result<Config, Failure> {
+    configured(|name| name.starts_with("GHA_"), "jobs_malformed")
 }
 
 /// Whether a token is of the issuer of jobs.
@@ -91,8 +100,13 @@ fn is_of_jobs(token: &Token) -> bool {
 type Tried = (&'static str, Vec<Explained>);
 
 fn of_token(options: &Doctor) -> Result<Tried, Failure> {
-    let token = token::given(options.token_file.as_deref(), options.token_env.as_deref())?;
+    let (file, variable) = (options.token_file.as_deref(), options.token_env.as_deref());
+    let parse = |text: &str| Token::parse(text).or_else(|| Token::of_github(text));
+    let token = token::given(file, variable, parse)?;
     let (rows, at) = (rows(options)?, options.at.map_or_else(now, Ok)?);
+    if let Some(trial) = github::Trial::of(token.expose()) {
+        return of_github(options, &trial, &rows, at);
+    }
     let malformed = |_| Failure::usage("token_malformed", "what was given is no token");
     let mut explained = explain::explain(&rows.issuers, token.expose(), at).map_err(malformed)?;
     if is_of_jobs(&token) {
@@ -102,6 +116,43 @@ fn of_token(options: &Doctor) -> Result<Tried, Failure> {
         *why = token.redact(why);
     }
     Ok((signature(&rows.issuers, &token), explained))
+}
+
+/// What GitHub says of a token decides; it answers for it as a signature would.
+fn of_github(
+    options: &Doctor,
+    trial: &github::Trial,
+    rows: &Rows,
+    at: u64,
+) -> Result<Tried, Failure> {
+    if !options.ask {
+        let text = "whose a token of GitHub's is its API says: give --ask, and it is sent there";
+        return Err(Failure::usage("ask_missing", text));
+    }
+    let config = configured(|name| name == "GITHUB_API_URL", "api_url")?;
+    let unsupported = |_| {
+        let text = "GitHub says for good whose they are of tokens of users and of apps, and this is another";
+        Failure::refused("unsupported_token", text)
+    };
+    let asks = trial.asks(&config, rows, at).map_err(unsupported)?;
+    let client = Client::new();
+    let mut answers = Vec::with_capacity(asks.len());
+    for ask in &asks {
+        let answer = client.ask(ask)?;
+        let is_good = answer.status == 200;
+        answers.push(answer);
+        if !is_good {
+            break;
+        }
+    }
+    match trial.explain(&config, rows, &answers, at) {
+        Ok(explained) => Ok(("valid", explained)),
+        Err(Error::Fault(fault)) => Err(Failure::unavailable("api_unavailable", fault.to_string())),
+        Err(_) => {
+            let text = "GitHub doesn't take the token: it is wrong, over, or revoked";
+            Err(Failure::refused("token_refused", text))
+        }
+    }
 }
 
 fn of_chain(options: &Doctor, path: &Path) -> Result<Tried, Failure> {

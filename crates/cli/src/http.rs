@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use notme_authority::doors::{Answer as ApiAnswer, Ask};
 use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Error, Proxy, ProxyProtocol};
@@ -152,6 +153,31 @@ impl Client {
             request = request.header("authorization", header.as_str());
         }
         read(url, request.call())
+    }
+
+    /// Has an API asked what a door wants to know of it.
+    pub(crate) fn ask(&self, ask: &Ask) -> Result<ApiAnswer, Failure> {
+        let url = Url::parse(&ask.url);
+        let url =
+            url.map_err(|why| Failure::usage("api_url", format!("the URL of the API {why}")))?;
+        let mut request = self.agent(&url)?.get(&url.uri);
+        for (name, value) in &ask.headers {
+            request = request.header(name.as_ref(), value);
+        }
+        let mut head = Vec::new();
+        let response = request.call().inspect(|response| {
+            let values = ask.wanted.iter().filter_map(|name| {
+                let value = response.headers().get(name.as_ref())?.to_str().ok()?;
+                Some((name.clone(), value.to_owned()))
+            });
+            head.extend(values);
+        });
+        let Answer { status, body } = read(&url, response)?;
+        Ok(ApiAnswer {
+            status,
+            headers: head,
+            body,
+        })
     }
 
     pub(crate) fn post(

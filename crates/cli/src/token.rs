@@ -4,6 +4,7 @@ use std::env;
 use std::io::Read;
 use std::path::Path;
 
+use notme_authority::doors::github;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -31,6 +32,12 @@ impl Token {
         let is_short = u16::try_from(text.len()).is_ok_and(|length| length <= LONGEST);
         let is_token = is_short && text.split('.').count() == 3 && text.split('.').all(is_part);
         is_token.then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Takes what looks like one of GitHub's own.
+    pub(crate) fn of_github(text: &str) -> Option<Self> {
+        let text = text.trim();
+        github::Trial::of(text).map(|_| Self(Zeroizing::new(text.to_owned())))
     }
 
     /// The token itself, for the header and the proofs, and to take it out of texts.
@@ -87,7 +94,8 @@ pub(crate) struct Request {
 /// Finds the token, or how to ask for it; nothing is fetched yet.
 pub(crate) fn source(options: &TokenOptions) -> Result<Source<'_>, Failure> {
     if options.token_file.is_some() || options.token_env.is_some() {
-        let token = given(options.token_file.as_deref(), options.token_env.as_deref())?;
+        let (file, variable) = (options.token_file.as_deref(), options.token_env.as_deref());
+        let token = given(file, variable, Token::parse)?;
         return Ok(Source::Given(token));
     }
     let url = variable("ACTIONS_ID_TOKEN_REQUEST_URL");
@@ -105,8 +113,17 @@ pub(crate) fn source(options: &TokenOptions) -> Result<Source<'_>, Failure> {
     }
 }
 
-/// The token of a file, or else of a variable.
-pub(crate) fn given(file: Option<&Path>, variable_name: Option<&str>) -> Result<Token, Failure> {
+/// The token of a file, or else of a variable, if it is of such a form.
+pub(crate) fn given(
+    file: Option<&Path>,
+    variable_name: Option<&str>,
+    parse: impl Fn(&str) -> Option<Token>,
+) -> Result<Token, Failure> {
+    let parsed = |text: &str, place: &str| {
+        let malformed =
+            || Failure::usage("token_malformed", format!("what is in {place} is no token"));
+        parse(text).ok_or_else(malformed)
+    };
     if let Some(path) = file {
         return parsed(&read(path)?, "the token file");
     }
@@ -152,11 +169,6 @@ impl Request {
             .and_then(Token::parse)
             .ok_or_else(|| failed("sent no token"))
     }
-}
-
-fn parsed(text: &str, place: &str) -> Result<Token, Failure> {
-    Token::parse(text)
-        .ok_or_else(|| Failure::usage("token_malformed", format!("what is in {place} is no token")))
 }
 
 fn variable(name: &str) -> Option<Zeroizing<String>> {

@@ -107,7 +107,8 @@ pub(super) fn delegate(
         people.count(Class::Account, &session.principal, now)?;
         let shown = newcomer.identified.certificate.as_ref();
         let proof = shown.map(|shown| Proof {
-            serial: hex(&shown.serial),
+            // As lists of credentials have it, zeros in front and all.
+            serial: format!("{:0>32}", hex(&shown.serial)),
             until: known.evidence.until.unwrap_or(now),
         });
         desk.delegate(&wish, &known.ceiling, proof.as_ref())
