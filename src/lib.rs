@@ -195,14 +195,8 @@ fn log_answer(reply: &Reply, id: &str, method: &str, path: &str) {
 }
 
 fn log_problem(problem: &Problem, id: &str, path: &str) {
-    // A fault has a reason of ours; anything else is a stranger's doing, whatever its status.
-    let level = if problem.reason.is_some() {
-        LogLevel::Error
-    } else {
-        LogLevel::Info
-    };
     log(
-        level,
+        problem.level,
         "refused",
         [
             ("request_id", id.into()),

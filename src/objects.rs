@@ -48,13 +48,8 @@ pub(crate) async fn ask(
 /// # Errors
 /// Its refusal, or [`Fault::Internal`] if it can't be reached.
 pub(crate) async fn signing_authority(env: &Env, command: &Command) -> Result<Reply, Error> {
-    let answer = ask(
-        env,
-        "SIGNING_AUTHORITY",
-        "default",
-        &protocol::encode(command)?,
-    )
-    .await?;
+    let message = protocol::sent(command, now_millis())?;
+    let answer = ask(env, "SIGNING_AUTHORITY", "default", &message).await?;
     match protocol::decode(&answer)? {
         Reply::Refused(refusal) => Err(refusal.into()),
         reply => Ok(reply),
@@ -67,7 +62,8 @@ pub(crate) async fn signing_authority(env: &Env, command: &Command) -> Result<Re
 /// [`Fault::ApiUnavailable`], and [`Fault::Internal`] if the object can't be reached.
 pub(crate) async fn api_answer(env: &Env, question: &Question) -> Result<Answer, Error> {
     let host = host(&question.ask);
-    let answer = ask(env, "API_ANSWERS", host, &protocol::encode(question)?).await?;
+    let message = protocol::sent(question, now_millis())?;
+    let answer = ask(env, "API_ANSWERS", &host, &message).await?;
     match protocol::decode(&answer)? {
         AskReply::Answered(answer) => Ok(answer),
         AskReply::Refused(refusal) => Err(refusal.into()),
@@ -133,9 +129,10 @@ pub(crate) async fn issuer_endpoints(env: &Env, issuer: &str) -> Result<Endpoint
 async fn look_up(env: &Env, name: &str, wanted: KeysWanted) -> Result<(), Error> {
     let (kid, now) = (wanted.kid.as_deref(), now_millis());
     if with_keys(name, |keys| keys.plan(kid, now)) != Plan::Use {
-        let answer = ask(env, "ISSUER_KEYS", name, &protocol::encode(&wanted)?).await;
-        match protocol::decode(&answer?)? {
-            KeysReply::Keys(answer) => {
+        let message = protocol::sent(&wanted, now)?;
+        let answer = ask(env, "ISSUER_KEYS", name, &message).await;
+        match answer.and_then(|answer| protocol::decode(&answer)) {
+            Ok(KeysReply::Keys(answer)) => {
                 let set = JwkSet::parse(&answer.json)
                     .map_err(|error| Fault::Internal(format!("the object's key set: {error}")))?;
                 with_keys(name, |keys| {
@@ -143,9 +140,11 @@ async fn look_up(env: &Env, name: &str, wanted: KeysWanted) -> Result<(), Error>
                     keys.store(set, answer.endpoints, answer.fetched_at);
                 });
             }
-            // The object may have lost what this copy still has.
-            KeysReply::Refused(_) if with_keys(name, |keys| keys.can_serve(kid, now)) => {}
-            KeysReply::Refused(refusal) => return Err(refusal.into()),
+            // The object may have lost what this copy still has, or be lost itself.
+            Ok(KeysReply::Refused(_)) | Err(_)
+                if with_keys(name, |keys| keys.can_serve(kid, now)) => {}
+            Ok(KeysReply::Refused(refusal)) => return Err(refusal.into()),
+            Err(fault) => return Err(fault.into()),
         }
     }
     Ok(())

@@ -342,7 +342,7 @@ describe("a code", () => {
       while (reached < 9) await new Promise((resolve) => setTimeout(resolve, 20));
       for (const res of waiting.splice(0)) res.writeHead(400, { "content-type": "application/json" }).end('{"error":"invalid_grant"}');
       const codes = (await Promise.all(all)).map(({ json }) => json.code);
-      assert.deepEqual(codes.sort(), [...Array(4).fill("api_unavailable"), ...Array(8).fill("code_refused")]);
+      assert.deepEqual(codes.sort(), [...Array(8).fill("code_refused"), ...Array(4).fill("too_many_requests")]);
       assert.equal((await another).json.code, "code_refused", "another source's was asked");
     } finally {
       await own.stop();

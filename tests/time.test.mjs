@@ -1,6 +1,6 @@
 // What ends by itself, under a wall clock that is set: minutes, hours and a day, passed in a moment.
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { X509Certificate, createHash, randomBytes } from "node:crypto";
 import { after, afterEach, before, describe, test } from "node:test";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
@@ -119,6 +119,51 @@ describe("as time goes by", { skip: noClock }, () => {
     clock.pass(MINUTE + 2 * SLACK);
     refused(await byToken(await token()), 401, "unknown_key");
     issuer.jwks.keys = keys;
+  });
+
+  test("a key that its issuer takes back while it can't be asked is good no longer once it can", async () => {
+    good(await byToken(await token()));
+    const { keys } = issuer.jwks;
+    clock.pass(4 * MINUTE + 1);
+    issuer.jwks.keys = undefined;
+    good(await byToken(await token())); // and the issuer is asked behind it, in vain
+    issuer.jwks.keys = keys.filter(({ alg }) => alg !== "RS256");
+    // Somebody who comes at once goes by what is at hand; who comes later finds out.
+    clock.pass(2 * MINUTE + SLACK);
+    refused(await byToken(await token()), 401, "unknown_key");
+    issuer.jwks.keys = keys;
+  });
+
+  test("a clock that was ahead and is put right is gone by at once, while the authority runs", async () => {
+    const known = { user: { id: 7, login: "octocat" }, scopes: "" };
+    const keys = new Keys();
+    const show = async (shown) => {
+      const over = await challenge();
+      const proofs = keys.proofsOver(keys.message(Buffer.from(over, "base64url")));
+      return new Browser(authority).post("/cert", { proof: { type: "github_pat", token: shown }, public_keys: keys.publicKeys, proofs, challenge: over });
+    };
+    // More would be refused until it is over: what was used by then may be forgotten.
+    const ahead = 3 * MINUTE;
+    clock.pass(ahead);
+    github.tokens.set("ghp_ahead", known);
+    good(await byToken(await token()));
+    good(await show("ghp_ahead"));
+    refused(await show("ghp_made_up"), 401, "token_refused");
+    clock.pass(-ahead);
+    github.tokens.delete("ghp_ahead");
+    refused(await show("ghp_ahead"), 401, "token_refused");
+    github.tokens.set("ghp_made_up", known);
+    good(await show("ghp_made_up"));
+    // Keys that were fetched in the future count as old: the issuer is asked, and what it published meanwhile is known.
+    const asked = issuer.requests.length;
+    const pair = good(await byToken(await token()));
+    assert.ok(issuer.requests.length > asked);
+    // And what is issued is of this time.
+    const leaf = new X509Certificate(pair.certificates.mtls);
+    const now = clock.now();
+    assert.ok(Math.abs(Date.parse(leaf.validFrom) / 1000 + MINUTE - now) <= SLACK, leaf.validFrom);
+    assert.ok(Math.abs(Date.parse(leaf.validTo) / 1000 - 5 * MINUTE - now) <= SLACK, leaf.validTo);
+    assert.ok(Math.abs(pair.expires_at - 5 * MINUTE - now) <= SLACK);
   });
 
   test("an issuer's keys are asked for before they have to be, and nobody waits for it", async () => {

@@ -11,13 +11,13 @@ use notme_authority::asking::{
     Asking, MAX_ANSWER_BYTES, Outcome, Plan, Question, TIMEOUT_MILLIS, Ticket,
 };
 use notme_authority::doors::{Answer, Ask};
-use notme_authority::protocol::{self, AskReply};
+use notme_authority::protocol::{self, AskReply, Sent};
 use notme_authority::{Error, Fault};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
-use crate::host::now_millis;
+use crate::clock::{self, now_millis};
 
 #[wasm_bindgen(module = "/src/streams.mjs")]
 extern "C" {
@@ -65,7 +65,10 @@ impl ApiAnswers {
     /// Only if the answer can't be encoded; a refusal is an answer.
     pub async fn call(&self, question: Uint8Array) -> Result<Uint8Array, JsValue> {
         let answer = match protocol::decode(&question.to_vec()) {
-            Ok(question) => self.answer(&question).await,
+            Ok(Sent { at, message }) => {
+                clock::heard(at);
+                self.answer(&message).await
+            }
             Err(fault) => Err(fault.into()),
         };
         let reply = match answer {

@@ -14,13 +14,14 @@ use notme_authority::issuer_keys::{
     Discovered, Endpoints, FETCH_TIMEOUT_MILLIS, KeyCache, KeySetAnswer, MAX_DOCUMENT_BYTES, Plan,
     discovery_url,
 };
-use notme_authority::protocol::{self, KeysReply, KeysWanted};
+use notme_authority::protocol::{self, KeysReply, KeysWanted, Sent};
 use notme_authority::{Error, Fault};
 use notme_jose::JwkSet;
 use wasm_bindgen::prelude::*;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
-use crate::host::{log, now_millis};
+use crate::clock::{self, now_millis};
+use crate::host::log;
 
 #[wasm_bindgen(module = "/src/streams.mjs")]
 extern "C" {
@@ -78,7 +79,9 @@ impl IssuerKeys {
 
 impl IssuerKeys {
     async fn answer(&self, wanted: &[u8]) -> Result<KeySetAnswer, Error> {
-        let KeysWanted { issuer, kid, at } = protocol::decode(wanted)?;
+        let sent: Sent<KeysWanted> = protocol::decode(wanted)?;
+        clock::heard(sent.at);
+        let KeysWanted { issuer, kid, at } = sent.message;
         let refresh = {
             let (keys, issuer, kid) = (Rc::clone(&self.keys), issuer.clone(), kid.clone());
             async move { keys.refresh(&issuer, at.as_deref(), kid.as_deref()).await }

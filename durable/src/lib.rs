@@ -9,6 +9,7 @@
 )]
 
 mod api_answers;
+mod clock;
 mod host;
 mod issuer_keys;
 mod settling;

@@ -27,7 +27,7 @@ use notme_authority::issue::{Authority, IssueRequest, Issued, Messages, Prepared
 use notme_authority::limits::Class;
 use notme_authority::people::command;
 use notme_authority::people::mint::{Holder, Mint};
-use notme_authority::protocol::{self, Command, Reply};
+use notme_authority::protocol::{self, Command, Reply, Sent};
 use notme_authority::rotation::KeyChanged;
 use notme_authority::state::{Archive, EpochKey};
 use notme_authority::tokens::command as token_command;
@@ -40,7 +40,8 @@ use serde_json::Value;
 use wasm_bindgen::prelude::*;
 use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
 
-use crate::host::{config, now_millis, random};
+use crate::clock::{self, now_millis};
+use crate::host::{config, random};
 use crate::sql::Argument::{Bytes, Null, Number, Text};
 use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
@@ -148,7 +149,9 @@ impl SigningAuthority {
         if command == b"stack" {
             return Err(internal(crate::overflow(0)).into());
         }
-        let command: Command = protocol::decode(command)?;
+        let sent: Sent<Command> = protocol::decode(command)?;
+        clock::heard(sent.at);
+        let command = sent.message;
         let loaded = self.loaded().await?;
         match command {
             Command::Mint(mint) => Ok(Reply::Issued(self.mint(loaded, &mint).await?)),

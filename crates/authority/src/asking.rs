@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 
 use crate::doors::{Answer, Ask};
 use crate::limits::Limiter;
-use crate::{Error, Fault};
+use crate::{BaseUrl, Error, Fault};
 
 /// How long an answer may take, in milliseconds.
 pub const TIMEOUT_MILLIS: u32 = 5_000;
-/// The longest answer that is read, in bytes.
-pub const MAX_ANSWER_BYTES: u32 = 256 * 1024;
+/// The longest answer that is read, in bytes: a hundred memberships of GitHub's are half of it.
+pub const MAX_ANSWER_BYTES: u32 = 512 * 1024;
 /// When a question is given up whose end nobody was told of, in milliseconds: after it must have timed out.
 const GIVEN_UP_MILLIS: u64 = 6_000;
 /// How many questions there may be at once to one host. GitHub lets nobody have a hundred open.
@@ -31,6 +31,8 @@ const GOOD_MILLIS: u64 = 5_000;
 const REFUSED_MILLIS: u64 = 10_000;
 /// How long anything else is kept, and that there was no answer, in milliseconds: less than callers are told to wait.
 const FAILED_MILLIS: u64 = 1_000;
+/// How long it is kept at most that an API asks us to wait, in milliseconds.
+const MAX_WAIT_MILLIS: u64 = 60_000;
 /// How many answers are kept.
 const MAX_KEPT: usize = 1_000;
 /// How long all that are kept may be together, in bytes.
@@ -104,16 +106,29 @@ impl Kept {
     }
 
     fn size(&self) -> usize {
-        self.outcome.as_ref().map_or(0, |answer| answer.body.len())
+        let text = match &self.outcome {
+            Ok(answer) => answer.headers.iter().map(|(_, value)| value.len()).sum(),
+            Err(fault) => fault.to_string().len(),
+        };
+        let body = self.outcome.as_ref().map_or(0, |answer| answer.body.len());
+        body.saturating_add(text)
     }
 }
 
-/// The host that a question goes to, with its scheme: the name of the object that asks it.
+/// The host that a question goes to, with scheme and port: the name of the object that asks it.
 #[must_use]
-pub fn host(ask: &Ask) -> &str {
-    let url = ask.url.as_str();
-    let path = url.match_indices('/').nth(2);
-    path.and_then(|(at, _)| url.get(..at)).unwrap_or(url)
+pub fn host(ask: &Ask) -> String {
+    let bare = ask.url.split(['?', '#']).next().unwrap_or_default();
+    let url = BaseUrl::parse(bare);
+    // What is no URL is asked nowhere.
+    url.map_or_else(|_| String::new(), |url| url.origin())
+}
+
+/// For how long an API asks not to be asked this again, in milliseconds.
+fn wait(answer: &Answer) -> Option<u64> {
+    let secs: u64 = answer.header("retry-after")?.trim().parse().ok()?;
+    let millis = secs.saturating_mul(1_000);
+    Some(millis.clamp(FAILED_MILLIS, MAX_WAIT_MILLIS))
 }
 
 /// What a question is known by. A form does something where it is sent, so each is a question of its own.
@@ -171,7 +186,8 @@ impl<Asked: Clone> Asking<Asked> {
     /// Begins a question, unless there are too many at once. `asked` makes what others wait for.
     ///
     /// # Errors
-    /// [`Fault::ApiUnavailable`], and [`Error::TooManyRequests`] for a source that shows too much that is refused.
+    /// [`Fault::ApiUnavailable`], and [`Error::TooManyRequests`] for a source that has too much asked, or shows too much
+    /// that is refused.
     pub fn begin(
         &mut self,
         question: &Question,
@@ -186,7 +202,10 @@ impl<Asked: Clone> Asking<Asked> {
         }
         let theirs = self.open.iter();
         let theirs = theirs.filter(|open| source.is_some() && open.source == *source);
-        if self.open.len() >= MAX_AT_ONCE || theirs.count() >= MAX_OF_SOURCE {
+        if theirs.count() >= MAX_OF_SOURCE {
+            return Err(Error::TooManyRequests(1));
+        }
+        if self.open.len() >= MAX_AT_ONCE {
             return Err(Fault::ApiUnavailable {
                 reason: format!("too many questions to {} at once", ask.url),
                 retry_after: 1,
@@ -227,7 +246,8 @@ impl<Asked: Clone> Asking<Asked> {
                 }
                 (now, REFUSED_MILLIS)
             }
-            _ => (now, FAILED_MILLIS),
+            Ok(answer) => (now, wait(answer).unwrap_or(FAILED_MILLIS)),
+            Err(_) => (now, FAILED_MILLIS),
         };
         self.kept.push_back(Kept {
             key,
@@ -370,6 +390,22 @@ mod tests {
     }
 
     #[test]
+    fn an_api_that_asks_us_to_wait_is_left_alone() {
+        for (told, until) in [("7", 7_000), ("0", 1_000), ("x", 1_000), ("3600", 60_000)] {
+            let mut asking = Asking::default();
+            let one = ask(URL, "x");
+            let busy = Ok(Answer {
+                status: 429,
+                headers: vec![("retry-after".into(), told.to_owned())],
+                ..Answer::default()
+            });
+            ask_through(&mut asking, &one, &busy, 0, 0);
+            assert_eq!(asking.plan(&one, until - 1), Plan::Known(busy), "{told}");
+            assert_eq!(asking.plan(&one, until), Plan::Ask, "{told}");
+        }
+    }
+
+    #[test]
     fn a_form_is_sent_each_time() {
         let mut asking = Asking::default();
         let one = form("code=x");
@@ -441,7 +477,8 @@ mod tests {
             assert!(begin(&mut asking, &one, Some("192.0.2.1"), 0).is_ok());
         }
         let one = ask(URL, "x");
-        assert!(begin(&mut asking, &one, Some("192.0.2.1"), 0).is_err());
+        let slowed = Err(Error::TooManyRequests(1));
+        assert_eq!(begin(&mut asking, &one, Some("192.0.2.1"), 0), slowed);
         assert!(begin(&mut asking, &one, Some("192.0.2.2"), 0).is_ok());
         // What somebody asks already is open to all.
         assert!(matches!(asking.plan(&one, 0), Plan::Wait(_)));
@@ -483,6 +520,8 @@ mod tests {
             ("https://a.example/user?x=/", "https://a.example"),
             ("http://127.0.0.1:9/token", "http://127.0.0.1:9"),
             ("https://a.example", "https://a.example"),
+            ("HTTPS://A.example:443/token?x=a/b", "https://a.example"),
+            ("https://a.example?x=a/b", "https://a.example"),
         ] {
             assert_eq!(host(&ask(url, "")), of);
         }

@@ -17,6 +17,9 @@ const AHEAD_MILLIS: u64 = 240_000;
 const FRESH_MILLIS: u64 = 300_000;
 /// How long the last good set is used when the issuer can't be reached, in milliseconds.
 const STALE_MILLIS: u64 = 3_600_000;
+/// How long a fetch that failed says that the issuer can't be asked, in milliseconds: until then nobody waits for it, and
+/// whoever comes later finds out.
+const FAILED_MILLIS: u64 = 60_000;
 /// The least time between two fetches, in milliseconds: tokens with made-up key ids can't make us
 /// hammer the issuer, and a key that it just published is accepted within 15 seconds.
 const BACK_OFF_MILLIS: u64 = 10_000;
@@ -122,7 +125,7 @@ impl Discovered {
 fn permit_place(issuer: Option<&BaseUrl>, uri: &str) -> Result<(), &'static str> {
     let place = uri.split('?').next().unwrap_or_default();
     let url = BaseUrl::parse(place).map_err(|_| "that isn't an https URL")?;
-    if url.is_loopback() && !issuer.is_some_and(BaseUrl::is_loopback) {
+    if url.may_be_loopback() && !issuer.is_some_and(BaseUrl::is_loopback) {
         return Err("on this machine");
     }
     if !url.is_public() && issuer.is_none_or(BaseUrl::is_public) {
@@ -182,7 +185,9 @@ impl KeyCache {
             Some(held)
                 if held.knows(kid)
                     && within(held.at, STALE_MILLIS)
-                    && self.attempted_at > Some(held.at) =>
+                    && self
+                        .attempted_at
+                        .is_some_and(|at| at > held.at && within(at, FAILED_MILLIS)) =>
             {
                 Plan::Refresh
             }
@@ -285,7 +290,17 @@ mod tests {
         let local = "http://127.0.0.1:9";
         let lan = "https://10.0.0.1";
         assert!(jwks_uri(lan, document(lan, "https://10.0.0.2/jwks").as_bytes()).is_ok());
-        assert!(jwks_uri(lan, document(lan, "http://127.0.0.1/jwks").as_bytes()).is_err());
+        for uri in [
+            "http://127.0.0.1/jwks",
+            "https://127.1/jwks",
+            "https://0.0.0.0/jwks",
+            "https://[::ffff:127.0.0.1]/",
+        ] {
+            assert!(
+                jwks_uri(lan, document(lan, uri).as_bytes()).is_err(),
+                "{uri}"
+            );
+        }
         assert!(jwks_uri(local, document(local, "http://127.0.0.1:9/jwks").as_bytes()).is_ok());
     }
 
@@ -377,8 +392,13 @@ mod tests {
         assert_eq!(cache.plan(Some("a"), 309_999), Plan::Use);
         assert_eq!(cache.plan(Some("a"), 310_000), Plan::Refresh);
         assert_eq!(cache.plan(Some("b"), 310_000), Plan::Fetch);
-        assert_eq!(cache.plan(Some("a"), 3_599_999), Plan::Refresh);
-        assert_eq!(cache.plan(Some("a"), 3_600_000), Plan::Fetch);
+        assert_eq!(cache.plan(Some("a"), 359_999), Plan::Refresh);
+        // It may be there again by now.
+        assert_eq!(cache.plan(Some("a"), 360_000), Plan::Fetch);
+        cache.attempt(3_595_000);
+        assert_eq!(cache.plan(Some("a"), 3_599_999), Plan::Use);
+        assert_eq!(cache.plan(Some("a"), 3_600_000), Plan::Unavailable);
+        assert_eq!(cache.plan(Some("a"), 3_605_000), Plan::Fetch);
         cache.store(set("a"), None, 310_000);
         assert_eq!(cache.plan(Some("a"), 610_000), Plan::Fetch);
     }

@@ -11,6 +11,7 @@
 
 pub mod asking;
 pub mod bundle;
+pub mod clock;
 pub mod config;
 pub mod delegation;
 pub mod documents;

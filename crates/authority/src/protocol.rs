@@ -22,7 +22,16 @@ use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 13;
+const VERSION: u8 = 14;
+
+/// A message to an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent<T> {
+    /// When it was sent, by the worker's clock, in Unix milliseconds ([`clock`](crate::clock)).
+    pub at: u64,
+    /// What is asked.
+    pub message: T,
+}
 
 /// What the signing object can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -345,6 +354,14 @@ pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, Fault> {
     postcard::to_extend(message, vec![VERSION]).map_err(|e| Fault::Internal(e.to_string()))
 }
 
+/// Encodes a message to an object that is sent `at`, in Unix milliseconds: an object decodes [`Sent`].
+///
+/// # Errors
+/// [`Fault::Internal`] if it doesn't serialize.
+pub fn sent(message: &impl Serialize, at: u64) -> Result<Vec<u8>, Fault> {
+    encode(&Sent { at, message })
+}
+
 /// Decodes a message.
 ///
 /// # Errors
@@ -369,10 +386,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(encode(&Command::Archive).unwrap(), [13, 0]);
+        assert_eq!(sent(&Command::Archive, 300).unwrap(), [14, 0xac, 2, 0]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [13, 4, 0]
+            [14, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -381,7 +398,7 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x0d\x01i\x01\x01k\x00"
+            b"\x0e\x01i\x01\x01k\x00"
         );
         let question = Question {
             ask: Ask {
@@ -393,15 +410,15 @@ mod tests {
             source: Some("s".into()),
         };
         let bytes = encode(&question).unwrap();
-        assert_eq!(bytes, b"\x0d\x01u\x01\x01n\x01v\x00\x01\x01w\x01\x01s");
+        assert_eq!(bytes, b"\x0e\x01u\x01\x01n\x01v\x00\x01\x01w\x01\x01s");
         assert_eq!(decode::<Question>(&bytes), Ok(question));
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 0], &[12, 0], &[13], &[13, 99], &[13, 4, 255]] {
+        for bytes in [&[][..], &[1, 0], &[13, 0], &[14], &[14, 99], &[14, 4, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[13, 0]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[14, 0]), Ok(Command::Archive));
     }
 }

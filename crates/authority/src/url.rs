@@ -1,6 +1,7 @@
 //! The few URLs that configuration names. A full URL parser would double the size of the worker.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An absolute http or https URL without user, query and fragment. Scheme and host are lower case,
 /// a default port and trailing slashes are dropped.
@@ -13,7 +14,7 @@ pub struct BaseUrl {
 }
 
 /// What names end in that no public name does (RFC 6761, RFC 6762, RFC 8375, RFC 9476, and what networks use).
-const PRIVATE_NAMES: [&str; 12] = [
+const PRIVATE_NAMES: [&str; 13] = [
     "alt",
     "arpa",
     "corp",
@@ -26,6 +27,7 @@ const PRIVATE_NAMES: [&str; 12] = [
     "localdomain",
     "localhost",
     "private",
+    "svc",
 ];
 
 /// Why some text isn't such a URL: a sentence for the operator.
@@ -157,6 +159,29 @@ impl BaseUrl {
     }
 }
 
+impl BaseUrl {
+    /// Whether the host may turn out to be this machine, however it is written: who isn't meant to lead here mustn't lead
+    /// there.
+    #[must_use]
+    pub fn may_be_loopback(&self) -> bool {
+        let is_here = |address: Ipv4Addr| address.is_loopback() || address.is_unspecified();
+        let literal = self.host.strip_prefix('[');
+        if let Some(literal) = literal.and_then(|host| host.strip_suffix(']')) {
+            return literal.parse().map_or(true, |address: Ipv6Addr| {
+                let embedded = address.to_ipv4().is_some_and(is_here);
+                address.is_loopback() || address.is_unspecified() || embedded
+            });
+        }
+        if let Ok(address) = self.host.parse() {
+            return is_here(address);
+        }
+        let host = self.host.trim_end_matches('.');
+        let last = host.rsplit('.').next().unwrap_or(host);
+        // An address in another form, such as 127.1 (WHATWG URL §3.5), or a name of this machine's (RFC 6761 §6.3).
+        last == "localhost" || last.starts_with(|c: char| c.is_ascii_digit())
+    }
+}
+
 /// Percent-encodes what isn't unreserved (RFC 3986 §2.3).
 pub(crate) fn encode_component(text: &str, out: &mut String) {
     for byte in text.bytes() {
@@ -205,6 +230,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn this_machine_is_recognized_however_it_is_written() {
+        for (text, is_here) in [
+            ("https://localhost", true),
+            ("https://a.localhost.", true),
+            ("https://127.0.0.1", true),
+            ("https://127.1", true),
+            ("https://0.0.0.0", true),
+            ("https://0", true),
+            ("https://2130706433", true),
+            ("https://0x7f.1", true),
+            ("https://[::1]", true),
+            ("https://[::]", true),
+            ("https://[::ffff:127.0.0.1]", true),
+            ("https://[::ffff:7f00:1]", true),
+            ("https://[1::2::3]", true),
+            ("https://10.0.0.1", false),
+            ("https://[fd00::1]", false),
+            ("https://[::ffff:10.0.0.1]", false),
+            ("https://vault.internal", false),
+            ("https://id.example", false),
+        ] {
+            let url = BaseUrl::parse(text).unwrap();
+            assert_eq!(url.may_be_loopback(), is_here, "{text}");
+        }
+    }
+
+    #[test]
     fn a_public_name_is_no_address_and_no_networks_own() {
         for (text, is_public) in [
             ("https://gitlab.com", true),
@@ -226,6 +278,7 @@ mod tests {
             ("https://[::1]", false),
             ("https://[::ffff:10.0.0.1]", false),
             ("https://kubernetes.default.svc.cluster.local", false),
+            ("https://kubernetes.default.svc", false),
             ("https://metadata.google.internal", false),
             ("https://nas.home.arpa", false),
             // The root's dot is a name that ends in nothing.

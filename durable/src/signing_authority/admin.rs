@@ -29,7 +29,7 @@ use super::first_id_at;
 use super::people::identities::known;
 use super::people::{People, distrust_sessions, trail};
 use super::revocation::revoke_principal;
-use crate::host::now_millis;
+use crate::clock::now_millis;
 use crate::sql::Argument::{Bytes, Null, Number, Text};
 use crate::sql::{Argument, Database, Row, internal};
 

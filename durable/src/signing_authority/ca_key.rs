@@ -11,7 +11,8 @@ use notme_x509::{Issuer, RootProfile, SerialNumber};
 use worker::SqlStorageValue;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::host::{log, now_millis, random};
+use crate::clock::now_millis;
+use crate::host::{log, random};
 use crate::sql::{Argument, Database, integer, internal};
 
 /// What the CA key is sealed for.

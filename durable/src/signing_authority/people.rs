@@ -40,7 +40,8 @@ use worker::SqlStorageValue;
 use self::identities::{Remembered, WayIn};
 use super::admin::permit_row;
 use super::delegations;
-use crate::host::{now_millis, random};
+use crate::clock::now_millis;
+use crate::host::random;
 use crate::settling::settle_all;
 use crate::sql::{Argument, Database, Row, integer, internal, platform};
 

@@ -11,7 +11,7 @@ use notme_authority::state::OVERLAP_SECS;
 use notme_authority::{Error, Fault, MAX_STALENESS_SECS};
 
 use super::{Loaded, SigningAuthority, first_id_at};
-use crate::host::now_millis;
+use crate::clock::now_millis;
 use crate::sql::Argument::{Number, Text};
 use crate::sql::{Database, internal};
 

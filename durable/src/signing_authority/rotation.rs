@@ -16,7 +16,8 @@ use notme_x509::Issuer;
 use super::ca_key::{Successor, retire};
 use super::people::trail;
 use super::{Loaded, SigningAuthority, archive};
-use crate::host::{config, now_millis};
+use crate::clock::now_millis;
+use crate::host::config;
 use crate::sql::{Database, internal};
 use crate::webcrypto::SigningKey;
 

@@ -11,7 +11,8 @@ use notme_authority::{Error, Fault};
 
 use super::people::People;
 use super::{Loaded, MOST_TRIES, SigningAuthority, burn};
-use crate::host::{log, now_millis, random};
+use crate::clock::now_millis;
+use crate::host::{log, random};
 use crate::sql::internal;
 
 impl SigningAuthority {

@@ -208,7 +208,12 @@ impl Lookup<'_> {
             Err(Error::TokenRefused) if answer.status != 401 => {}
             Err(error) => return Err(error),
         }
-        let json = answer.json().unwrap_or_default();
+        let json = match answer.status {
+            200 => answer.json(),
+            _ => Some(Value::Array(Vec::new())),
+        };
+        let json = json.filter(Value::is_array);
+        let json = json.ok_or_else(|| unexpected("memberships that are no list"))?;
         let active = json.as_array().into_iter().flatten();
         let active =
             active.filter(|one| one.get("state").and_then(Value::as_str) == Some("active"));
@@ -222,7 +227,14 @@ impl Lookup<'_> {
     /// Whether an answer is one.
     fn judge(&self, answer: &Answer) -> Result<(), Error> {
         let number = |name: &str| answer.header(name)?.trim().parse::<u64>().ok();
-        let is_limited = number("x-ratelimit-remaining") == Some(0);
+        // Its secondary limits need not say so in the head.
+        let is_slowed = || {
+            let body = answer.json().unwrap_or_default();
+            let message = body.get("message").and_then(Value::as_str);
+            message.is_some_and(|message| message.to_ascii_lowercase().contains("rate limit"))
+        };
+        let is_limited = number("x-ratelimit-remaining") == Some(0)
+            || matches!(answer.status, 403 | 429) && is_slowed();
         let wait = match (number("retry-after"), number("x-ratelimit-reset")) {
             (Some(secs), _) => Some(secs),
             (None, Some(at)) if is_limited => Some(at.saturating_sub(self.now)),
@@ -544,6 +556,26 @@ mod tests {
                 Err(Error::Fault(Fault::ApiUnavailable { retry_after, .. })) => {
                     assert_eq!(retry_after, secs, "{status} {headers:?}");
                 }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_secondary_limit_says_so_in_the_body_alone() {
+        let limited = json!({ "message": "You have exceeded a secondary rate limit. Please wait a few minutes." });
+        let other = json!({ "message": "Resource not accessible by personal access token" });
+        for (status, body, is_to_wait) in [
+            (403, &limited, true),
+            (429, &limited, true),
+            (403, &other, false),
+            (404, &limited, false),
+        ] {
+            match ask("ghp_x", &[answer(status, &[], body)]) {
+                Err(Error::Fault(Fault::ApiUnavailable { retry_after, .. })) => {
+                    assert!(is_to_wait && retry_after == 60, "{status}");
+                }
+                Err(Error::TokenRefused) => assert!(!is_to_wait, "{status}"),
                 other => panic!("{other:?}"),
             }
         }

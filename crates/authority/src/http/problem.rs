@@ -4,6 +4,7 @@ use notme_chain::Refusal;
 use serde_json::{Value, json};
 
 use super::{Reply, RequestHead};
+use crate::config::LogLevel;
 use crate::delegation::{DelegationProblem, Part};
 use crate::documents::escape;
 use crate::error::{PolicyRule, TokenError};
@@ -33,6 +34,8 @@ pub struct Problem {
     pub nonce: Option<String>,
     /// What the operator should know and the caller shouldn't.
     pub reason: Option<String>,
+    /// How loud the log is about it.
+    pub level: LogLevel,
 }
 
 /// A problem that is no more than this. Never inlined: there are many, and each would be a page of code.
@@ -47,6 +50,7 @@ fn plain(status: u16, code: &'static str, text: &str) -> Problem {
         allow: None,
         nonce: None,
         reason: None,
+        level: LogLevel::Info,
     }
 }
 
@@ -577,6 +581,12 @@ fn fault_problem(fault: &Fault) -> Problem {
     Problem {
         retry_after: (status == 503).then_some(retry_after),
         reason: Some(reason.clone()),
+        level: match fault {
+            Fault::IssuerUnavailable(_)
+            | Fault::ApiUnavailable { .. }
+            | Fault::CodeUnredeemed(_) => LogLevel::Warn,
+            _ => LogLevel::Error,
+        },
         ..plain(status, code, text)
     }
 }
