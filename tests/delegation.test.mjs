@@ -25,6 +25,8 @@ const noKnife = noSqlite || (THROUGH_WRANGLER && "its state is elsewhere");
 const AUDIENCE = "https://id.example";
 const OPENSSL = missing("openssl") ?? false;
 const now = () => Math.floor(Date.now() / 1000);
+/** When a crash comes among requests that were just sent: before an answer, after one, and after some. */
+const MOMENTS = [() => sleep(8), (asked) => Promise.race(asked), (asked) => Promise.race(asked.slice(8))];
 
 function refused(answer, status, code, member) {
   assert.equal(answer.status, status, answer.text);
@@ -92,11 +94,11 @@ const challengeOf = async (authority) => Buffer.from(good(await post(authority, 
 const spki = (key) => key.export({ type: "spki", format: "der" });
 
 /** Asks for an issuing certificate by a token. */
-async function issuing(authority, sub, delegation, { key = generateKeyPairSync("ed25519"), over, label = "notme-issuing-key-v1\0", challenge, ...more } = {}) {
+async function issuing(authority, sub, delegation, { key = generateKeyPairSync("ed25519"), over, label = "notme-issuing-key-v1\0", challenge, token, ...more } = {}) {
   const fresh = challenge ?? (await challengeOf(authority));
   const message = over ?? Buffer.concat([Buffer.from(label), fresh, spki(key.publicKey)]);
   const answer = await post(authority, "/cert", {
-    proof: { type: "oidc", token: await issuer.token({ sub }) },
+    proof: { type: "oidc", token: token ?? (await issuer.token({ sub })) },
     credential: "issuing",
     delegation,
     challenge: fresh.toString("base64url"),
@@ -531,8 +533,9 @@ describe("whoever has a live pair", () => {
     refused(await signed(stranger, wish), 401, "certificate_possession_failed");
     refused(await signed(pair, wish, { over: pair.keys.message(await challengeOf(authority)) }), 401, "certificate_possession_failed");
     const crowd = await challengeOf(authority);
-    const answers = await Promise.all(Array.from({ length: 10 }, () => signed(pair, wish, { challenge: crowd })));
+    const answers = await Promise.all(Array.from({ length: 20 }, () => signed(pair, wish, { challenge: crowd })));
     assert.equal(answers.filter(({ status }) => status === 200).length, 1);
+    for (const answer of answers.filter(({ status }) => status !== 200)) refused(answer, 400, "bad_challenge");
     for (const [more, status, code] of [
       [{ send: "{" }, 400, "invalid_json"],
       [{ send: 7 }, 400, "invalid_member"],
@@ -542,6 +545,33 @@ describe("whoever has a live pair", () => {
       [{ proof: { type: "x509" } }, 400, "invalid_member"],
     ]) {
       refused(await signed(pair, wish, more), status, code);
+    }
+  });
+
+  test("makes one delegation by a signature, across a kill -9 in the middle of 20", { skip: noKnife }, async () => {
+    const pair = await pairOf("boss");
+    for (const [round, moment] of MOMENTS.entries()) {
+      /** A wish for an audience that no other has, and what makes it single. */
+      const fresh = async (name) => ({ wish: { delegate: worker, audience: `https://${name}-${round}.example` }, challenge: await challengeOf(authority) });
+      const show = ({ wish, challenge }) => signed(pair, wish, { challenge });
+      const used = await fresh("used");
+      good(await show(used));
+      const flying = await fresh("flying");
+      const asked = Array.from({ length: 20 }, () => show(flying).catch(() => ({ status: 0 })));
+      await moment(asked);
+      await authority.kill9();
+      const answers = await Promise.all(asked);
+      await authority.restart();
+      refused(await show(used), 400, "bad_challenge");
+      const again = await show(flying);
+      assert.ok([...answers, again].filter(({ status }) => status === 200).length <= 1, `round ${round}`);
+      if (again.status !== 200) refused(again, 400, "bad_challenge");
+      refused(await show(flying), 400, "bad_challenge");
+      // Also where the crash swallowed the answer.
+      for (const { wish } of [used, flying]) {
+        const made = query(databaseOf(authority.stateDir), `SELECT COUNT(*) FROM delegations WHERE audience = '${wish.audience}'`);
+        assert.deepEqual(made, [[1]], wish.audience);
+      }
     }
   });
 
@@ -896,6 +926,50 @@ describe("an issuing certificate", () => {
     refused(await attempt({ public_keys: {} }), 400, "missing_public_keys");
     refused(await attempt({ proofs: {} }), 400, "missing_proofs");
   });
+
+  for (const by of ["jti", "challenge"]) {
+    const told = by === "jti" ? [401, "token_used"] : [400, "bad_challenge"];
+    /** So many requests with one proof: each with a challenge and a key of its own where the token works once, and else all the same. */
+    const showing = async (count) => {
+      const token = await issuer.token({ sub: "orchestrator", exp: now() + (by === "jti" ? 300 : 3600) });
+      const one = async () => ({ token, challenge: await challengeOf(authority), key: generateKeyPairSync("ed25519") });
+      return by === "jti" ? Promise.all(Array.from({ length: count }, one)) : Array(count).fill(await one());
+    };
+
+    test(`comes of a proof once, also for 20 at once: by its ${by}`, async () => {
+      const show = (request) => issuing(authority, "orchestrator", delegation.id, request);
+      const [later, ...requests] = await showing(21);
+      const crowd = await Promise.all(requests.map(show));
+      assert.equal(crowd.filter(({ status }) => status === 200).length, 1);
+      for (const answer of crowd.filter(({ status }) => status !== 200)) refused(answer, ...told);
+      refused(await show(later), ...told);
+    });
+
+    test(`comes of a proof once across a kill -9 in the middle of 20: by its ${by}`, { skip: noKnife }, async () => {
+      for (const [round, moment] of MOMENTS.entries()) {
+        const [used, flying] = [await given(ben, bot, { depth: 1 }), await given(ben, bot, { depth: 1 })];
+        const show = (on, request) => issuing(authority, "orchestrator", on.id, request);
+        const [first, second] = await showing(2);
+        good(await show(used, first));
+        const [last, next, ...requests] = await showing(22);
+        const asked = requests.map((request) => show(flying, request).catch(() => ({ status: 0 })));
+        await moment(asked);
+        await authority.kill9();
+        const answers = await Promise.all(asked);
+        await authority.restart();
+        refused(await show(used, second), ...told);
+        const again = await show(flying, next);
+        assert.ok([...answers, again].filter(({ status }) => status === 200).length <= 1, `round ${round}`);
+        if (again.status !== 200) refused(again, ...told);
+        refused(await show(flying, last), ...told);
+        // Also where the crash swallowed the answer.
+        for (const { id } of [used, flying]) {
+          const issued = query(databaseOf(authority.stateDir), `SELECT COUNT(*) FROM credentials WHERE delegation = '${id}' AND serial = signing_serial`);
+          assert.deepEqual(issued, [[1]], `round ${round}`);
+        }
+      }
+    });
+  }
 
   test("hangs on a delegation that can be handed on", async () => {
     refused(await issuing(authority, "orchestrator", undefined), 400, "delegation_required");

@@ -1,14 +1,14 @@
 // Doors for tokens: any issuer that a row trusts, and Kubernetes clusters, against issuers that sign real ones.
 import assert from "node:assert/strict";
-import { X509Certificate, createHmac, generateKeyPairSync, randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { X509Certificate, createHmac, createPublicKey, randomUUID } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "esbuild";
-import { SignJWT, exportJWK, exportSPKI, generateKeyPair } from "jose";
+import { CompactSign, SignJWT, exportJWK, exportSPKI } from "jose";
 import { ROOT } from "../tools/lib/places.mjs";
 import { pkilint } from "../tools/lib/python.mjs";
 import { startAuthority } from "./support/authority.mjs";
@@ -44,6 +44,58 @@ const challenge = async ({ url }) => {
   const response = await fetch(`${url}/cert/challenge`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
   return Buffer.from((await response.json()).challenge, "base64url");
 };
+
+/**
+ * Tokens with these claims that no key of `issuer` has signed, or not as they say, each with the code of its refusal. Where they
+ * say where keys are, `forger` has them: an issuer too, whose key signed.
+ */
+async function forgeries(issuer, forger, claims) {
+  const { publicKey, privateKey, kid } = issuer.keys.get("RS256");
+  const mine = forger.keys.get("RS256").privateKey;
+  const jwk = { ...(await exportJWK(forger.keys.get("RS256").publicKey)), kid: "mine" };
+  const places = { jku: `${forger.url}/keys`, x5u: forger.url, x5c: ["AAAA"] };
+  const input = (header) => `${base64url(header)}.${base64url(claims)}`;
+  const hmac = (text, key) => `${text}.${createHmac("sha256", key).update(text).digest("base64url")}`;
+  const signed = (header, key = mine, options = {}) => new SignJWT(claims).setProtectedHeader({ alg: "RS256", ...header }).sign(key, options);
+  const pss = await crypto.subtle.importKey("jwk", await exportJWK(privateKey), { name: "RSA-PSS", hash: "SHA-256" }, false, ["sign"]);
+  return [
+    [`${input({ alg: "none" })}.`, "unsupported_alg"],
+    [`${input({ alg: "None", kid })}.`, "unsupported_alg"],
+    [`${input({ kid })}.`, "unsupported_alg"],
+    [hmac(input({ alg: "HS256", kid }), await exportSPKI(publicKey)), "unsupported_alg"],
+    [await signed({ kid }), "invalid_signature"],
+    [await signed({ kid: "mine", jwk }), "unknown_key"],
+    [await signed({ kid: "mine", jwk, ...places }), "unknown_key"],
+    [await signed({ kid, jwk, ...places }), "invalid_signature"],
+    // One that names no key means the only one, if there is only one.
+    [await signed({}), issuer.jwks.keys.length === 1 ? "invalid_signature" : "unknown_key"],
+    [await signed({ kid: "../../../dev/null" }), "unknown_key"],
+    [await signed({ kid: "key-RS256' OR 1=1--" }), "unknown_key"],
+    // A key is for the algorithm that it was published for.
+    [await signed({ alg: "PS256", kid }, pss), "unknown_key"],
+    [await signed({ kid, crit: ["x"], x: 1 }, privateKey, { crit: { x: true } }), "unsupported_alg"],
+  ];
+}
+
+/** Texts that are no token, though `issuer` signed them, or what they were made of. */
+async function malformed(issuer, good) {
+  const [header, payload, signature] = good.split(".");
+  const { privateKey, kid } = issuer.keys.get("RS256");
+  const twice = Buffer.from(payload, "base64url").toString().replace("{", '{"team":"red",');
+  const long = { alg: "RS256", kid, x: "A".repeat(17_000) };
+  const signed = (bytes, protectedHeader) => new CompactSign(bytes).setProtectedHeader(protectedHeader).sign(privateKey);
+  return [
+    await signed(Buffer.from(twice), { alg: "RS256", kid }),
+    await signed(Buffer.from(payload, "base64url"), long),
+    `${"A".repeat(17_000)}.${payload}.${signature}`,
+    `${header}.${payload}.${signature}.`,
+    `${header}.${payload}`,
+    `${header}..${signature}`,
+    `${header}.${payload}.${signature}=`,
+    ` ${good}`,
+    "x",
+  ];
+}
 
 const start = (rows, vars = {}) => startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, TRUSTED_ISSUERS: JSON.stringify(rows), ...vars } });
 
@@ -180,54 +232,21 @@ describe("a token of an issuer that is trusted", () => {
   });
 
   test("is signed by its issuer's key, whatever it says of keys", async () => {
-    const claims = issuer.claims();
-    const { publicKey, kid } = issuer.keys.get("RS256");
-    const unsigned = (header, signature = "") => `${base64url(header)}.${base64url(claims)}.${signature}`;
-    const forged = async (header, key) => new SignJWT(claims).setProtectedHeader(header).sign(key);
-    const mine = await generateKeyPair("RS256", { extractable: true });
+    const claims = issuer.claims({ sub: "forged" });
     const asked = other.requests.length;
-    const jwk = { ...(await exportJWK(mine.publicKey)), kid: "mine" };
-    const hmac = (text) => createHmac("sha256", Buffer.from(text));
-    const input = `${base64url({ alg: "HS256", kid })}.${base64url(claims)}`;
-    for (const [token, code] of [
-      [unsigned({ alg: "none" }), "unsupported_alg"],
-      [unsigned({ alg: "None", kid }), "unsupported_alg"],
-      [unsigned({ kid }), "unsupported_alg"],
-      [`${input}.${hmac(await exportSPKI(publicKey)).update(input).digest("base64url")}`, "unsupported_alg"],
-      [await forged({ alg: "RS256", kid }, mine.privateKey), "invalid_signature"],
-      [await forged({ alg: "RS256", kid: "mine", jwk }, mine.privateKey), "unknown_key"],
-      [await forged({ alg: "RS256", kid, jwk, jku: `${other.url}/keys`, x5u: other.url, x5c: ["AAAA"] }, mine.privateKey), "invalid_signature"],
-      [await forged({ alg: "RS256" }, mine.privateKey), "unknown_key"],
-      [await forged({ alg: "RS256", kid: "../../../dev/null" }, mine.privateKey), "unknown_key"],
-      [await forged({ alg: "RS256", kid: "key-RS256' OR 1=1--" }, mine.privateKey), "unknown_key"],
-      // A key is for the algorithm that it was published for.
-      [await forged({ alg: "PS256", kid }, await crypto.subtle.importKey("jwk", await exportJWK(issuer.keys.get("RS256").privateKey), { name: "RSA-PSS", hash: "SHA-256" }, false, ["sign"])), "unknown_key"],
-      [await forged({ alg: "ES256", kid }, issuer.keys.get("ES256").privateKey), "unknown_key"],
-      [await forged({ alg: "RS256", kid, crit: ["x"], x: 1 }, issuer.keys.get("RS256").privateKey).catch(() => unsigned({ alg: "RS256", kid, crit: ["x"], x: 1 }, "AAAA")), "unsupported_alg"],
-    ]) {
-      refused(await enroll(authority, oidc(token)), 401, code);
-    }
+    const { kid } = issuer.keys.get("RS256");
+    for (const [token, code] of await forgeries(issuer, other, claims)) refused(await enroll(authority, oidc(token)), 401, code);
+    // Its own, under another one's name.
+    refused(await enroll(authority, oidc(await issuer.token(claims, { alg: "ES256", kid }))), 401, "unknown_key");
     assert.equal(other.requests.length, asked, "nobody asks where a token says");
     // What a token says of keys beside is no fault of it.
-    const talkative = await issuer.token({ sub: "talkative" }, { jku: `${other.url}/keys`, x5u: other.url, jwk });
+    const talkative = await issuer.token({ sub: "talkative" }, { jku: `${other.url}/keys`, x5u: other.url, jwk: other.jwks.keys[0] });
     assert.equal((await enroll(authority, oidc(talkative))).status, 200);
     assert.equal(other.requests.length, asked);
-    const good = await issuer.token({ sub: "twice" });
-    const [header, payload, signature] = good.split(".");
-    const twice = Buffer.from(payload, "base64url").toString().replace("{", '{"team":"red",');
-    for (const token of [
-      `${header}.${base64url(twice)}.${signature}`,
-      `${header}.${payload}.${signature}.`,
-      `${header}.${payload}`,
-      `${header}..${signature}`,
-      `${header}.${payload}.${signature}=`,
-      ` ${good}`,
-      `${"A".repeat(17_000)}.${payload}.${signature}`,
-      "x",
-    ]) {
-      refused(await enroll(authority, oidc(token)), 401, "malformed_token");
-    }
-    const changed = `${header}.${base64url({ ...issuer.claims(), sub: "somebody else" })}.${signature}`;
+    const good = await issuer.token(claims);
+    for (const token of await malformed(issuer, good)) refused(await enroll(authority, oidc(token)), 401, "malformed_token");
+    const [header, , signature] = good.split(".");
+    const changed = `${header}.${base64url({ ...claims, sub: "somebody else" })}.${signature}`;
     refused(await enroll(authority, oidc(changed)), 401, "invalid_signature");
     assert.equal((await enroll(authority, oidc(good))).status, 200);
   });
@@ -508,16 +527,35 @@ describe("whoever came through Cloudflare Access", () => {
   });
 });
 
-describe("an assertion of one's own", () => {
+/** What `docs/doors.md` has people type who sign assertions of their own: what makes a key, what makes its JWK's `x`, and the row. */
+function ownSignIn() {
+  const [, section] = /^## Your own sign-in\n([^]*?)^## /m.exec(readFileSync(join(ROOT, "docs/doors.md"), "utf8"));
+  const [, key] = /`(openssl genpkey [^`]+)`/.exec(section);
+  const [, typed] = /^ *```console\n([^]*?)^ *```$/m.exec(section);
+  const [, x, row] = typed.split(/^ *\$ /m);
+  return { key, x, row };
+}
+
+const noShell = ["sh", "openssl", "tail", "basenc", "tr"].map(missing).find(Boolean);
+
+describe("an assertion of one's own", { skip: noShell }, () => {
   let folder;
   let authority;
   const ISSUER = "https://login.example.com";
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "notme-custom-"));
-    const { publicKey, privateKey } = generateKeyPairSync("ed25519");
-    writeFileSync(join(folder, "key.pem"), privateKey.export({ type: "pkcs8", format: "pem" }));
-    const jwks = { keys: [publicKey.export({ format: "jwk" })] };
-    authority = await start([{ type: "custom", issuer: ISSUER, audience: AUDIENCE, jwks, scopes: ["bridgeCert"], rules: [{}] }]);
+    const shell = async (script) => {
+      const { code, stdout, stderr } = await execute("sh", ["-ec", script], { cwd: folder });
+      assert.equal(code, 0, stderr);
+      return stdout.trim();
+    };
+    // By the page's commands, and its row with their output where it has dots. Of some keys base64 is base64url as well.
+    const { key, x, row } = ownSignIn();
+    const isTelling = () => /[-_]/.test(createPublicKey(readFileSync(join(folder, "key.pem"))).export({ format: "jwk" }).x);
+    do await shell(key);
+    while (!isTelling());
+    const rows = (await shell(`${row}\nprintf %s "$TRUSTED_ISSUERS"`)).replace("…", await shell(x));
+    authority = await start(JSON.parse(rows).map((one) => ({ ...one, issuer: ISSUER, audience: AUDIENCE })));
   });
   after(async () => {
     await authority?.stop();
@@ -556,10 +594,13 @@ describe("an assertion of one's own", () => {
 });
 
 describe("a token of any kind", { skip: noSqlite }, () => {
+  const TYPES = ["oidc", "kubernetes", "access", "custom"];
   const issuers = {};
+  let forger;
   let authority;
   before(async () => {
-    for (const type of ["oidc", "kubernetes", "access", "custom"]) issuers[type] = await startOidc({ algorithms: ["RS256"] });
+    forger = await startOidc({ algorithms: ["RS256"] });
+    for (const type of TYPES) issuers[type] = await startOidc({ algorithms: ["RS256"] });
     authority = await start(
       Object.entries(issuers).map(([type, { url, jwks }]) => ({ type, issuer: url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{ team: "red" }], subject: "{sub}", ...(type === "custom" && { jwks }) })),
     );
@@ -567,10 +608,23 @@ describe("a token of any kind", { skip: noSqlite }, () => {
   after(async () => {
     await authority?.stop();
     for (const issuer of Object.values(issuers)) await issuer.close();
+    await forger?.close();
   });
 
+  for (const type of TYPES) {
+    test(`is signed by its issuer's key as it says, and is good after all forgeries of it: ${type}`, async () => {
+      const issuer = issuers[type];
+      const claims = issuer.claims({ sub: "forged" });
+      const good = await issuer.token(claims);
+      for (const [token, code] of await forgeries(issuer, forger, claims)) refused(await enroll(authority, { type, token }), 401, code);
+      for (const token of await malformed(issuer, good)) refused(await enroll(authority, { type, token }), 401, "malformed_token");
+      assert.deepEqual(forger.requests, [], "nobody asks where a token says");
+      assert.equal((await enroll(authority, { type, token: good })).status, 200);
+    });
+  }
+
   /** How a proof is single: a token by its own number, or, where it is there to be shown again, by a challenge. */
-  for (const type of ["oidc", "kubernetes", "access", "custom"]) {
+  for (const type of TYPES) {
     for (const by of ["jti", "challenge"]) {
       test(`is single, also for 20 at once: ${type}, by its ${by}`, async () => {
         const now = Math.floor(Date.now() / 1000);

@@ -117,6 +117,35 @@ test("keys at hand survive an issuer that went away", async () => {
   assert.equal((await exchange({ kid: "other" })).status, 401);
 });
 
+test("who asked first may go away while others wait for the issuer's keys, and it is asked once", async () => {
+  const [first, last, ...others] = await Promise.all(
+    Array.from({ length: 5 }, async () => {
+      const [token, keys] = [await issuer.token(), new Keys()];
+      return { token, body: JSON.stringify(keys.body(token)) };
+    }),
+  );
+  const show = ({ token, body }) => enroll(authority.url, token, body);
+  let go;
+  issuer.wait = new Promise((resolve) => (go = resolve));
+  const gone = new AbortController();
+  const headers = { "content-type": "application/json", authorization: `Bearer ${first.token}` };
+  const left = fetch(`${authority.url}/cert/gha`, { method: "POST", headers, body: first.body, signal: gone.signal });
+  left.catch(() => {});
+  await until(() => issuer.requests.length === 1, "a question");
+  const asked = others.map(show);
+  await sleep(200);
+  gone.abort();
+  await assert.rejects(left, { name: "AbortError" });
+  await sleep(100);
+  // Also one who comes after that.
+  asked.push(show(last));
+  await sleep(50);
+  issuer.wait = undefined;
+  go();
+  for (const answer of await Promise.all(asked)) assert.equal(answer.status, 200, answer.text);
+  assert.deepEqual(issuer.requests, ["/.well-known/openid-configuration", "/.well-known/jwks"]);
+});
+
 test("GitHub Enterprise Server's issuer has a path", async () => {
   const path = "/_services/token";
   issuer.answer = (asked, res) => {

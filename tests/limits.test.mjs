@@ -385,6 +385,7 @@ describe("an identity", () => {
 });
 
 const CLUSTER = "https://kubernetes.default.svc.cluster.local";
+const LOGIN = "https://login.example.com";
 const PAT = `ghp_${"x".repeat(36)}`;
 const SECRET = randomBytes(32).toString("hex");
 
@@ -400,6 +401,15 @@ const DOORS = {
     const token = await cluster.token({ iss: CLUSTER, sub: "system:serviceaccount:agents:web", exp: now + 3607, "kubernetes.io": { namespace: "agents", serviceaccount } });
     return [{ type: "kubernetes", token }, keys.proofsOver(keys.message(over))];
   },
+  access: async ({ team }, keys, over) => {
+    const now = Math.floor(Date.now() / 1000);
+    const token = await team.token({ email: "user@example.com", sub: "7335d417-61da-459d-899c-0a01c76a2f94", exp: now + 86_400, jti: undefined });
+    return [{ type: "access", token }, keys.proofsOver(keys.message(over))];
+  },
+  custom: async ({ own }, keys) => {
+    const token = await own.token({ iss: LOGIN, sub: "user-7" });
+    return [{ type: "custom", token }, keys.proofs(token)];
+  },
   github_pat: async (_, keys, over) => [{ type: "github_pat", token: PAT }, keys.proofsOver(keys.message(over))],
   x509: async ({ leaf }, keys, over) => {
     const message = Buffer.concat([Buffer.from("notme-certificate-proof-v1\0"), over, digest(leaf.der), keys.message()]);
@@ -412,14 +422,16 @@ const DOORS = {
 };
 
 describe("an identity at a door", { skip: missing("openssl") ?? false }, () => {
-  let login;
-  let cluster;
+  let issuers;
   let api;
   let pki;
   let leaf;
   let authority;
   before(async () => {
-    [login, cluster, api, pki] = [await startOidc(), await startOidc({ algorithms: ["RS256"] }), await startGitHub(), new Pki()];
+    issuers = {};
+    for (const name of ["login", "cluster", "team", "own"]) issuers[name] = await startOidc({ algorithms: ["RS256"] });
+    [api, pki] = [await startGitHub(), new Pki()];
+    const { login, cluster, team, own } = issuers;
     const root = pki.ca("/CN=Root");
     leaf = pki.leaf(root);
     api.tokens.set(PAT, { user: { id: 583231, login: "octocat" }, scopes: "" });
@@ -427,6 +439,8 @@ describe("an identity at a door", { skip: missing("openssl") ?? false }, () => {
     const rows = [
       row("oidc", { issuer: login.url, audience: "https://id.example" }),
       row("kubernetes", { issuer: CLUSTER, audience: "https://id.example", jwks: cluster.jwks }),
+      row("access", { issuer: team.url, audience: "https://id.example", rules: [{ email: "*@example.com" }] }),
+      row("custom", { issuer: LOGIN, audience: "https://id.example", jwks: own.jwks }),
       row("github_pat", { rules: [{ user_id: "583231" }] }),
       row("x509", { name: "mesh", roots: root.pem, rules: [{ spiffe_trust_domain: "td.example" }] }),
       row("mtls", { name: "edge", roots: root.pem, rules: [{ spiffe_trust_domain: "td.example" }] }),
@@ -435,7 +449,7 @@ describe("an identity at a door", { skip: missing("openssl") ?? false }, () => {
   });
   after(async () => {
     await authority?.stop();
-    for (const server of [login, cluster, api]) await server?.close();
+    for (const server of [...Object.values(issuers ?? {}), api]) await server?.close();
     pki?.remove();
   });
 
@@ -446,8 +460,9 @@ describe("an identity at a door", { skip: missing("openssl") ?? false }, () => {
         const browser = new Browser(authority);
         const { challenge } = (await browser.post("/cert/challenge")).json;
         const keys = new Keys();
-        const [proof, proofs, headers] = await show({ login, cluster, leaf }, keys, Buffer.from(challenge, "base64url"));
-        const body = { proof, public_keys: keys.publicKeys, proofs, ...(type !== "oidc" && { challenge }) };
+        const [proof, proofs, headers] = await show({ ...issuers, leaf }, keys, Buffer.from(challenge, "base64url"));
+        // These two are single by themselves.
+        const body = { proof, public_keys: keys.publicKeys, proofs, ...(!["oidc", "custom"].includes(type) && { challenge }) };
         return () => browser.post("/cert", body, headers);
       };
       const seen = new Set();

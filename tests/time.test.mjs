@@ -17,6 +17,12 @@ const AUDIENCE = "https://id.example";
 const APP = "https://app.example/cb";
 const CLIENTS = [{ id: "app", redirect_uris: [APP], bearer: true }];
 const [MINUTE, HOUR] = [60, 3600];
+/** What an issuer is called by the type of its rows, and where its keys are: of the first two by discovery, Access has a place for them. */
+const ISSUERS = [
+  ["oidc", "an issuer", "/keys"],
+  ["kubernetes", "a cluster", "/keys"],
+  ["access", "a team of Access", "/cdn-cgi/access/certs"],
+];
 /** How long a test may take on a busy machine, which passes as well. */
 const SLACK = 20;
 
@@ -32,6 +38,7 @@ function refused(answer, status, code) {
 
 describe("as time goes by", { skip: noClock }, () => {
   let clock;
+  const issuers = {};
   let issuer;
   let github;
   let authority;
@@ -40,11 +47,12 @@ describe("as time goes by", { skip: noClock }, () => {
 
   before(async () => {
     clock = new Clock();
-    issuer = await startOidc();
+    for (const [type] of ISSUERS) issuers[type] = await startOidc();
+    issuer = issuers.oidc;
     github = await startGitHub();
-    const row = { issuer: issuer.url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{ team: "red" }] };
+    const rows = ISSUERS.map(([type]) => ({ type, issuer: issuers[type].url, audience: AUDIENCE, subject: "{sub}", scopes: ["bridgeCert"], rules: [{ team: "red" }] }));
     const tokens = { type: "github_pat", scopes: ["bridgeCert"], rules: [{ user_id: "7" }] };
-    authority = await startAuthority({ allowLoopback: true, vars: { ...clock.vars, BOOTSTRAP_CODE: CODE, ALLOWED_AUDIENCES: AUDIENCE, OAUTH_CLIENTS: JSON.stringify(CLIENTS), GITHUB_API_URL: github.url, TRUSTED_ISSUERS: JSON.stringify([row, tokens]) } });
+    authority = await startAuthority({ allowLoopback: true, vars: { ...clock.vars, BOOTSTRAP_CODE: CODE, ALLOWED_AUDIENCES: AUDIENCE, OAUTH_CLIENTS: JSON.stringify(CLIENTS), GITHUB_API_URL: github.url, TRUSTED_ISSUERS: JSON.stringify([...rows, tokens]) } });
     ana = new Browser(authority);
     anasKey = new Passkey(ES256);
     good(await ana.register(anasKey));
@@ -54,7 +62,7 @@ describe("as time goes by", { skip: noClock }, () => {
   });
   after(async () => {
     await authority?.stop();
-    await issuer?.close();
+    for (const one of Object.values(issuers)) await one.close();
     await github?.close();
     clock?.remove();
   });
@@ -65,12 +73,12 @@ describe("as time goes by", { skip: noClock }, () => {
   });
 
   /** A token of five minutes by that clock. */
-  const token = (more = {}) => issuer.token({ iat: clock.now(), exp: clock.now() + 5 * MINUTE, ...more });
+  const token = (more = {}, by = issuer) => by.token({ iat: clock.now(), exp: clock.now() + 5 * MINUTE, ...more });
   const challenge = async (browser = new Browser(authority)) => good(await browser.post("/cert/challenge")).challenge;
 
-  async function byToken(shown, { over, keys = new Keys() } = {}) {
+  async function byToken(shown, { over, keys = new Keys(), type = "oidc" } = {}) {
     const proofs = over ? keys.proofsOver(keys.message(Buffer.from(over, "base64url"))) : keys.proofs(shown);
-    const answer = await new Browser(authority).post("/cert", { proof: { type: "oidc", token: shown }, public_keys: keys.publicKeys, proofs, challenge: over });
+    const answer = await new Browser(authority).post("/cert", { proof: { type, token: shown }, public_keys: keys.publicKeys, proofs, challenge: over });
     return { ...answer, keys };
   }
 
@@ -95,31 +103,39 @@ describe("as time goes by", { skip: noClock }, () => {
     return { browser, passkey, id: good(await browser.me()).userId };
   };
 
-  test("an issuer that is away lets in by the keys at hand for an hour, and then nobody until it is back", async () => {
-    good(await byToken(await token()));
-    const { keys } = issuer.jwks;
-    const asked = issuer.requests.length;
-    issuer.jwks.keys = undefined; // what it sends then is no key set
-    clock.pass(59 * MINUTE);
-    good(await byToken(await token()));
-    clock.pass(2 * MINUTE);
-    refused(await byToken(await token()), 503, "issuer_unavailable");
-    assert.ok(issuer.requests.length > asked, "it was asked");
-    issuer.jwks.keys = keys;
-    clock.pass(15);
-    good(await byToken(await token()));
-  });
+  for (const [type, who, place] of ISSUERS) {
+    const show = async () => byToken(await token({}, issuers[type]), { type });
 
-  test("a key that its issuer takes back is good for five minutes, also where nobody has come since", async () => {
-    good(await byToken(await token()));
-    const { keys } = issuer.jwks;
-    issuer.jwks.keys = keys.filter(({ alg }) => alg !== "RS256");
-    clock.pass(4 * MINUTE - SLACK);
-    good(await byToken(await token()));
-    clock.pass(MINUTE + 2 * SLACK);
-    refused(await byToken(await token()), 401, "unknown_key");
-    issuer.jwks.keys = keys;
-  });
+    test(`${who} that is away lets in by the keys at hand for an hour, and then nobody until it is back`, async () => {
+      const { jwks, requests } = issuers[type];
+      const asks = () => requests.filter((url) => url === place).length;
+      good(await show());
+      const { keys } = jwks;
+      const asked = asks();
+      assert.ok(asked > 0, "there");
+      jwks.keys = undefined; // what it sends then is no key set
+      clock.pass(59 * MINUTE);
+      good(await show());
+      clock.pass(2 * MINUTE);
+      refused(await show(), 503, "issuer_unavailable");
+      assert.ok(asks() > asked, "it was asked");
+      jwks.keys = keys;
+      clock.pass(15);
+      good(await show());
+    });
+
+    test(`a key that its ${who.replace(/^an? /, "")} takes back is good for five minutes, also where nobody has come since`, async () => {
+      const { jwks } = issuers[type];
+      good(await show());
+      const { keys } = jwks;
+      jwks.keys = keys.filter(({ alg }) => alg !== "RS256");
+      clock.pass(4 * MINUTE - SLACK);
+      good(await show());
+      clock.pass(MINUTE + 2 * SLACK);
+      refused(await show(), 401, "unknown_key");
+      jwks.keys = keys;
+    });
+  }
 
   test("a key that its issuer takes back while it can't be asked is good no longer once it can", async () => {
     good(await byToken(await token()));

@@ -62,7 +62,13 @@ describe("a certificate under a pinned root", { skip }, () => {
     other = pki.ca("/O=Acme/CN=Root");
     const office = pki.ca("/CN=Office");
     pki.office = office;
-    authority = await start([row(root), row(office, { name: "office", subject: "{o}/{cn}", rules: [{ o: "Acme", ou: ["agents", "people"] }] })]);
+    // What SPIRE's server makes for itself.
+    pki.spire = pki.ca("/C=US/O=SPIFFE/serialNumber=207935121310483921573690842257415", undefined, { more: ["subjectAltName=URI:spiffe://prod.example"], printable: true });
+    authority = await start([
+      row(root),
+      row(office, { name: "office", subject: "{o}/{cn}", rules: [{ o: "Acme", ou: ["agents", "people"] }] }),
+      row(pki.spire, { name: "spire", rules: [{ spiffe_trust_domain: "prod.example" }] }),
+    ]);
   });
   after(async () => {
     await authority?.stop();
@@ -199,6 +205,34 @@ describe("a certificate under a pinned root", { skip }, () => {
     refused(await enroll(authority, [plain("/O=Acme/OU=guests/CN=Ana")]), 403, "claims_not_permitted");
     refused(await enroll(authority, [plain("/O=Acme/OU=people/CN=Ana/CN=Bob")]), 401, "invalid_claims");
     refused(await enroll(authority, [plain("/O=Acme/OU=people")]), 401, "invalid_claims");
+  });
+
+  test("is SPIRE's, and let in by its trust domain", async () => {
+    /** As SPIRE's server makes it, with the attribute that keeps subjects apart, half of the SPIFFE ID's SHA-256: of itself before 1.9, and by a plugin since. */
+    const svid = (uri, more = {}) =>
+      pki.leaf(pki.spire, {
+        uris: [uri],
+        subject: `/C=US/O=SPIRE/x500UniqueIdentifier=${createHash("sha256").update(uri).digest("hex").slice(0, 32)}`,
+        usage: "digitalSignature,keyEncipherment,keyAgreement",
+        more: ["extendedKeyUsage=serverAuth,clientAuth"],
+        printable: true,
+        ...more,
+      });
+    const WEB = "spiffe://prod.example/ns/shop/sa/web";
+    const { status, text, json } = await enroll(authority, [svid(WEB)]);
+    assert.equal(status, 200, text);
+    assert.deepEqual([json.auth_method, json.scopes], ["x509:spire", ["bridgeCert"]]);
+    // There is a new one within the hour, with a new key.
+    for (const more of [{}, { subject: "/C=US/O=SPIRE" }]) assert.equal((await enroll(authority, [svid(WEB, more)])).json.principal_id, json.principal_id);
+    const other = await enroll(authority, [svid("spiffe://prod.example/ns/shop/sa/db")]);
+    assert.equal(other.status, 200, other.text);
+    assert.notEqual(other.json.principal_id, json.principal_id);
+    for (const names of [[], ["DNS:web.prod.example"]]) refused(await enroll(authority, [svid(WEB, { names })]), 403, "claims_not_permitted");
+    for (const domain of ["stage.example", "td.example", "prod.example.org", "prod"]) {
+      refused(await enroll(authority, [svid(`spiffe://${domain}/ns/shop/sa/web`)]), 403, "claims_not_permitted");
+    }
+    // The trust domain alone is whom the root is for, and no workload.
+    refused(await enroll(authority, [svid("spiffe://prod.example")]), 401, "bad_certificate");
   });
 
   test("is told what is wrong with it, and loses nothing", async () => {

@@ -6,18 +6,19 @@ import { SignJWT, exportJWK, generateKeyPair } from "jose";
 /**
  * @typedef {{ url: string, requests: string[], token: (claims?: object, header?: object) => Promise<string>,
  *   rotate: () => Promise<void>, answer: ((path: string, res: import("node:http").ServerResponse) => boolean) | undefined,
- *   close: () => Promise<void> }} Issuer
+ *   wait: Promise<void> | undefined, close: () => Promise<void> }} Issuer
  */
 
-/** @returns {Promise<Issuer>} an issuer; set `answer` to misbehave (return true if it answered) */
+/** @returns {Promise<Issuer>} an issuer; set `answer` to misbehave (return true if it answered), and `wait` to what it waits for */
 export async function startIssuer() {
   let kid = "key-1";
   let pair = await generateKeyPair("RS256", { extractable: true });
   let jwks = [await publish(pair.publicKey, kid)];
-  const issuer = { requests: [], answer: undefined };
+  const issuer = { requests: [], answer: undefined, wait: undefined };
 
-  const server = createServer((req, res) => {
+  const server = createServer(async (req, res) => {
     issuer.requests.push(req.url);
+    await issuer.wait;
     if (issuer.answer?.(req.url, res)) return;
     if (req.url === "/.well-known/openid-configuration") {
       return json(res, { issuer: issuer.url, jwks_uri: `${issuer.url}/.well-known/jwks` });

@@ -23,11 +23,12 @@ export class Pki {
     return name;
   }
 
-  /** A certificate, by `issuer` or by itself. */
-  certificate({ subject, extensions, issuer, kind, days = 2 }) {
+  /** A certificate, by `issuer` or by itself; `printable` is how Go writes its subject: as PrintableString, where OpenSSL has UTF8String. */
+  certificate({ subject, extensions, issuer, kind, days = 2, printable = false }) {
     const [name, key] = [`cert-${this.count++}`, this.key(kind)];
     writeFileSync(join(this.folder, `${name}.ext`), `subjectKeyIdentifier=hash\n${issuer ? "authorityKeyIdentifier=keyid:always\n" : ""}${extensions.join("\n")}\n`);
-    this.openssl("req", "-new", "-key", key, "-subj", subject, "-out", `${name}.csr`);
+    if (printable) writeFileSync(join(this.folder, "printable.cnf"), "[req]\ndistinguished_name = name\nstring_mask = pkix\n[name]\n");
+    this.openssl("req", "-new", "-key", key, "-subj", subject, ...(printable ? ["-config", "printable.cnf"] : []), "-out", `${name}.csr`);
     const by = issuer ? ["-CA", issuer.file, "-CAkey", issuer.key] : ["-signkey", key];
     const serial = `0x7${createHash("sha256").update(name).digest("hex").slice(0, 30)}`;
     this.openssl("x509", "-req", "-in", `${name}.csr`, ...by, "-set_serial", serial, "-days", String(days), "-extfile", `${name}.ext`, "-out", `${name}.pem`);
@@ -36,15 +37,16 @@ export class Pki {
     return { file: `${name}.pem`, key, pem, secret, der: new X509Certificate(pem).raw };
   }
 
-  ca = (subject, issuer, { constraint = "", more = [], kind, days } = {}) =>
-    this.certificate({ subject, issuer, kind, days, extensions: [`basicConstraints=critical,CA:TRUE${constraint}`, "keyUsage=critical,keyCertSign,cRLSign", ...more] });
+  ca = (subject, issuer, { constraint = "", more = [], kind, days, printable } = {}) =>
+    this.certificate({ subject, issuer, kind, days, printable, extensions: [`basicConstraints=critical,CA:TRUE${constraint}`, "keyUsage=critical,keyCertSign,cRLSign", ...more] });
 
-  leaf = (issuer, { uris = [SVID], names = uris.map((uri) => `URI:${uri}`), usage = "digitalSignature", more = [], kind, days, subject = "/O=Acme/OU=agents/CN=web" } = {}) =>
+  leaf = (issuer, { uris = [SVID], names = uris.map((uri) => `URI:${uri}`), usage = "digitalSignature", more = [], kind, days, printable, subject = "/O=Acme/OU=agents/CN=web" } = {}) =>
     this.certificate({
       subject,
       issuer,
       kind,
       days,
+      printable,
       extensions: ["basicConstraints=critical,CA:FALSE", `keyUsage=critical,${usage}`, ...(names.length ? [`subjectAltName=${names.join(",")}`] : []), ...more],
     });
 }
