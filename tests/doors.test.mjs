@@ -536,7 +536,7 @@ function ownSignIn() {
   return { key, x, row };
 }
 
-const noShell = ["sh", "openssl", "tail", "basenc", "tr"].map(missing).find(Boolean);
+const noShell = ["sh", "openssl", "tail", "tr"].map(missing).find(Boolean);
 
 describe("an assertion of one's own", { skip: noShell }, () => {
   let folder;
