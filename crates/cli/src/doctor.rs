@@ -70,8 +70,8 @@ fn jobs() -> impl Iterator<Item = &'static str> {
         .filter(|name| name.starts_with("GHA_"))
 }
 
-/// The configuration of an authority, as far as these of its variables say it.
-fn configured(variables: impl Fn(&str) -> bool, code: &str) -> Result<Config, Failure> {
+/// The configuration of an authority, as far as these of its variables say it; or what is wrong with them.
+fn configured(variables: impl Fn(&str) -> bool) -> Result<Config, String> {
     let lookup = |name: &str| match name {
         "SIGNET_AUTHORITY_URL" => Some("https://authority.invalid".to_owned()),
         name if variables(name) => std::env::var(name).ok(),
@@ -79,13 +79,14 @@ fn configured(variables: impl Fn(&str) -> bool, code: &str) -> Result<Config, Fa
     };
     Config::read(lookup).map_err(|problems| {
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        Failure::usage(code, problems.join("; "))
+        problems.join("; ")
     })
 }
 
 /// What says whom `/cert/gha` lets in.
 fn of_jobs() -> Result<Config, Failure> {
-    configured(|name| name.starts_with("GHA_"), "jobs_malformed")
+    configured(|name| name.starts_with("GHA_"))
+        .map_err(|problems| Failure::usage("jobs_malformed", problems))
 }
 
 /// Whether a token is of the issuer of jobs.
@@ -129,7 +130,8 @@ fn of_github(
         let text = "whose a token of GitHub's is its API says: give --ask, and it is sent there";
         return Err(Failure::usage("ask_missing", text));
     }
-    let config = configured(|name| name == "GITHUB_API_URL", "api_url")?;
+    let config = configured(|name| name == "GITHUB_API_URL")
+        .map_err(|problems| Failure::usage("api_url", problems))?;
     let unsupported = |_| {
         let text = "GitHub says for good whose they are of tokens of users and of apps, and this is another";
         Failure::refused("unsupported_token", text)
