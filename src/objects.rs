@@ -1,12 +1,13 @@
 //! Calling the objects.
 
 use js_sys::Uint8Array;
-use notme_authority::asking::{Question, host};
+use notme_authority::asking::{Question, object};
+use notme_authority::config::LogLevel;
 use notme_authority::doors::Answer;
 use notme_authority::issuer_keys::{Endpoints, KeyCache, Plan};
 use notme_authority::protocol::{self, AskReply, Command, KeysReply, KeysWanted, Reply};
 use notme_authority::{Error, Fault};
-use notme_durable::now_millis;
+use notme_durable::{log, now_millis};
 use notme_jose::{Algorithm, JwkSet};
 use notme_keys::VerifyingKey;
 use std::cell::RefCell;
@@ -61,9 +62,9 @@ pub(crate) async fn signing_authority(env: &Env, command: &Command) -> Result<Re
 /// # Errors
 /// [`Fault::ApiUnavailable`], and [`Fault::Internal`] if the object can't be reached.
 pub(crate) async fn api_answer(env: &Env, question: &Question) -> Result<Answer, Error> {
-    let host = host(&question.ask);
+    let name = object(&question.ask);
     let message = protocol::sent(question, now_millis())?;
-    let answer = ask(env, "API_ANSWERS", &host, &message).await?;
+    let answer = ask(env, "API_ANSWERS", &name, &message).await?;
     match protocol::decode(&answer)? {
         AskReply::Answered(answer) => Ok(answer),
         AskReply::Refused(refusal) => Err(refusal.into()),
@@ -140,10 +141,14 @@ async fn look_up(env: &Env, name: &str, wanted: KeysWanted) -> Result<(), Error>
                     keys.store(set, answer.endpoints, answer.fetched_at);
                 });
             }
-            // The object may have lost what this copy still has, or be lost itself.
-            Ok(KeysReply::Refused(_)) | Err(_)
-                if with_keys(name, |keys| keys.can_serve(kid, now)) => {}
+            // The object may have lost what this copy still has.
+            Ok(KeysReply::Refused(_)) if with_keys(name, |keys| keys.can_serve(kid, now)) => {}
             Ok(KeysReply::Refused(refusal)) => return Err(refusal.into()),
+            // Or be lost itself.
+            Err(fault) if with_keys(name, |keys| keys.can_serve(kid, now)) => {
+                let fields = [("reason", fault.to_string().into())];
+                log(LogLevel::Warn, "issuer_unavailable", fields);
+            }
             Err(fault) => return Err(fault.into()),
         }
     }

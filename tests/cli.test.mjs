@@ -912,6 +912,7 @@ describe("trying a token", () => {
       failed(refused, REFUSED, "not_permitted");
       assert.match(refused.stderr, /staff: rule 1: `user_id` isn't what it has to be/);
       failed(await judge(`ghp_${"y".repeat(36)}`, member, "--ask"), REFUSED, "token_refused");
+      failed(await judge(await issuer.token(), member, "--ask"), USAGE, "ask_unused");
       failed(await judge(`ghs_${"y".repeat(36)}`, member, "--ask"), REFUSED, "unsupported_token");
       github.tokens.set(token, { misbehaves: { status: 302, headers: { location: `${github.url}/user` } } });
       failed(await judge(token, member, "--ask"), UNAVAILABLE, "api_unavailable");

@@ -245,7 +245,7 @@ describe("a token of GitHub's", () => {
       [{ status: 200, body: { id: "583231", login: "octocat" } }, [10, 10]],
       [{ status: 200, body: { id: 583231.5 } }, [10, 10]],
       [{ status: 200, body: { id: -1 } }, [10, 10]],
-      [{ status: 200, body: { id: 583231, bio: "x".repeat(300_000) } }, [10, 10]],
+      [{ status: 200, body: { id: 583231, bio: "x".repeat(600_000) } }, [10, 10]],
       [{ status: 429 }, [60, 60]],
       [{ status: 403, headers: { "retry-after": "30" } }, [30, 30]],
       [{ status: 429, headers: { "retry-after": "99999999" } }, [3600, 3600]],
@@ -257,7 +257,8 @@ describe("a token of GitHub's", () => {
       const after = Number(answer.headers.get("retry-after"));
       assert.ok(after >= wait[0] && after <= wait[1], `${JSON.stringify(misbehaves)}: ${after}`);
       assert.doesNotMatch(answer.text, /127\.0\.0\.1/);
-      if (misbehaves.status !== 200) assert.equal(api.requests.length, 1, "a redirect leads nowhere");
+      // A redirect leads nowhere, and what is too long isn't looked at.
+      if (misbehaves.status !== 200 || misbehaves.body.bio) assert.equal(api.requests.length, 1);
     }
     // One that doesn't answer at all is given up, and whoever waited with others waited no longer.
     const token = known("ghp_", { user: OCTOCAT, scopes: "" });
@@ -285,18 +286,23 @@ describe("a token of GitHub's", () => {
       [{ misbehaves: { status: 500 } }, 503, "api_unavailable", [USER]],
       [{ misbehaves: { status: 404 } }, 401, "token_refused", [USER]],
     ]) {
-      const token = known("ghp_", what);
-      if (!what) api.tokens.delete(token);
-      const over = await challenges(20);
-      api.requests.length = 0;
-      const go = hold();
-      const asked = over.map((over) => enroll(authority, token, { over }));
-      await until(() => api.requests.length > 0, "a question");
-      await sleep(300); // the others come meanwhile
-      go();
-      for (const answer of await Promise.all(asked)) {
-        assert.deepEqual([answer.status, answer.json.code], [status, code], answer.text);
-      }
+      // What failed is kept for a second: a machine that is too busy for all 20 in that time would show nothing.
+      await until(async () => {
+        const token = known("ghp_", what);
+        if (!what) api.tokens.delete(token);
+        const over = await challenges(20);
+        api.requests.length = 0;
+        const go = hold();
+        const asked = over.map((over) => enroll(authority, token, { over }));
+        await until(() => api.requests.length > 0, "a question");
+        await sleep(300); // the others come meanwhile
+        go();
+        const released = performance.now();
+        for (const answer of await Promise.all(asked)) {
+          assert.deepEqual([answer.status, answer.json.code], [status, code], answer.text);
+        }
+        return performance.now() - released < 900;
+      }, "20 proofs in a moment");
       assert.deepEqual(api.requests.map(({ path }) => path), paths, `${status}`);
     }
   });
@@ -347,36 +353,51 @@ describe("a token of GitHub's", () => {
 
   test("in too many hands at once makes no more questions than is good", async () => {
     const token = () => known("ghp_", { user: OCTOCAT, scopes: "" });
-    const over = await challenges(90);
+    const over = await challenges(200);
+    const most = 16 * 6;
     const go = hold();
-    const asked = over.map((over) => enroll(authority, token(), { over }));
+    let refusals = 0;
+    const asked = over.map(async (over) => {
+      const answer = await enroll(authority, token(), { over });
+      refusals += answer.status === 503 ? 1 : 0;
+      return answer;
+    });
     const first = await Promise.race(asked);
     refused(first, 503, "api_unavailable");
-    assert.ok(api.requests.length <= 64, String(api.requests.length));
+    await until(() => refusals >= 200 - most, "refusals");
+    assert.ok(api.requests.length <= most, String(api.requests.length));
     go();
     const answers = await Promise.all(asked);
     const good = answers.filter(({ status }) => status === 200).length;
-    assert.ok(good > 0 && good <= 64, String(good));
+    assert.ok(good > 0 && good <= most, String(good));
     for (const answer of answers.filter(({ status }) => status !== 200)) refused(answer, 503, "api_unavailable");
   });
 
   test("made up by the dozen is asked about no more, for whoever makes them up", async () => {
-    const good = known("ghp_", { user: OCTOCAT, scopes: "" });
+    const good = () => known("ghp_", { user: OCTOCAT, scopes: "" });
     const [mine, theirs] = ["2001:db8:7::1", "192.0.2.77"];
-    for (let i = 0; i < 30; i++) refused(await enroll(authority, fresh("ghp_"), { from: `2001:db8:7::${i}` }), 401, "token_refused");
-    // What is given back in the meantime is used up as well: two seconds for each.
     let answer;
     let over;
+    let tries = 0;
+    const began = performance.now();
     await until(async () => {
       over = await challengeOf(authority);
-      answer = await enroll(authority, fresh("ghp_"), { from: mine, over });
+      answer = await enroll(authority, fresh("ghp_"), { from: `2001:db8:7::${(tries += 1)}`, over });
+      if (answer.status !== 429) refused(answer, 401, "token_refused");
       return answer.status === 429;
     }, "a limit");
     refused(answer, 429, "too_many_requests");
-    assert.match(answer.headers.get("retry-after"), /^[12]$/);
-    assert.equal((await enroll(authority, good, { from: theirs })).status, 200, "another source");
-    assert.equal((await enroll(authority, good, { from: mine, over })).status, 200, "what is known already, by the challenge that had to wait");
-    await until(async () => (await enroll(authority, known("ghp_", { user: OCTOCAT, scopes: "" }), { from: mine })).status === 200, "a pair");
+    assert.match(answer.headers.get("retry-after"), /^([1-9]|1[0-2])$/);
+    // Five at once of each of sixteen objects, and one in twelve seconds.
+    assert.ok(tries > 5 && tries <= 16 * (6 + (performance.now() - began) / 12_000), String(tries));
+    assert.equal((await enroll(authority, good(), { from: theirs })).status, 200, "another source");
+    // What is known already nobody is asked about; and having to wait cost no challenge.
+    await until(async () => {
+      const token = good();
+      assert.equal((await enroll(authority, token, { from: theirs })).status, 200);
+      const { status } = await enroll(authority, token, { from: mine, over });
+      return status === 200;
+    }, "a pair");
   });
 
   test("of the wrong form is told so, and sent to nobody", async () => {

@@ -133,13 +133,12 @@ test("who asked first may go away while others wait for the issuer's keys, and i
   left.catch(() => {});
   await until(() => issuer.requests.length === 1, "a question");
   const asked = others.map(show);
-  await sleep(200);
+  await sleep(100);
   gone.abort();
   await assert.rejects(left, { name: "AbortError" });
   await sleep(100);
   // Also one who comes after that.
   asked.push(show(last));
-  await sleep(50);
   issuer.wait = undefined;
   go();
   for (const answer of await Promise.all(asked)) assert.equal(answer.status, 200, answer.text);

@@ -1,8 +1,8 @@
-//! The object that asks an API, named after the host.
+//! The objects that ask an API or a token endpoint: sixteen for each host, and each question is always the same one's.
 //!
 //! Workers come and go and can't wait for each other's questions; an object is one, so however many requests show one
 //! token, its host is asked about it once, and no host is asked more at a time than is good. What the host said is kept for
-//! seconds, in memory: it stores nothing.
+//! seconds, in memory: they store nothing.
 
 use std::cell::RefCell;
 

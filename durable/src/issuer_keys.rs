@@ -91,13 +91,11 @@ impl IssuerKeys {
             Plan::Refresh => self.state.wait_until(refresh),
             Plan::Fetch => refresh.await,
         }
-        match (
-            self.keys.plan(kid.as_deref()),
-            self.keys.answer.borrow().clone(),
-        ) {
-            (Plan::Use | Plan::Refresh | Plan::Fetch, Some(answer)) => Ok(answer),
-            _ => Err(Fault::IssuerUnavailable(format!("{issuer} could not be reached")).into()),
-        }
+        let is_of_use = self.keys.cache.borrow().can_serve(None, now_millis());
+        let answer = self.keys.answer.borrow().clone();
+        answer.filter(|_| is_of_use).ok_or_else(|| {
+            Fault::IssuerUnavailable(format!("{issuer} could not be reached")).into()
+        })
     }
 }
 

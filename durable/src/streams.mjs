@@ -70,7 +70,7 @@ export async function fetchDocument(url, timeoutMillis, maxBytes) {
 
 /**
  * What an API answers to a GET, or to a form that is POSTed, whatever its status. As with documents a redirect leads nowhere, and no more than `maxBytes`
- * is read; nothing is kept.
+ * is read; no HTTP cache keeps it.
  * @param {string} url
  * @param {string} headers names and values, each on a line
  * @param {string | undefined} form

@@ -1,6 +1,7 @@
 //! Questions to APIs: which are asked, which wait for the answer to another's, and which answers are kept.
 //!
-//! One [`Asking`] sits in the object that asks a host, so that one question is asked once however many workers have it.
+//! One [`Asking`] sits in each of the objects that ask a host, and one question is always the same object's: it is asked
+//! once, however many workers have it.
 //! Tokens are in questions, so a question is known by a hash, and nothing of it is stored.
 
 use std::collections::VecDeque;
@@ -18,13 +19,15 @@ pub const TIMEOUT_MILLIS: u32 = 5_000;
 pub const MAX_ANSWER_BYTES: u32 = 512 * 1024;
 /// When a question is given up whose end nobody was told of, in milliseconds: after it must have timed out.
 const GIVEN_UP_MILLIS: u64 = 6_000;
-/// How many questions there may be at once to one host. GitHub lets nobody have a hundred open.
-const MAX_AT_ONCE: usize = 64;
+/// How many objects share the questions to one host: each question is always the same one's.
+const OBJECTS: u8 = 16;
+/// How many questions one of them asks at once: Cloudflare lets an object wait for no more, and GitHub nobody for a hundred.
+const MAX_AT_ONCE: usize = 6;
 /// How many of these may be one source's: whoever has many asked leaves room for others.
-const MAX_OF_SOURCE: usize = 8;
+const MAX_OF_SOURCE: usize = 2;
 /// How many proofs of one source may be refused at once, and per minute afterwards: an API counts against us what it is asked
-/// about tokens that aren't.
-const REFUSALS_OF_SOURCE: u32 = 30;
+/// about tokens that aren't. Of each object; so of 16 that is some dozens.
+const REFUSALS_OF_SOURCE: u32 = 5;
 /// How long a good answer is kept, in milliseconds since it was asked for: what an API takes back leads nowhere after this.
 const GOOD_MILLIS: u64 = 5_000;
 /// How long it is kept that a proof was refused, in milliseconds.
@@ -71,7 +74,7 @@ pub struct Ticket {
 /// All that a question says, hashed.
 type Key = [u8; 32];
 
-/// The questions to one host.
+/// The questions of one object.
 #[derive(Debug)]
 pub struct Asking<Asked> {
     /// Those that nobody has answered yet.
@@ -115,13 +118,15 @@ impl Kept {
     }
 }
 
-/// The host that a question goes to, with scheme and port: the name of the object that asks it.
+/// What the object is called that asks this: by scheme, host and port, and by a part of the question.
 #[must_use]
-pub fn host(ask: &Ask) -> String {
+pub fn object(ask: &Ask) -> String {
     let bare = ask.url.split(['?', '#']).next().unwrap_or_default();
     let url = BaseUrl::parse(bare);
     // What is no URL is asked nowhere.
-    url.map_or_else(|_| String::new(), |url| url.origin())
+    let origin = url.map_or_else(|_| String::new(), |url| url.origin());
+    let [first, ..] = hash(ask);
+    format!("{origin}#{}", first % OBJECTS)
 }
 
 /// For how long an API asks not to be asked this again, in milliseconds.
@@ -133,14 +138,20 @@ fn wait(answer: &Answer) -> Option<u64> {
 
 /// What a question is known by. A form does something where it is sent, so each is a question of its own.
 fn key(ask: &Ask) -> Option<Key> {
-    if ask.form.is_some() {
-        return None;
-    }
+    ask.form.is_none().then(|| hash(ask))
+}
+
+fn hash(ask: &Ask) -> Key {
     let mut hash = Sha256::new_with_prefix("notme-ask-v2");
     let headers = ask.headers.iter();
     let parts = headers.flat_map(|(name, value)| [name.as_ref(), value.as_str()]);
     let wanted = ask.wanted.iter().map(AsRef::as_ref);
-    let groups: [Vec<&str>; 3] = [vec![ask.url.as_str()], parts.collect(), wanted.collect()];
+    let groups: [Vec<&str>; 4] = [
+        vec![ask.url.as_str()],
+        parts.collect(),
+        wanted.collect(),
+        ask.form.as_deref().into_iter().collect(),
+    ];
     let mut put = |bytes: &[u8]| hash.update(bytes);
     for group in groups {
         put(&length(group.len()));
@@ -149,7 +160,7 @@ fn key(ask: &Ask) -> Option<Key> {
             put(part.as_bytes());
         }
     }
-    Some(hash.finalize().into())
+    hash.finalize().into()
 }
 
 fn length(of: usize) -> [u8; 8] {
@@ -275,6 +286,8 @@ impl<Asked: Clone> Asking<Asked> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const URL: &str = "https://a.example/user";
@@ -451,15 +464,15 @@ mod tests {
             number += 1;
             begin(asking, &ask(URL, &number.to_string()), None, now)
         };
-        let tickets: Vec<_> = (0..64).map(|_| next(&mut asking, 1_000).unwrap()).collect();
+        let tickets: Vec<_> = (0..6).map(|_| next(&mut asking, 1_000).unwrap()).collect();
         let busy = next(&mut asking, 1_000);
         assert!(matches!(
             busy,
             Err(Error::Fault(Fault::ApiUnavailable { retry_after: 1, .. }))
         ));
         assert!(begin(&mut asking, &form(""), None, 1_000).is_err());
-        asking.end(tickets[7], &answer(500, 0), 1_000);
-        asking.end(tickets[7], &answer(500, 0), 1_000);
+        asking.end(tickets[3], &answer(500, 0), 1_000);
+        asking.end(tickets[3], &answer(500, 0), 1_000);
         assert!(next(&mut asking, 1_000).is_ok());
         assert!(next(&mut asking, 6_999).is_err());
         // Those that were given up.
@@ -472,7 +485,7 @@ mod tests {
     #[test]
     fn nobody_has_so_many_asked_that_others_could_not() {
         let mut asking = Asking::default();
-        for number in 0..8 {
+        for number in 0..2 {
             let one = ask(URL, &number.to_string());
             assert!(begin(&mut asking, &one, Some("192.0.2.1"), 0).is_ok());
         }
@@ -498,33 +511,38 @@ mod tests {
             assert_eq!(tell(&mut asking, number, mine, 200), Ok(()));
             assert_eq!(tell(&mut asking, number, mine, 500), Ok(()));
         }
-        for number in 0..30 {
+        for number in 0..5 {
             assert_eq!(tell(&mut asking, number, mine, 401), Ok(()));
         }
-        let slowed = Err(Error::TooManyRequests(2));
+        let slowed = Err(Error::TooManyRequests(12));
         assert_eq!(tell(&mut asking, 30, mine, 401), slowed);
         assert_eq!(tell(&mut asking, 30, mine, 200), slowed);
         assert_eq!(tell(&mut asking, 30, theirs, 401), Ok(()));
         assert!(begin(&mut asking, &form("x"), mine, 1_000).is_ok());
         // What is known already nobody is asked about.
-        assert!(matches!(
-            asking.plan(&ask(URL, "29"), 1_000),
-            Plan::Known(_)
-        ));
-        assert!(begin(&mut asking, &ask(URL, "30"), mine, 3_000).is_ok());
+        assert!(matches!(asking.plan(&ask(URL, "4"), 1_000), Plan::Known(_)));
+        assert!(begin(&mut asking, &ask(URL, "30"), mine, 13_000).is_ok());
     }
 
     #[test]
-    fn hosts_are_told_apart_by_all_that_is_before_the_path() {
-        for (url, of) in [
-            ("https://a.example/user?x=/", "https://a.example"),
-            ("http://127.0.0.1:9/token", "http://127.0.0.1:9"),
-            ("https://a.example", "https://a.example"),
-            ("HTTPS://A.example:443/token?x=a/b", "https://a.example"),
-            ("https://a.example?x=a/b", "https://a.example"),
-        ] {
-            assert_eq!(host(&ask(url, "")), of);
+    fn a_question_is_always_the_same_objects_and_a_host_has_sixteen() {
+        let mut seen = BTreeSet::new();
+        for number in 0..500 {
+            let one = ask("https://a.example/user?x=/", &number.to_string());
+            assert_eq!(object(&one), object(&one.clone()));
+            seen.insert(object(&one));
         }
+        let all: BTreeSet<_> = (0..16).map(|n| format!("https://a.example#{n}")).collect();
+        assert_eq!(seen, all);
+        for (url, of) in [
+            ("http://127.0.0.1:9/token", "http://127.0.0.1:9#"),
+            ("https://a.example", "https://a.example#"),
+            ("HTTPS://A.example:443/token?x=a/b", "https://a.example#"),
+            ("https://a.example?x=a/b", "https://a.example#"),
+        ] {
+            assert!(object(&ask(url, "")).starts_with(of), "{url}");
+        }
+        assert_ne!(hash(&form("x")), hash(&form("y")));
     }
 
     #[test]

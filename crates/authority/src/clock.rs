@@ -12,24 +12,23 @@ const OVERTAKEN_MILLIS: u64 = 1_000;
 
 /// What objects were told of the time last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told(u64);
+pub struct Told(Option<u64>);
 
 impl Told {
     /// Takes the time at which a message was sent, in Unix milliseconds.
     #[must_use]
     pub const fn hear(self, at: u64) -> Self {
-        if at >= self.0 || self.0 - at > OVERTAKEN_MILLIS {
-            Self(at)
-        } else {
-            self
+        match self.0 {
+            Some(told) if at < told && told - at <= OVERTAKEN_MILLIS => self,
+            _ => Self(Some(at)),
         }
     }
 
     /// What time it is, if an object's own clock says `own`; both in Unix milliseconds.
     #[must_use]
     pub const fn now(self, own: u64) -> u64 {
-        match own.checked_sub(self.0) {
-            Some(ahead) if ahead > APART_MILLIS => self.0,
+        match self.0 {
+            Some(told) if own.saturating_sub(told) > APART_MILLIS => told,
             _ => own,
         }
     }
@@ -41,6 +40,11 @@ mod tests {
 
     #[test]
     fn a_clock_that_stands_still_is_gone_by_no_longer() {
+        assert_eq!(
+            Told::default().now(1_000_000),
+            1_000_000,
+            "nothing was told"
+        );
         let told = Told::default().hear(1_000_000);
         for own in [999_000, 1_000_000, 1_000_007, 1_015_000] {
             assert_eq!(told.now(own), own);

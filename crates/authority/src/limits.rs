@@ -163,6 +163,9 @@ fn sentence() -> String {
     )
 }
 
+/// How far clocks are apart that are right, in seconds.
+const CLOCK_SKEW_SECS: u64 = 10;
+
 /// Tries that are left, filled up by the minute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bucket {
@@ -182,6 +185,10 @@ impl Bucket {
     }
 
     fn used(&self, now: u64) -> u64 {
+        // By a clock that has been put back since: it would be as long until something is given back.
+        if self.at > now.saturating_add(CLOCK_SKEW_SECS) {
+            return 0;
+        }
         let back = now.saturating_sub(self.at).saturating_mul(self.size.into());
         self.used.saturating_sub(back)
     }
@@ -195,7 +202,11 @@ impl Bucket {
 
     pub(crate) fn take(&mut self, now: u64) {
         self.used = self.used(now) + 60;
-        self.at = now.max(self.at);
+        self.at = if self.at > now.saturating_add(CLOCK_SKEW_SECS) {
+            now
+        } else {
+            now.max(self.at)
+        };
     }
 }
 
@@ -280,6 +291,23 @@ pub fn address(told: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_put_back_keeps_nobody_waiting() {
+        let mut limiter = Limiter::default();
+        for _ in 0..5 {
+            limiter.take("a", 5, 10_000).unwrap();
+        }
+        assert_eq!(limiter.permit("a", 10_000), Err(Error::TooManyRequests(12)));
+        // Clocks that are right are a little apart.
+        assert!(limiter.permit("a", 9_990).is_err());
+        assert_eq!(limiter.permit("a", 9_989), Ok(()));
+        for _ in 0..5 {
+            limiter.take("a", 5, 5_000).unwrap();
+        }
+        assert_eq!(limiter.permit("a", 5_000), Err(Error::TooManyRequests(12)));
+        assert_eq!(limiter.permit("a", 5_012), Ok(()));
+    }
 
     #[test]
     fn a_key_has_so_many_a_minute_and_one_back_as_time_goes() {

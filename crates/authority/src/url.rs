@@ -157,9 +157,7 @@ impl BaseUrl {
             || self.host == "localhost"
             || self.host == "[::1]"
     }
-}
 
-impl BaseUrl {
     /// Whether the host may turn out to be this machine, however it is written: who isn't meant to lead here mustn't lead
     /// there.
     #[must_use]

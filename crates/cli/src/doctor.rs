@@ -14,6 +14,7 @@ use notme_authority::doors::x509;
 use notme_jose::CompactJws;
 use notme_keys::native::settle;
 use serde_json::{Value, json};
+use zeroize::Zeroize;
 
 use crate::Report;
 use crate::args::Doctor;
@@ -108,6 +109,10 @@ fn of_token(options: &Doctor) -> Result<Tried, Failure> {
     if let Some(trial) = github::Trial::of(token.expose()) {
         return of_github(options, &trial, &rows, at);
     }
+    if options.ask {
+        let text = "--ask is for GitHub's own tokens, and this is none: nobody was asked";
+        return Err(Failure::usage("ask_unused", text));
+    }
     let malformed = |_| Failure::usage("token_malformed", "what was given is no token");
     let mut explained = explain::explain(&rows.issuers, token.expose(), at).map_err(malformed)?;
     if is_of_jobs(&token) {
@@ -136,7 +141,7 @@ fn of_github(
         let text = "GitHub says for good whose they are of tokens of users and of apps, and this is another";
         Failure::refused("unsupported_token", text)
     };
-    let asks = trial.asks(&config, rows, at).map_err(unsupported)?;
+    let mut asks = trial.asks(&config, rows, at).map_err(unsupported)?;
     let client = Client::new();
     let mut answers = Vec::with_capacity(asks.len());
     for ask in &asks {
@@ -147,6 +152,8 @@ fn of_github(
             break;
         }
     }
+    let values = asks.iter_mut().flat_map(|ask| &mut ask.headers);
+    values.for_each(|(_, value)| value.zeroize()); // the token is in one
     match trial.explain(&config, rows, &answers, at) {
         Ok(explained) => Ok(("valid", explained)),
         Err(Error::Fault(fault)) => Err(Failure::unavailable("api_unavailable", fault.to_string())),

@@ -233,12 +233,11 @@ impl Lookup<'_> {
             let message = body.get("message").and_then(Value::as_str);
             message.is_some_and(|message| message.to_ascii_lowercase().contains("rate limit"))
         };
-        let is_limited = number("x-ratelimit-remaining") == Some(0)
-            || matches!(answer.status, 403 | 429) && is_slowed();
+        let is_used_up = number("x-ratelimit-remaining") == Some(0);
         let wait = match (number("retry-after"), number("x-ratelimit-reset")) {
             (Some(secs), _) => Some(secs),
-            (None, Some(at)) if is_limited => Some(at.saturating_sub(self.now)),
-            (None, _) => (is_limited || answer.status == 429).then_some(WAIT_SECS),
+            (None, Some(at)) if is_used_up => Some(at.saturating_sub(self.now)),
+            (None, _) => (is_used_up || answer.status == 429 || is_slowed()).then_some(WAIT_SECS),
         };
         match (answer.status, wait) {
             (200, _) => Ok(()),
@@ -571,7 +570,12 @@ mod tests {
             (403, &other, false),
             (404, &limited, false),
         ] {
-            match ask("ghp_x", &[answer(status, &[], body)]) {
+            // These are of another limit, and in each answer.
+            let head = [
+                ("x-ratelimit-remaining", "4999"),
+                ("x-ratelimit-reset", "99999999999"),
+            ];
+            match ask("ghp_x", &[answer(status, &head, body)]) {
                 Err(Error::Fault(Fault::ApiUnavailable { retry_after, .. })) => {
                     assert!(is_to_wait && retry_after == 60, "{status}");
                 }

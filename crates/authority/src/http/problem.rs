@@ -585,7 +585,11 @@ fn fault_problem(fault: &Fault) -> Problem {
             Fault::IssuerUnavailable(_)
             | Fault::ApiUnavailable { .. }
             | Fault::CodeUnredeemed(_) => LogLevel::Warn,
-            _ => LogLevel::Error,
+            Fault::Configuration(_)
+            | Fault::RowsUnavailable(_)
+            | Fault::KeyStorage(_)
+            | Fault::Clock(_)
+            | Fault::Internal(_) => LogLevel::Error,
         },
         ..plain(status, code, text)
     }

@@ -6,8 +6,8 @@ use crate::limits::Bucket;
 
 /// Wrong tries a source may make at once, and per minute afterwards.
 const PER_SOURCE: u32 = 5;
-/// Wrong tries that all sources together may make at once, and per minute afterwards. A code has 80 bits
-/// and more: this is about noise, not about luck, so it stops no right one.
+/// Wrong tries that all sources together may make at once, and per minute afterwards. A code
+/// is 16 random characters and more: this is about noise, not about luck, so it stops no right one.
 const IN_TOTAL: u32 = 60;
 /// Sources that are remembered; the one that was quiet for longest is forgotten first.
 const MAX_SOURCES: usize = 1024;
