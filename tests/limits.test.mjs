@@ -344,6 +344,33 @@ describe("an identity", () => {
     assert.equal((await thief.me()).status, 401);
   });
 
+  test("signs in by one way though another one's share is used up", async () => {
+    const { browser, passkey } = await person("Gil");
+    const token = async (of, path) => {
+      const { challenge, nonce } = (await of.post(path)).json;
+      return [await login.token({ sub: "gil", nonce }), challenge];
+    };
+    const [shown, challenge] = await token(browser, "/connections/options");
+    assert.equal((await browser.post("/connections", { proof: { type: "oidc", token: shown }, challenge })).status, 200);
+    const comeIn = async () => {
+      const guest = new Browser(authority);
+      const [shown, challenge] = await token(guest, "/auth/oidc/options");
+      return guest.post("/auth/oidc/login", { token: shown, challenge });
+    };
+    assert.deepEqual(await statuses(7, comeIn), [...Array(6).fill(200), 429]);
+    assert.equal((await new Browser(authority).signIn(passkey)).status, 200);
+    assert.equal((await browser.stepUp(passkey)).status, 200);
+  });
+
+  test("has lists of its own for each of its sessions, of pairs and delegations too", async () => {
+    const { browser, passkey } = await person("Fay");
+    const other = new Browser(authority);
+    assert.equal((await other.signIn(passkey)).status, 200);
+    const lists = ["/me/credentials", "/delegations", "/me/sessions"];
+    assert.deepEqual(await statuses(7, (i) => browser.call("GET", lists[i % 3])), [...Array(6).fill(200), 429]);
+    for (const path of lists) assert.equal((await other.call("GET", path)).status, 200, path);
+  });
+
   test("that has to wait keeps its challenge: linking, signing in, and what a pair signs", async () => {
     const { browser, id } = await person("Dee");
     const boss = await person("Eve");

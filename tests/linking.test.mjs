@@ -484,6 +484,33 @@ describe("linked identities", () => {
       assert.equal(line.details.sessions, 1);
     });
 
+    test("is worth too little to end a passkey's session, or another identity's, or to take back what was given", { skip: elsewhere }, async () => {
+      const [ben, eve] = [await person(), await person()];
+      for (const sub of ["weak", "weak-too"]) done(await link(ben, sub));
+      const { id: delegation } = done(await ben.browser.post("/delegations", { delegate: eve.id }));
+      const { session: strong } = done(await ben.browser.me());
+      const [{ browser }, another, further] = [await signIn("weak"), await signIn("weak"), await signIn("weak-too")];
+      const session = async ({ browser: of }) => done(await of.me()).session;
+      const end = async (id, by = browser) => by.call("DELETE", `/me/sessions/${id}`);
+      refused(await end(strong), 403, "step_up_required");
+      refused(await end(await session(further)), 403, "step_up_required");
+      refused(await browser.call("DELETE", `/delegations/${delegation}`), 403, "step_up_required");
+      done(await ben.browser.me());
+      done(await further.browser.me());
+      // Of one's own way in.
+      done(await end(await session(another)));
+      refused(await another.browser.me(), 401, "no_session");
+      // With a passkey it is as good as any; and that has to be of late.
+      done(await browser.stepUp(ben.passkey));
+      done(await end(await session(further)));
+      done(await browser.call("DELETE", `/delegations/${delegation}`));
+      await meanwhile(authority, longAgo(301));
+      refused(await end(strong), 403, "step_up_required");
+      const own = (await browser.me()).json.session;
+      done(await end(own));
+      done(await ben.browser.stepUp(ben.passkey));
+    });
+
     test("leads nowhere for whoever was turned away", async () => {
       const ben = await person();
       done(await link(ben, "turned-away"));

@@ -1,6 +1,6 @@
 // What is revoked: the signed list, the CRLs, and verifiers that share nothing with the authority.
 import assert from "node:assert/strict";
-import { X509Certificate } from "node:crypto";
+import { X509Certificate, randomBytes, randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -124,6 +124,23 @@ describe("the list of what is revoked", () => {
     assert.deepEqual({ ...claims, iat: 0, exp: claims.exp - claims.iat }, { iss: authority.url, aud: "notme-revocations", iat: 0, exp: 300, epoch: 1, number: claims.number, credentials: [], principals: {} });
     assert.ok(Math.abs(claims.iat - Date.now() / 1000) < 5);
     assert.ok(await new Verifier(authority).poll());
+  });
+
+  test("is made anew when something is revoked, once however many ask, and not because somebody asks for what they may not", async () => {
+    const number = async () => (await get(authority, LIST)).headers.get("etag");
+    const known = await number();
+    const stranger = new Browser(authority);
+    stranger.cookie = `notme_session=${randomBytes(32).toString("base64url")}`;
+    for (const path of [`/delegations/${randomUUID()}`, `/admin/credentials/${"ab".repeat(16)}`, `/me/sessions/${randomUUID()}`]) {
+      assert.equal((await stranger.call("DELETE", path)).status, 401, path);
+      assert.equal((await ana.browser.call("DELETE", path)).status, 404, path);
+    }
+    done(await ana.browser.post("/invites", {}));
+    assert.equal(await number(), known);
+    await revoke(ana, await mint(ben));
+    const numbers = new Set(await Promise.all(Array.from({ length: 20 }, number)));
+    assert.equal(numbers.size, 1);
+    assert.ok(!numbers.has(known));
   });
 
   test("is a CRL of one key as DER, too, which OpenSSL reads", { skip: missing("openssl") }, async () => {

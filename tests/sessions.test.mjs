@@ -50,6 +50,33 @@ function pair(keys = new Keys()) {
   return { proof: { type: "session" }, public_keys: keys.publicKeys, proofs };
 }
 
+describe("of sessions", () => {
+  test("there are a hundred that began with one passkey, and the one that was unused for longest makes room", async () => {
+    const authority = await start({ NOTME_RATE_LIMITS: "off" });
+    try {
+      const ana = await first(authority);
+      const further = new Passkey(ES256);
+      assert.equal((await ana.browser.register(further, { wanted: { further: true } })).status, 200);
+      const by = async (passkey) => {
+        const browser = new Browser(authority);
+        assert.equal((await browser.signIn(passkey)).status, 200);
+        return browser;
+      };
+      const others = await by(further);
+      const all = [];
+      for (let i = 0; i < 102; i++) all.push(await by(ana.passkey));
+      const { items } = (await all[101].call("GET", "/me/sessions")).json;
+      assert.equal(items.length, 101);
+      for (const browser of [others, all[100], all[101]]) assert.equal((await browser.me()).status, 200);
+      // The first registration's session and two of these had to go; which, is by the second.
+      const ended = await Promise.all([ana.browser, ...all].map(async (browser) => (await browser.me()).status));
+      assert.equal(ended.filter((status) => status === 401).length, 3);
+    } finally {
+      await authority.stop();
+    }
+  });
+});
+
 describe("a session", { skip: elsewhere }, () => {
   const DAY = 86_400;
   const IDLE = 8 * 3600;

@@ -97,6 +97,8 @@ pub struct SigningAuthority {
     swept_at: Cell<u64>,
     /// The last list of what is revoked.
     published: RefCell<Option<Rc<revocation::Published>>>,
+    /// Held while it is made: who asks meanwhile waits for that one.
+    publishing: Mutex<()>,
     /// Moves with all that may have to be in that list.
     revision: Cell<u64>,
 }
@@ -110,6 +112,7 @@ impl DurableObject for SigningAuthority {
             loading: Mutex::default(),
             swept_at: Cell::new(0),
             published: RefCell::default(),
+            publishing: Mutex::default(),
             revision: Cell::new(0),
         }
     }
@@ -211,11 +214,12 @@ impl SigningAuthority {
             Command::Rows(known) => Ok(Reply::Rows(admin::rows(&self.db, known)?)),
             Command::Admin(command) => {
                 let people = &loaded.people;
-                let reply = admin::answer(people, &self.db, &command, loaded.epoch, &self.env);
-                if command.is_change() {
+                let (reply, revokes) =
+                    admin::answer(people, &self.db, &command, loaded.epoch, &self.env)?;
+                if revokes {
                     self.revise();
                 }
-                Ok(Reply::Admin(reply?))
+                Ok(Reply::Admin(reply))
             }
         }
     }
@@ -225,6 +229,7 @@ impl SigningAuthority {
     async fn mint(&self, loaded: Rc<Loaded>, mint: &Mint) -> Result<Vec<u8>, Error> {
         let people = Rc::clone(&loaded.people);
         if let Holder::First { code, origin, .. } = &mint.holder {
+            people.await_first(&self.db)?;
             people.check_code(&self.db, code, origin, now_millis() / 1000)?;
         }
         let decide = |db: &Database| people.mint(db, mint, now_millis() / 1000);

@@ -140,7 +140,7 @@ function sessions(): HTMLElement {
       row: (session, reload, status) => {
         const end = async () => {
           if ((await confirm({ title: texts.endTitle, text: texts.endText, action: texts.end })) === undefined) return;
-          const done = await attempt(status, () => ask("DELETE", path`/me/sessions/${session.id}`, DoneSchema));
+          const done = await attempt(status, () => withPasskey(() => ask("DELETE", path`/me/sessions/${session.id}`, DoneSchema)));
           if (done) await (session.current ? location.assign(at("/login")) : reload(texts.ended));
         };
         return row(

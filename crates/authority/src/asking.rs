@@ -207,8 +207,7 @@ impl<Asked: Clone> Asking<Asked> {
     ) -> Result<Asked, Error> {
         self.forget(now);
         let Question { ask, source } = question;
-        let key = key(ask);
-        if let (Some(source), Some(_)) = (source, key) {
+        if let Some(source) = source {
             self.refused.permit(source, now / 1000)?;
         }
         let theirs = self.open.iter();
@@ -226,7 +225,7 @@ impl<Asked: Clone> Asking<Asked> {
         self.begun = self.begun.wrapping_add(1);
         let ticket = Ticket {
             number: self.begun,
-            key,
+            key: key(ask),
         };
         let asked = asked(ticket);
         self.open.push(Open {
@@ -246,17 +245,18 @@ impl<Asked: Clone> Asking<Asked> {
             return;
         };
         let ended = self.open.swap_remove(at);
+        let status = outcome.as_ref().map_or(0, |answer| answer.status);
+        // What is wrong with a form is 400 (RFC 6749 §5.2).
+        let is_refused = status == 401 || (status == 400 && ticket.key.is_none());
+        if let (Some(source), true) = (&ended.source, is_refused) {
+            self.refused.charge(source, REFUSALS_OF_SOURCE, now / 1000);
+        }
         let Some(key) = ticket.key else {
             return;
         };
         let (at, millis) = match outcome {
             Ok(answer) if answer.status == 200 => (ended.at, GOOD_MILLIS),
-            Ok(answer) if answer.status == 401 => {
-                if let Some(source) = &ended.source {
-                    self.refused.charge(source, REFUSALS_OF_SOURCE, now / 1000);
-                }
-                (now, REFUSED_MILLIS)
-            }
+            Ok(answer) if answer.status == 401 => (now, REFUSED_MILLIS),
             Ok(answer) => (now, wait(answer).unwrap_or(FAILED_MILLIS)),
             Err(_) => (now, FAILED_MILLIS),
         };
@@ -518,7 +518,17 @@ mod tests {
         assert_eq!(tell(&mut asking, 30, mine, 401), slowed);
         assert_eq!(tell(&mut asking, 30, mine, 200), slowed);
         assert_eq!(tell(&mut asking, 30, theirs, 401), Ok(()));
-        assert!(begin(&mut asking, &form("x"), mine, 1_000).is_ok());
+        assert_eq!(
+            begin(&mut asking, &form("x"), mine, 1_000).map(drop),
+            slowed
+        );
+        let wrong = begin(&mut asking, &form("x"), theirs, 1_000).unwrap();
+        asking.end(wrong, &answer(400, 0), 1_000);
+        assert_eq!(tell(&mut asking, 31, theirs, 400), Ok(()), "no form");
+        for number in 32..35 {
+            assert_eq!(tell(&mut asking, number, theirs, 401), Ok(()));
+        }
+        assert_eq!(tell(&mut asking, 35, theirs, 401), slowed);
         // What is known already nobody is asked about.
         assert!(matches!(asking.plan(&ask(URL, "4"), 1_000), Plan::Known(_)));
         assert!(begin(&mut asking, &ask(URL, "30"), mine, 13_000).is_ok());

@@ -149,6 +149,7 @@ pub(crate) mod tests {
             id: "s".into(),
             authenticator: "a".into(),
             fresh_until: 0,
+            has_shown_passkey: true,
         }
     }
 

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// The longest answer that is read, in bytes.
-const LONGEST_BODY: u64 = 1 << 20;
+/// The longest answer that is read, in bytes: a list of what is revoked may say much where much was taken back.
+const LONGEST_BODY: u64 = 64 << 20;
 /// How long an exchange may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may take to come about.
@@ -246,7 +246,7 @@ fn unreachable_host(url: &Url, error: &Error) -> Failure {
     let why = match error {
         Error::Timeout(_) => "did not answer in time".to_owned(),
         Error::HostNotFound => "is a name that nobody knows".to_owned(),
-        Error::BodyExceedsLimit(_) => "answered with more than 1 MiB".to_owned(),
+        Error::BodyExceedsLimit(_) => "answered with more than 64 MiB".to_owned(),
         // So TLS reports what it doesn't like.
         Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             NOT_TRUSTED.to_owned()

@@ -10,6 +10,7 @@ mod rows;
 pub(super) use rows::{all as rows, permit as permit_row};
 
 use notme_authority::delegation::{Delegate, DelegationProblem, Wish};
+use notme_authority::http::Session;
 use notme_authority::limits::Class;
 use notme_authority::people::admin::list::MAX_NUMBER;
 use notme_authority::people::admin::table::Moment;
@@ -33,17 +34,19 @@ use crate::clock::now_millis;
 use crate::sql::Argument::{Bytes, Null, Number, Text};
 use crate::sql::{Argument, Database, Row, internal};
 
+///
+/// Also whether something is revoked by it.
 pub(super) fn answer(
     people: &People,
     db: &Database,
     command: &Command,
     epoch: u64,
     env: &Env,
-) -> Result<Reply, Error> {
+) -> Result<(Reply, bool), Error> {
     let now = now_millis() / 1000;
     let moment = Moment { now, epoch };
     let (needs, act, _) = command.read()?;
-    db.transact(|db| {
+    let reply = db.transact(|db| {
         let session = people.authorize(db, command.session, needs, now)?;
         let desk = Desk {
             db,
@@ -53,7 +56,14 @@ pub(super) fn answer(
             moment,
         };
         match &act {
-            Act::List(list) => desk.page(list),
+            Act::List(list) => {
+                // Administration isn't limited; of what is one's own each session has lists of its own.
+                if needs == Session::Used {
+                    people.permit(Class::Account, &session.id, now)?;
+                    people.charge(Class::Account, &session.id, now);
+                }
+                desk.page(list)
+            }
             Act::Show(principal) => desk.show(principal),
             Act::Change(change) => desk.change(change).map(|()| admin::done()),
             Act::Delegate(wish) => {
@@ -63,7 +73,8 @@ pub(super) fn answer(
             Act::ShowRows => desk.show_rows(env),
             Act::Row(change) => desk.change_row(change, env),
         }
-    })
+    })?;
+    Ok((reply, act.revokes()))
 }
 
 /// Makes a delegation by whoever shows a live pair, and has signed this very wish with it.
@@ -92,6 +103,7 @@ pub(super) fn delegate(
             id: String::new(),
             authenticator: String::new(),
             fresh_until: known.evidence.fresh_until.unwrap_or(0),
+            has_shown_passkey: false,
         };
         let desk = Desk {
             db,

@@ -278,8 +278,9 @@ impl People {
             trail(db, now, actor, "session.began", actor, origin, &details)?;
             Ok(session)
         };
-        let owner = seen.found.known.owner.as_str();
-        self.permit(Class::Ceremonies, owner, now)?;
+        // Whoever speaks for another way in uses up nothing of this one's.
+        let way_in = seen.found.authenticator.as_str();
+        self.permit(Class::Ceremonies, way_in, now)?;
         let begun = match shown.current {
             // Another session of this browser's would be forgotten, and go on.
             Some(previous) => burning(db, burn, |db| {
@@ -296,7 +297,7 @@ impl People {
             }),
         };
         // What is shown again was used: it isn't taken off whose passkey it is.
-        let begun = begun.inspect(|_| self.charge(Class::Ceremonies, owner, now));
+        let begun = begun.inspect(|_| self.charge(Class::Ceremonies, way_in, now));
         begun.map(Reply::Session)
     }
 
@@ -304,8 +305,8 @@ impl People {
     pub(super) async fn step_up(&self, db: &Database, shown: &Shown) -> Result<Reply, Error> {
         let current = shown.current.ok_or(Error::NoSession)?;
         let (seen, burn) = self.look(db, shown, Ceremony::StepUp, &current).await?;
-        let owner = seen.found.known.owner.as_str();
-        self.permit(Class::Ceremonies, owner, seen.now)?;
+        let way_in = seen.found.authenticator.as_str();
+        self.permit(Class::Ceremonies, way_in, seen.now)?;
         let shown_again = burning(db, burn, |db| {
             let holder = self.session(db, current, seen.now)?;
             let Found {
@@ -337,7 +338,7 @@ impl People {
                 ..holder
             })
         });
-        let shown_again = shown_again.inspect(|_| self.charge(Class::Ceremonies, owner, seen.now));
+        let shown_again = shown_again.inspect(|_| self.charge(Class::Ceremonies, way_in, seen.now));
         shown_again.map(Reply::Session)
     }
 
@@ -611,6 +612,7 @@ impl People {
             id,
             authenticator,
             fresh_until: times.fresh_until(now, is_by_passkey),
+            has_shown_passkey: times.has_shown_passkey(is_by_passkey),
         })
     }
 
@@ -794,6 +796,9 @@ pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
     Ok(())
 }
 
+/// How many sessions there are that began with one authenticator: the one that was unused for longest makes room.
+const MOST_SESSIONS: u64 = 100;
+
 /// Begins a session for whoever showed an authenticator, if it wasn't removed, nor its owner turned away, since
 /// it was looked up: the statement that begins it looks again.
 fn begin_session(
@@ -822,6 +827,17 @@ fn begin_session(
     ];
     let row = db.ask(statement, &arguments)?.into_iter().next();
     let mut row = row.ok_or(Error::UnknownPasskey)?;
+    // Whoever speaks for one way in crowds out sessions of that one alone.
+    let crowded = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE authenticator = ? AND id <> ? \
+                   ORDER BY seen_at DESC, created_at DESC LIMIT -1 OFFSET ?)";
+    db.run(
+        crowded,
+        &[
+            Argument::Text(authenticator),
+            Argument::Text(&id),
+            Argument::Number(MOST_SESSIONS - 1),
+        ],
+    )?;
     let (principal, display_name) = (principal(&mut row)?, row.text()?);
     let scopes = row.optional_text()?.unwrap_or_default();
     let times = Times::starting(now);
@@ -839,6 +855,7 @@ fn begin_session(
         id,
         authenticator: authenticator.to_owned(),
         fresh_until: times.fresh_until(now, is_by_passkey),
+        has_shown_passkey: is_by_passkey,
     })
 }
 

@@ -18,6 +18,8 @@ use crate::sql::{Database, internal};
 /// The list, in both forms.
 pub(super) struct Published {
     number: u64,
+    /// It says all that was revoked by then.
+    revision: u64,
     /// The key that signed it.
     key_id: String,
     /// When, in Unix seconds.
@@ -29,44 +31,51 @@ pub(super) struct Published {
 impl SigningAuthority {
     /// The list in a form, made anew if something was revoked since, or it is old.
     pub(super) async fn revocations(&self, form: Form) -> Result<Document, Error> {
+        // What is revoked while it is made is for who asks later.
+        let revision = self.revision.get();
+        let published = match self.at_hand(revision).await? {
+            Some(published) => published,
+            None => {
+                let _guard = self.publishing.lock().await;
+                self.current(revision).await?
+            }
+        };
+        Ok(Document {
+            number: published.number,
+            body: match form {
+                Form::Jwt => published.jwt.clone().into_bytes(),
+                Form::Crl => published.crl.clone(),
+                Form::CrlPem => self.crls(&published.crl, now_millis() / 1000)?.into_bytes(),
+            },
+        })
+    }
+
+    /// The last list, if it stands and says all that was revoked by this revision.
+    async fn at_hand(&self, revision: u64) -> Result<Option<Rc<Published>>, Error> {
+        let loaded = self.loaded().await?;
+        let known = self.published.borrow().clone();
+        let now = now_millis() / 1000;
+        Ok(known.filter(|known| known.revision >= revision && known.stands(&loaded, now)))
+    }
+
+    /// The same, made if need be. Whoever calls it holds [`SigningAuthority::publishing`].
+    async fn current(&self, revision: u64) -> Result<Rc<Published>, Error> {
         loop {
+            if let Some(published) = self.at_hand(revision).await? {
+                return Ok(published);
+            }
             let loaded = self.loaded().await?;
-            let known = self.published.borrow().clone();
-            let now = now_millis() / 1000;
-            let published = match known.filter(|published| published.stands(&loaded, now)) {
-                Some(published) => published,
-                None => {
-                    let revision = self.revision.get();
-                    let published = Rc::new(self.publish(&loaded, now).await?);
-                    // Something may have been revoked, or the key changed, while it was signed.
-                    let current = self.loaded.borrow().clone();
-                    let is_current = current.is_some_and(|current| Rc::ptr_eq(&current, &loaded));
-                    if !is_current || self.revision.get() != revision {
-                        continue;
-                    }
-                    // Of two that were made at once the later one stays, and is what both are answered with.
-                    let mut last = self.published.borrow_mut();
-                    match last.as_ref().filter(|last| last.number > published.number) {
-                        Some(later) => Rc::clone(later),
-                        None => {
-                            *last = Some(Rc::clone(&published));
-                            published
-                        }
-                    }
-                }
-            };
-            return Ok(Document {
-                number: published.number,
-                body: match form {
-                    Form::Jwt => published.jwt.clone().into_bytes(),
-                    Form::Crl => published.crl.clone(),
-                    Form::CrlPem => self.crls(&published.crl, now)?.into_bytes(),
-                },
-            });
+            let published = self.publish(&loaded, now_millis() / 1000).await?;
+            // The key may have changed while it was signed.
+            let current = self.loaded.borrow().clone();
+            if current.is_some_and(|current| Rc::ptr_eq(&current, &loaded)) {
+                self.published.replace(Some(Rc::new(published)));
+            }
         }
     }
 
     async fn publish(&self, loaded: &Loaded, now: u64) -> Result<Published, Error> {
+        let revision = self.revision.get();
         let (revoked, number) = self
             .db
             .transact(|db| Ok((read(db, now)?, next_number(db)?)))?;
@@ -78,6 +87,7 @@ impl SigningAuthority {
         let [of_jwt, of_crl] = loaded.key.sign_both(messages).await?;
         Ok(Published {
             number,
+            revision,
             key_id: key_id.clone(),
             made_at: now,
             jwt: signed(&jwt, &of_jwt),
@@ -112,7 +122,6 @@ impl SigningAuthority {
     /// Something is revoked: the list says so from now on.
     pub(super) fn revise(&self) {
         self.revision.set(self.revision.get().wrapping_add(1));
-        self.published.replace(None);
     }
 }
 

@@ -58,11 +58,18 @@ impl Command {
     }
 }
 
-impl Command {
-    /// Whether something may be otherwise afterwards.
+impl Command {}
+
+impl Act {
+    /// Whether the list of what is revoked may say something else afterwards.
     #[must_use]
-    pub fn is_change(&self) -> bool {
-        self.method != Method::Get
+    pub const fn revokes(&self) -> bool {
+        matches!(
+            self,
+            Self::Change(
+                Change::Disable(_) | Change::RevokeCredential(_) | Change::RevokeDelegation(_)
+            )
+        )
     }
 }
 

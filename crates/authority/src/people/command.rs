@@ -284,9 +284,48 @@ pub struct SessionFacts {
     /// Until when what is dangerous may be done without showing an authenticator again, in Unix
     /// seconds.
     pub fresh_until: u64,
+    /// Whether its holder has shown a passkey in it.
+    pub has_shown_passkey: bool,
+}
+
+/// Another session of the same principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherSession {
+    /// Its id, as lists have it.
+    pub id: String,
+    /// The authenticator that it began with.
+    pub authenticator: String,
+    /// Whether its holder has shown a passkey in it.
+    pub has_shown_passkey: bool,
 }
 
 impl SessionFacts {
+    /// Whether it may end another session of its principal's. One that was proven better isn't ended by who may have come
+    /// in by less: neither by a session that was left open, nor by an issuer that says somebody is who they aren't.
+    ///
+    /// # Errors
+    /// [`Error::StepUpRequired`].
+    pub fn permit_end(&self, other: &OtherSession, now: u64) -> Result<(), Error> {
+        let is_no_better = !other.has_shown_passkey && other.authenticator == self.authenticator;
+        if other.id == self.id || is_no_better {
+            Ok(())
+        } else {
+            self.require_fresh(now)
+        }
+    }
+
+    /// Whether it may take back what was given with a passkey.
+    ///
+    /// # Errors
+    /// [`Error::StepUpRequired`].
+    pub const fn require_passkey(&self) -> Result<(), Error> {
+        if self.has_shown_passkey {
+            Ok(())
+        } else {
+            Err(Error::StepUpRequired)
+        }
+    }
+
     /// Whether the session may do what a route asks for.
     ///
     /// # Errors

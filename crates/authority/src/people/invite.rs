@@ -159,6 +159,7 @@ mod tests {
             id: String::new(),
             authenticator: String::new(),
             fresh_until,
+            has_shown_passkey: true,
         }
     }
 

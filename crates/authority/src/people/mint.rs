@@ -506,6 +506,7 @@ mod tests {
             id: String::new(),
             authenticator: String::new(),
             fresh_until: 0,
+            has_shown_passkey: true,
         }
     }
 

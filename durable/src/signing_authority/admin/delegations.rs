@@ -89,6 +89,7 @@ impl Desk<'_> {
     /// administers; to others there is none.
     pub(super) fn revoke_delegation(&self, id: &ItemId) -> Result<(), Error> {
         let now = self.moment.now;
+        self.session.require_passkey()?;
         let chain = delegations::chain(self.db, id)?;
         let own = &self.session.principal;
         let is_above = chain.iter().any(|link| link.delegator == *own);

@@ -61,7 +61,8 @@ impl People {
         let begun = burning(db, burn, |db| {
             let owner = free_or_owned(db, proven)?.ok_or(Error::UnknownIdentity)?;
             owner.permit_session()?;
-            self.count(Class::Ceremonies, &owner.principal, now)?;
+            self.permit(Class::Ceremonies, &owner.authenticator, now)?;
+            self.charge(Class::Ceremonies, &owner.authenticator, now);
             note_use(db, &owner, now)?;
             let begun = begin(db, proven, &owner.authenticator, session, now)?;
             let details = json!({ "authenticator": owner.authenticator });

@@ -3,16 +3,35 @@
 use notme_authority::Error;
 use notme_authority::http::Session;
 use notme_authority::limits::Class;
-use notme_authority::people::command::{Origin, OwnAct, Reply, SessionFacts};
+use notme_authority::people::command::{Origin, OtherSession, OwnAct, Reply, SessionFacts};
 use notme_authority::people::connection::connections;
 use notme_authority::people::own::{PasskeyRow, SessionRow, passkeys, sessions};
-use notme_authority::people::session::{IDLE_SECS, LIFETIME_SECS};
+use notme_authority::people::session::{IDLE_SECS, LIFETIME_SECS, Times};
 use serde_json::json;
 
 use super::connections::connection_rows;
-use super::{KeyFacts, People, distrust_sessions, trail};
+use super::{KeyFacts, PASSKEY, People, distrust_sessions, trail};
 use crate::signing_authority::admin::{administrators, permit_removal};
+use crate::sql::Argument::Text;
 use crate::sql::{Database, integer, internal};
+
+fn other_session(db: &Database, owner: &str, id: &str) -> Result<OtherSession, Error> {
+    let query = "SELECT authenticator, method, created_at, seen_at, verified_at FROM sessions \
+                 WHERE id = ? AND principal = ?";
+    let found = db.ask(query, &[Text(id), Text(owner)])?.into_iter().next();
+    let mut row = found.ok_or(Error::NoSuchItem)?;
+    let (authenticator, method) = (row.text()?, row.text()?);
+    let times = Times {
+        created_at: row.integer()?,
+        seen_at: row.integer()?,
+        verified_at: row.integer()?,
+    };
+    Ok(OtherSession {
+        id: id.to_owned(),
+        authenticator,
+        has_shown_passkey: times.has_shown_passkey(method == PASSKEY),
+    })
+}
 
 impl People {
     pub(super) fn own(
@@ -60,11 +79,9 @@ impl People {
                 Ok(Reply::Document(document.to_string()))
             }
             OwnAct::EndSession(id) => {
-                let statement = "DELETE FROM sessions WHERE id = ? AND principal = ?";
                 let owner = holder.principal.as_str();
-                if db.execute(statement, vec![id.as_str().into(), owner.into()])? == 0 {
-                    return Err(Error::NoSuchItem);
-                }
+                holder.permit_end(&other_session(db, owner, &id)?, now)?;
+                db.run("DELETE FROM sessions WHERE id = ?", &[Text(&id)])?;
                 let details = json!({ "session": id });
                 let actor = Some(owner);
                 trail(db, now, actor, "session.ended", actor, origin, &details)?;

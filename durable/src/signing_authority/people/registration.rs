@@ -215,6 +215,12 @@ impl People {
         self.code.as_ref().map(|code| &code.hash()[..]) == Some(hash)
     }
 
+    /// Whether anybody may be the first administrator by a code: where nobody may no code is looked at.
+    pub(in crate::signing_authority) fn await_first(&self, db: &Database) -> Result<(), Error> {
+        let waits = self.doors(db)?.for_code();
+        waits.map(drop).map_err(|_| Error::BadBootstrapCode)
+    }
+
     /// Whether whoever has this code may be the first administrator without a passkey, at this moment.
     pub(super) fn permit_first(&self, db: &Database, code: &[u8; 32]) -> Result<(), Error> {
         let is_open = self.doors(db)?.for_code().is_ok();

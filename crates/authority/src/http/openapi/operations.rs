@@ -854,7 +854,8 @@ fn end_own_session() -> Description {
     of(Tag::Own)
         .by(Caller::Session)
         .json("Done", "It has ended.")
-        .errors([Error::NoSession, Error::NoSuchItem])
+        .details("One's own session ends at once; another one that began with the same way in, and in which no passkey was shown, as well. Any other needs a passkey that was just shown in this one.")
+        .errors([Error::NoSession, Error::NoSuchItem, Error::StepUpRequired])
 }
 
 fn own_credentials() -> Description {
@@ -928,6 +929,7 @@ fn revoke_delegation() -> Description {
         .errors([
             Error::NoSession,
             Error::NoSuchItem,
+            Error::StepUpRequired,
             Error::InvalidQuery("…"),
         ])
 }
