@@ -89,7 +89,7 @@ impl<'a> Authority<'a> {
             ));
         }
         let url = self.endpoint(MEMBER)?;
-        fetch(self.client, &url, "its list of what is revoked")
+        received(self.client.get_list(&url)?, "its list of what is revoked")
     }
 
     /// The archive of its keys, as JSON, if it says that it has one.
@@ -155,7 +155,10 @@ impl<'a> Authority<'a> {
 }
 
 fn fetch(client: &Client, url: &Url, what: &str) -> Result<Vec<u8>, Failure> {
-    let answer = client.get(url, None)?;
+    received(client.get(url, None)?, what)
+}
+
+fn received(answer: Answer, what: &str) -> Result<Vec<u8>, Failure> {
     if answer.status == 200 {
         return Ok(answer.body);
     }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
 use crate::failure::Failure;
+use crate::http::LONGEST_LIST;
 use crate::text::show_path;
 
 /// The longest file that is read, in bytes.
@@ -191,18 +192,27 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Reads a file that isn't endless.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_up_to(path, LONGEST)
+}
+
+/// The same, of a list of what is revoked.
+pub(crate) fn read_list(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_up_to(path, LONGEST_LIST)
+}
+
+fn read_up_to(path: &Path, longest: u64) -> Result<Vec<u8>, Failure> {
     let mut content = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut content));
+    let read = File::open(path).and_then(|file| file.take(longest + 1).read_to_end(&mut content));
     read.map_err(|error| {
         Failure::local(
             "unreadable",
             format!("{} can't be read: {error}", show_path(path)),
         )
     })?;
-    if u64::try_from(content.len()).is_ok_and(|length| length > LONGEST) {
+    if u64::try_from(content.len()).is_ok_and(|length| length > longest) {
         return Err(Failure::local(
             "unreadable",
-            format!("{} is larger than 1 MiB", show_path(path)),
+            format!("{} is larger than {} MiB", show_path(path), longest >> 20),
         ));
     }
     Ok(content)

@@ -12,8 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// The longest answer that is read, in bytes: a list of what is revoked may say much where much was taken back.
-const LONGEST_BODY: u64 = 64 << 20;
+/// The longest answer that is read, in bytes.
+const LONGEST_BODY: u64 = 1 << 20;
+/// The longest list of what is revoked that is read, in bytes: it says much where much was taken back.
+pub(crate) const LONGEST_LIST: u64 = 64 << 20;
 /// How long an exchange may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may take to come about.
@@ -152,7 +154,12 @@ impl Client {
         if let Some(header) = &header {
             request = request.header("authorization", header.as_str());
         }
-        read(url, request.call())
+        read(url, request.call(), LONGEST_BODY)
+    }
+
+    /// The same for a list of what is revoked.
+    pub(crate) fn get_list(&self, url: &Url) -> Result<Answer, Failure> {
+        read(url, self.agent(url)?.get(&url.uri).call(), LONGEST_LIST)
     }
 
     /// Has an API asked what a door wants to know of it.
@@ -172,7 +179,7 @@ impl Client {
             });
             head.extend(values);
         });
-        let Answer { status, body } = read(&url, response)?;
+        let Answer { status, body } = read(&url, response, LONGEST_BODY)?;
         Ok(ApiAnswer {
             status,
             headers: head,
@@ -192,7 +199,7 @@ impl Client {
         if let Some(header) = &header {
             request = request.header("authorization", header.as_str());
         }
-        read(url, request.send(json))
+        read(url, request.send(json), LONGEST_BODY)
     }
 
     /// What is meant for this machine stays on it.
@@ -225,12 +232,13 @@ fn usable_proxy(text: &str) -> Option<Proxy> {
 fn read(
     url: &Url,
     result: Result<ureq::http::Response<ureq::Body>, Error>,
+    longest: u64,
 ) -> Result<Answer, Failure> {
     let mut response = result.map_err(|error| unreachable_host(url, &error))?;
     let body = response
         .body_mut()
         .with_config()
-        .limit(LONGEST_BODY)
+        .limit(longest)
         .read_to_vec();
     Ok(Answer {
         status: response.status().as_u16(),
@@ -246,7 +254,7 @@ fn unreachable_host(url: &Url, error: &Error) -> Failure {
     let why = match error {
         Error::Timeout(_) => "did not answer in time".to_owned(),
         Error::HostNotFound => "is a name that nobody knows".to_owned(),
-        Error::BodyExceedsLimit(_) => "answered with more than 64 MiB".to_owned(),
+        Error::BodyExceedsLimit(limit) => format!("answered with more than {} MiB", limit >> 20),
         // So TLS reports what it doesn't like.
         Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             NOT_TRUSTED.to_owned()

@@ -11,7 +11,7 @@ use crate::Report;
 use crate::args::Verify;
 use crate::authority::Authority;
 use crate::failure::Failure;
-use crate::files::read;
+use crate::files::{read, read_list};
 use crate::http::Client;
 use crate::revocation::{List, Revocable, authentic, authentic_list, not_listed, of_epoch};
 use crate::rollover::follow;
@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Verify) -> Result<Report, Failure> {
     let certificate = read(&options.certificate)?;
     let ca = options.ca.as_deref().map(read).transpose()?;
     let bundle = options.bundle.as_deref().map(read).transpose()?;
-    let list = options.revocations.as_deref().map(read).transpose()?;
+    let list = options.revocations.as_deref().map(read_list).transpose()?;
 
     let client = Client::new();
     let authority = options.authority.as_deref();
