@@ -597,6 +597,22 @@ describe("linked identities", () => {
       return { browser, answer: await browser.post("/join", bend({ token, proof, challenge })) };
     }
 
+    test("makes somebody without a passkey, who isn't asked for one to end a session", async () => {
+      const { browser, answer } = await join(await invite(), "bare-handed");
+      done(answer);
+      const [another, later] = [await signIn("bare-handed"), await signIn("bare-handed")];
+      const { session } = done(await another.browser.me());
+      done(await browser.call("DELETE", `/me/sessions/${session}`));
+      refused(await another.browser.me(), 401, "no_session");
+      refused(await browser.call("DELETE", `/delegations/${randomUUID()}`), 404, "no_such_item");
+      // Once there is one it is asked for.
+      const passkey = new Passkey(ES256);
+      done(await browser.register(passkey, { wanted: { further: true } }));
+      done(await browser.stepUp(passkey));
+      refused(await later.browser.call("DELETE", `/me/sessions/${done(await browser.me()).session}`), 403, "step_up_required");
+      refused(await later.browser.call("DELETE", `/delegations/${randomUUID()}`), 403, "step_up_required");
+    });
+
     test("is redeemed by an identity, which signs in from then on", { skip: elsewhere }, async () => {
       const token = await invite();
       const { browser, answer } = await join(token, "cleo");

@@ -653,6 +653,15 @@ impl People {
     }
 }
 
+/// Whether somebody has a passkey. Who has none can show none, and isn't asked to.
+pub(in crate::signing_authority) fn has_passkey(
+    db: &Database,
+    principal: &PrincipalId,
+) -> Result<bool, Error> {
+    let query = "SELECT 1 FROM authenticators WHERE principal = ? AND kind = 'passkey' LIMIT 1";
+    exists(db, query, vec![principal.as_str().into()])
+}
+
 fn exists(
     db: &Database,
     query: &'static str,
