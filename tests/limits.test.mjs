@@ -183,10 +183,12 @@ describe("an identity", () => {
   let issuer;
   let login;
   let authority;
+  let rows;
+  let vars;
   before(async () => {
     [issuer, login] = [await startIssuer(), await startOidc()];
-    const rows = [{ issuer: login.url, audience: "https://id.example", for: "people", scopes: ["bridgeCert"], rules: [{}] }];
-    const vars = { ...BY, ...APPLICATION, REGISTRATION: "open", NOTME_RATE_LIMITS: "identity=6", GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", TRUSTED_ISSUERS: JSON.stringify(rows), BOOTSTRAP_CODE: CODE };
+    rows = [{ issuer: login.url, audience: "https://id.example", for: "people", scopes: ["bridgeCert"], rules: [{}] }];
+    vars = { ...BY, ...APPLICATION, REGISTRATION: "open", NOTME_RATE_LIMITS: "identity=6", GHA_ISSUER: issuer.url, GHA_ALLOWED_OWNERS: "acme", TRUSTED_ISSUERS: JSON.stringify(rows), BOOTSTRAP_CODE: CODE };
     authority = await startAuthority({ allowLoopback: true, vars });
   });
   after(async () => {
@@ -408,6 +410,101 @@ describe("an identity", () => {
       }, 20_000);
       assert.equal((await send(last)).json.code, "bad_challenge");
     }));
+  });
+
+  /** What asks for another pair by the mTLS leaf of one, or for a delegation. */
+  const byPair = async ({ certificates, keys: held }, { delegate } = {}) => {
+    const over = Buffer.from((await new Browser(authority).post("/cert/challenge")).json.challenge, "base64url");
+    const keys = new Keys();
+    const delegation = delegate && JSON.stringify({ delegate });
+    const label = `notme-${delegate ? "delegation" : "certificate-proof"}-v1\0`;
+    const message = Buffer.concat([Buffer.from(label), over, digest(new X509Certificate(certificates.mtls).raw), delegate ? digest(delegation) : keys.message()]);
+    const proof = { type: "x509", chain: certificates.mtls, signature: signed({ secret: held.mtls.privateKey }, message) };
+    const challenge = over.toString("base64url");
+    const asked = delegate ? { delegation } : { public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message(over)) };
+    return new Browser(authority).post(delegate ? "/delegations" : "/cert", { proof, challenge, ...asked });
+  };
+
+  test("is given everything by one way though another one's share is used up", async () => {
+    // Pairs are renewed by a row that trusts this authority's own.
+    const roots = await (await fetch(`${authority.url}/.well-known/ca-bundle.pem`)).text();
+    const ours = { type: "x509", name: "ours", roots, scopes: ["bridgeCert"], rules: [{}] };
+    await authority.restart({ vars: { ...vars, TRUSTED_ISSUERS: JSON.stringify([...rows, ours]) } });
+    const { browser, id } = await person("Ida");
+    const { challenge, nonce } = (await browser.post("/connections/options")).json;
+    const linked = await browser.post("/connections", { proof: { type: "oidc", token: await login.token({ sub: "ida", nonce }) }, challenge });
+    assert.equal(linked.status, 200, linked.text);
+    const other = new Browser(authority);
+    const coming = (await other.post("/auth/oidc/options")).json;
+    assert.equal((await other.post("/auth/oidc/login", { token: await login.token({ sub: "ida", nonce: coming.nonce }), challenge: coming.challenge })).status, 200);
+    const { passkeys } = (await browser.call("GET", "/me/passkeys")).json;
+    const { id: delegate } = await person("Jon");
+
+    const mint = async (of) => {
+      const keys = new Keys();
+      const { status, text, json } = await of.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) });
+      return { status, text, ...json, keys };
+    };
+    const [own, theirs] = [await mint(browser), await mint(other)];
+    const name = (of) => of.post(`/me/passkeys/${passkeys[0].id}`, { name: randomUUID() });
+    const hand = (of) => of.post("/delegations", { delegate });
+    const consent = (of) => of.post("/authorize/code", wanted(randomUUID() + randomUUID()));
+    const token = async (of) => of.post("/token", { audience: API }, await dpop(authority, "/token"));
+    for (const [had, use, acts] of [
+      [1, mint, [[mint, browser, other], [byPair, own, theirs]]],
+      [0, token, [[token, browser, other], [consent, browser, other]]],
+      [0, name, [[name, browser, other], [hand, browser, undefined], [(pair) => byPair(pair, { delegate }), own, theirs]]],
+    ]) {
+      const left = 6 - had;
+      assert.deepEqual(await statuses(left + 1, () => use(other)), [...Array(left).fill(200), 429], use.name);
+      for (const [act, mine, its] of acts) {
+        // Who came in by an issuer hands nothing on.
+        const over = its && (await act(its));
+        if (over) assert.equal(over.status, 429, `the other one is used up: ${over.text}`);
+        const { status, text } = await act(mine);
+        assert.equal(status, 200, text);
+      }
+    }
+    // What came of a pair is of the way in that the pair came of.
+    const renewed = await byPair(own);
+    assert.equal(renewed.status, 200, renewed.text);
+    assert.equal(renewed.json.principal_id, id);
+  });
+});
+
+describe("what vouches for workloads", () => {
+  let issuers;
+  let authority;
+  before(async () => {
+    issuers = { one: await startOidc(), two: await startOidc(), github: await startIssuer() };
+    const rows = [issuers.one, issuers.two].map(({ url }) => ({ issuer: url, audience: "https://id.example", scopes: ["bridgeCert"], rules: [{}] }));
+    const vars = { NOTME_RATE_LIMITS: "newcomers=6", GHA_ISSUER: issuers.github.url, GHA_ALLOWED_OWNERS: "acme", TRUSTED_ISSUERS: JSON.stringify(rows) };
+    authority = await startAuthority({ allowLoopback: true, vars });
+  });
+  after(async () => {
+    await authority?.stop();
+    for (const server of Object.values(issuers ?? {})) await server.close();
+  });
+
+  test("may bring so many newcomers, whose tokens aren't used up by waiting; those who are known come in, and others' newcomers", async () => {
+    const show = async (token, path = "/cert") => {
+      const keys = new Keys();
+      const proofs = keys.proofs(token);
+      return path === "/cert" ? new Browser(authority).post(path, { proof: { type: "oidc", token }, public_keys: keys.publicKeys, proofs }) : enroll(authority.url, token, keys.body(token));
+    };
+    const { one, two, github } = issuers;
+    assert.deepEqual(await statuses(6, async (i) => show(await one.token({ sub: `made-up-${i}` }))), Array(6).fill(200));
+    const token = await one.token({ sub: "made-up-6" });
+    const refused = await show(token);
+    assert.deepEqual([refused.status, refused.json.code], [429, "too_many_requests"], refused.text);
+    const wait = Number(refused.headers.get("retry-after"));
+    assert.ok(wait >= 1 && wait <= 10, `a sixth of a minute: ${wait}`);
+    assert.equal((await show(await one.token({ sub: "made-up-0" }))).status, 200, "somebody who is known");
+    assert.equal((await show(await two.token({ sub: "new" }))).status, 200, "another issuer's");
+    const job = (id) => github.token({ repository: `acme/${id}`, repository_id: `${id}`, sub: `repo:acme/${id}:ref:refs/heads/main` });
+    assert.deepEqual(await statuses(7, async (i) => show(await job(i + 1), "/cert/gha")), [...Array(6).fill(200), 429], "repositories are newcomers too");
+    await until(async () => (await show(token)).status === 200, 20_000);
+    assert.equal((await show(token)).json.code, "token_used");
   });
 });
 

@@ -241,25 +241,29 @@ impl SigningAuthority {
                 (None, Holder::Identified(_)) => decide(&self.db)?.0,
                 (None, _) => self.db.transact(decide)?.0,
             };
-            let who = request.principal.as_str();
-            let permit = || people.permit(Class::Enrolments, who, now_millis() / 1000);
+            let share = People::share(&self.db, &request)?;
+            let permit = || people.permit(Class::Enrolments, &share, now_millis() / 1000);
             permit()?;
             let (body, issued) = self.sign_in_epoch(Rc::clone(&loaded), &request).await?;
             self.sweep(now_millis() / 1000)?;
-            let is_issued = self.db.transact(|db| {
+            let issued_by = self.db.transact(|db| {
                 // Somebody may have made the principal meanwhile, or changed its grants: then it is another pair.
-                let (decided, known) = decide(db)?;
+                let (decided, way_in) = decide(db)?;
                 if decided != request {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 permit()?;
-                people.admit_holder(db, &mint.holder, &known, now_millis() / 1000)?;
+                let now = now_millis() / 1000;
+                people.permit_newcomer(&mint.holder, &way_in, now)?;
+                people.admit_holder(db, &mint.holder, &way_in, now)?;
                 burn_minted(db, mint, &request)?;
                 record(db, &request, &issued)?;
-                Ok(true)
+                Ok(Some(way_in))
             })?;
-            if is_issued {
-                people.charge(Class::Enrolments, who, now_millis() / 1000);
+            if let Some(way_in) = issued_by {
+                let now = now_millis() / 1000;
+                people.charge(Class::Enrolments, &share, now);
+                people.charge_newcomer(&mint.holder, &way_in, now);
                 return Ok(body);
             }
         }

@@ -8,11 +8,19 @@ use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
 use crate::Error;
+use crate::people::PrincipalId;
 
 /// How many keys a generation remembers.
 const MAX_KEYS: usize = 4096;
 /// The longest name of a source that is no address.
 const MAX_SOURCE_LEN: usize = 64;
+
+/// Whose share something is that a principal is given who came in by this method. A method names who vouches for them, so
+/// whoever speaks for an issuer uses up nothing of what their passkeys, or another issuer, would get them.
+#[must_use]
+pub fn share(principal: &PrincipalId, method: &str) -> String {
+    format!("{principal} {method}")
+}
 
 /// What routes are alike in what they cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +81,8 @@ pub struct RateLimits {
     tokens: Option<u32>,
     /// Of each class, to one identity.
     pub identity: Option<u32>,
+    /// How many workloads that nobody has seen yet may come by what vouches for them.
+    pub newcomers: Option<u32>,
 }
 
 impl Default for RateLimits {
@@ -84,6 +94,7 @@ impl Default for RateLimits {
             enrolments: Some(600),
             tokens: Some(600),
             identity: Some(300),
+            newcomers: Some(600),
         }
     }
 }
@@ -128,6 +139,7 @@ impl RateLimits {
             "enrolments" => &mut self.enrolments,
             "tokens" => &mut self.tokens,
             "identity" => &mut self.identity,
+            "newcomers" => &mut self.newcomers,
             _ => return false,
         };
         *limit = number;
@@ -147,13 +159,14 @@ impl RateLimits {
     }
 }
 
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "documents",
     "account",
     "ceremonies",
     "enrolments",
     "tokens",
     "identity",
+    "newcomers",
 ];
 
 fn sentence() -> String {

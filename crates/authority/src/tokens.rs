@@ -42,6 +42,8 @@ pub struct TokenRules {
 pub struct Grant {
     /// Who it stands for.
     pub principal: PrincipalId,
+    /// Whose share it is.
+    pub share: String,
     /// Whom it is for.
     pub audience: String,
     /// What it lets its holder do.

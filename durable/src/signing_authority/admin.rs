@@ -11,7 +11,7 @@ pub(super) use rows::{all as rows, permit as permit_row};
 
 use notme_authority::delegation::{Delegate, DelegationProblem, Wish};
 use notme_authority::http::Session;
-use notme_authority::limits::Class;
+use notme_authority::limits::{Class, share};
 use notme_authority::people::admin::list::MAX_NUMBER;
 use notme_authority::people::admin::table::Moment;
 use notme_authority::people::admin::{
@@ -28,7 +28,7 @@ use self::delegations::Proof;
 use super::delegations::From;
 use super::first_id_at;
 use super::people::identities::known;
-use super::people::{People, distrust_sessions, trail};
+use super::people::{People, distrust_sessions, first_method, trail};
 use super::revocation::revoke_principal;
 use crate::clock::now_millis;
 use crate::sql::Argument::{Bytes, Null, Number, Text};
@@ -59,15 +59,14 @@ pub(super) fn answer(
             Act::List(list) => {
                 // Administration isn't limited; of what is one's own each session has lists of its own.
                 if needs == Session::Used {
-                    people.permit(Class::Account, &session.id, now)?;
-                    people.charge(Class::Account, &session.id, now);
+                    people.count(Class::Account, &session.id, now)?;
                 }
                 desk.page(list)
             }
             Act::Show(principal) => desk.show(principal),
             Act::Change(change) => desk.change(change).map(|()| admin::done()),
             Act::Delegate(wish) => {
-                people.count(Class::Account, &session.principal, now)?;
+                people.count(Class::Account, &session.share(), now)?;
                 desk.delegate(wish, &Scopes::eligible(), None)
             }
             Act::ShowRows => desk.show_rows(env),
@@ -93,12 +92,14 @@ pub(super) fn delegate(
         if known.on.is_some() && known.on != wish.parent {
             return Err(DelegationProblem::Bound.into());
         }
+        let method = &newcomer.identified.method;
+        let first_method = first_method(db, known.evidence.renews, method)?;
         let session = SessionFacts {
             principal: known.principal,
             display_name: String::new(),
             scopes: known.granted,
             pending: Scopes::default(),
-            method: newcomer.identified.method.clone(),
+            method: method.clone(),
             expires_at: now,
             id: String::new(),
             authenticator: String::new(),
@@ -116,7 +117,8 @@ pub(super) fn delegate(
         if !desk.is_active(&session.principal)? {
             return Err(Error::TurnedAway);
         }
-        people.count(Class::Account, &session.principal, now)?;
+        let share = share(&session.principal, &first_method);
+        people.count(Class::Account, &share, now)?;
         let shown = newcomer.identified.certificate.as_ref();
         let proof = shown.map(|shown| Proof {
             // As lists of credentials have it, zeros in front and all.

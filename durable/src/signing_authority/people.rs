@@ -18,7 +18,7 @@ use notme_authority::config::Config;
 use notme_authority::delegation::DelegationProblem;
 use notme_authority::http::Session;
 use notme_authority::issue::IssueRequest;
-use notme_authority::limits::{Class, Limiter};
+use notme_authority::limits::{Class, Limiter, RateLimits, share};
 use notme_authority::people::admission::Doors;
 use notme_authority::people::bootstrap::BootstrapCode;
 use notme_authority::people::ceremony::{SignIn, answered};
@@ -58,7 +58,7 @@ pub(super) struct People {
     throttle: RefCell<Throttle>,
     /// What identities were given of late, and how much one may be, per minute.
     given: RefCell<Limiter>,
-    most_given: Option<u32>,
+    limits: RateLimits,
     tokens: TokenRules,
     /// Who came in of late.
     remembered: RefCell<Remembered>,
@@ -128,37 +128,70 @@ impl People {
             challenges: ChallengeKey::new(key),
             throttle: RefCell::default(),
             given: RefCell::default(),
-            most_given: config.rate_limits.identity,
+            limits: config.rate_limits,
             tokens: config.tokens.clone(),
             remembered: RefCell::default(),
         })
     }
 
-    /// Whether this identity may be given another one of what a class is about.
+    /// Whether another one of what a class is about may be given out of this share.
     ///
     /// # Errors
     /// [`Error::TooManyRequests`].
-    pub(super) fn permit(&self, class: Class, identity: &str, now: u64) -> Result<(), Error> {
-        let key = format!("{}:{identity}", class.name());
-        self.given.borrow().permit(&key, now)
+    pub(super) fn permit(&self, class: Class, share: &str, now: u64) -> Result<(), Error> {
+        self.given.borrow().permit(&keyed(class.name(), share), now)
     }
 
-    /// Counts one that it was given.
-    pub(super) fn charge(&self, class: Class, identity: &str, now: u64) {
-        if let Some(size) = self.most_given {
-            let key = format!("{}:{identity}", class.name());
-            self.given.borrow_mut().charge(&key, size, now);
+    /// Counts one that was given out of it.
+    pub(super) fn charge(&self, class: Class, share: &str, now: u64) {
+        self.take(class.name(), share, self.limits.identity, now);
+    }
+
+    /// Counts one, if there is one left.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`].
+    pub(super) fn count(&self, class: Class, share: &str, now: u64) -> Result<(), Error> {
+        self.permit(class, share, now)?;
+        self.charge(class, share, now);
+        Ok(())
+    }
+
+    /// Whether somebody who is new may come in: a vouching party that makes subjects up fills our storage no faster
+    /// than this, from wherever it is done. Those who are known come in meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`].
+    pub(super) fn permit_newcomer(
+        &self,
+        holder: &Holder,
+        way_in: &WayIn,
+        now: u64,
+    ) -> Result<(), Error> {
+        match vouching(holder, way_in) {
+            Some(method) => self.given.borrow().permit(&keyed(NEWCOMERS, method), now),
+            None => Ok(()),
         }
     }
 
-    /// Counts one for this principal, if there is one left.
-    ///
-    /// # Errors
-    /// [`Error::TooManyRequests`].
-    pub(super) fn count(&self, class: Class, who: &PrincipalId, now: u64) -> Result<(), Error> {
-        self.permit(class, who.as_str(), now)?;
-        self.charge(class, who.as_str(), now);
-        Ok(())
+    /// Counts one who came in.
+    pub(super) fn charge_newcomer(&self, holder: &Holder, way_in: &WayIn, now: u64) {
+        if let Some(method) = vouching(holder, way_in) {
+            self.take(NEWCOMERS, method, self.limits.newcomers, now);
+        }
+    }
+
+    fn take(&self, what: &str, of: &str, size: Option<u32>, now: u64) {
+        if let Some(size) = size {
+            self.given.borrow_mut().charge(&keyed(what, of), size, now);
+        }
+    }
+
+    /// Whose share a pair is: that of the proof which its holder's first one was issued for.
+    pub(super) fn share(db: &Database, request: &IssueRequest) -> Result<String, Error> {
+        let shown = &request.evidence.auth_method;
+        let method = first_method(db, request.renews, shown)?;
+        Ok(share(&request.principal, &method))
     }
 
     #[inline(never)]
@@ -651,6 +684,38 @@ impl People {
             is_open: self.is_open,
         })
     }
+}
+
+/// What newcomers are counted as.
+const NEWCOMERS: &str = "newcomers";
+
+fn keyed(what: &str, of: &str) -> String {
+    format!("{what}:{of}")
+}
+
+/// What vouches for somebody who is new.
+fn vouching<'a>(holder: &'a Holder, way_in: &WayIn) -> Option<&'a str> {
+    match (holder, way_in) {
+        (Holder::Identified(newcomer), WayIn::New) => Some(&newcomer.identified.method),
+        _ => None,
+    }
+}
+
+/// By which method somebody came in who shows this: of one of our pairs, that of the first of those that it renews.
+pub(super) fn first_method(
+    db: &Database,
+    first: Option<u64>,
+    shown: &str,
+) -> Result<String, Error> {
+    let Some(first) = first else {
+        return Ok(shown.to_owned());
+    };
+    let query = "SELECT method FROM credentials WHERE id = ?";
+    let row = db
+        .ask(query, &[Argument::Number(first)])?
+        .into_iter()
+        .next();
+    Ok(row.map_or_else(|| Ok(shown.to_owned()), |mut row| row.text())?)
 }
 
 /// Whether somebody has a passkey. Who has none can show none, and isn't asked to.

@@ -49,13 +49,13 @@ impl SigningAuthority {
                     return Err(error);
                 }
             };
-            people.permit(Class::Tokens, grant.principal.as_str(), now())?;
+            people.permit(Class::Tokens, &grant.share, now())?;
             let (token, signature) = self.sign_token(Rc::clone(&loaded), &grant).await?;
             let burned = self.db.transact(|db| {
                 if people.grant(db, issue, code.as_ref(), now())? != grant {
                     return Ok(false);
                 }
-                people.permit(Class::Tokens, grant.principal.as_str(), now())?;
+                people.permit(Class::Tokens, &grant.share, now())?;
                 if let Some(of_code) = of_code {
                     burn(db, &[of_code])?;
                 }
@@ -70,7 +70,7 @@ impl SigningAuthority {
             match (burned, &code) {
                 (Ok(false), _) => {}
                 (Ok(true), _) => {
-                    people.charge(Class::Tokens, grant.principal.as_str(), now());
+                    people.charge(Class::Tokens, &grant.share, now());
                     return Ok(Reply::Issued {
                         id: token.id().to_owned(),
                         principal: grant.principal.as_str().to_owned(),

@@ -12,6 +12,7 @@ use super::invite::Draft;
 use super::session::{LIFETIME_SECS, STEP_UP_SECS};
 use super::{PrincipalId, Scope, Scopes};
 use crate::http::Session;
+use crate::limits::share;
 use crate::{Error, Fault, limits};
 
 /// Where a request comes from, for the audit trail.
@@ -300,6 +301,12 @@ pub struct OtherSession {
 }
 
 impl SessionFacts {
+    /// Whose share it uses, of what limits by identity count.
+    #[must_use]
+    pub fn share(&self) -> String {
+        share(&self.principal, &self.method)
+    }
+
     /// Whether it may end another session of its principal's. One that was proven better isn't ended by who may have come
     /// in by less: neither by a session that was left open, nor by an issuer that says somebody is who they aren't.
     ///

@@ -93,6 +93,7 @@ mod tests {
 
     fn parts(client: Option<&str>, thumbprint: Option<&str>) -> (String, String, Value) {
         let grant = Grant {
+            share: String::new(),
             principal: PrincipalId::from_random([1; 16]),
             audience: "https://api.example".into(),
             scopes: [Scope::BridgeCert].into_iter().collect(),

@@ -101,6 +101,7 @@ impl Issue {
         rules.permit_audience(audience)?;
         Ok(Grant {
             principal: session.principal.clone(),
+            share: session.share(),
             audience: audience.clone(),
             scopes: carried(asked, session)?,
             client,

@@ -32,7 +32,7 @@ impl People {
             if let Some(owner) = owner {
                 return owner.permit_link(&holder.principal);
             }
-            self.count(Class::Account, &holder.principal, now)?;
+            self.count(Class::Account, &holder.share(), now)?;
             let identified = &proven.identified;
             let authenticator = insert(db, &holder.principal, identified, now)?;
             let details = json!({
@@ -61,8 +61,7 @@ impl People {
         let begun = burning(db, burn, |db| {
             let owner = free_or_owned(db, proven)?.ok_or(Error::UnknownIdentity)?;
             owner.permit_session()?;
-            self.permit(Class::Ceremonies, &owner.authenticator, now)?;
-            self.charge(Class::Ceremonies, &owner.authenticator, now);
+            self.count(Class::Ceremonies, &owner.authenticator, now)?;
             note_use(db, &owner, now)?;
             let begun = begin(db, proven, &owner.authenticator, session, now)?;
             let details = json!({ "authenticator": owner.authenticator });

@@ -97,15 +97,13 @@ impl People {
     /// could they end what they can't see, so each session has lists of its own.
     fn count_own(&self, holder: &SessionFacts, act: &OwnAct, now: u64) -> Result<(), Error> {
         let who = match act {
-            OwnAct::Passkeys | OwnAct::Connections | OwnAct::Sessions => holder.id.as_str(),
-            OwnAct::RenamePasskey { .. } => holder.principal.as_str(),
+            OwnAct::Passkeys | OwnAct::Connections | OwnAct::Sessions => holder.id.clone(),
+            OwnAct::RenamePasskey { .. } => holder.share(),
             OwnAct::RemovePasskey(_) | OwnAct::Disconnect(_) | OwnAct::EndSession(_) => {
                 return Ok(());
             }
         };
-        self.permit(Class::Account, who, now)?;
-        self.charge(Class::Account, who, now);
-        Ok(())
+        self.count(Class::Account, &who, now)
     }
 
     /// What one of the holder's passkeys is called. A linked identity is none: it has rules of its own.

@@ -89,7 +89,7 @@ impl People {
         now: u64,
     ) -> Result<Reply, Error> {
         let session = self.session(db, consent.session, now)?;
-        self.count(Class::Tokens, &session.principal, now)?;
+        self.count(Class::Tokens, &session.share(), now)?;
         let mut code = Code::from_bytes(&consent.code)?;
         code.scopes = carried(&code.scopes, &session)?;
         code.session = session.id;
