@@ -53,7 +53,6 @@ pub(crate) fn run<'a>(
         Operation::MakeDelegation => Box::pin(crate::doors::delegate(call, route, path, body)),
         Operation::MakeInvite => Box::pin(people::make_invite(call, body)),
         Operation::OwnPasskeys => Box::pin(people::own(call, OwnAct::Passkeys)),
-        Operation::OwnSessions => Box::pin(people::own(call, OwnAct::Sessions)),
         Operation::PasskeyEndpoints => done(Ok(json(&documents::passkey_endpoints(config)))),
         Operation::RelatedOrigins => done(Ok(json(&documents::related_origins(config)))),
         Operation::RemovePasskey => Box::pin(people::own(call, OwnAct::RemovePasskey(parameter()))),
@@ -109,6 +108,7 @@ pub(crate) fn run<'a>(
         | Operation::EndSession
         | Operation::ListCredentials
         | Operation::OwnCredentials
+        | Operation::OwnSessions
         | Operation::RevokeCredential
         | Operation::ListAudit
         | Operation::ListInvites

@@ -65,8 +65,17 @@ describe("of sessions", () => {
       const others = await by(further);
       const all = [];
       for (let i = 0; i < 102; i++) all.push(await by(ana.passkey));
-      const { items } = (await all[101].call("GET", "/me/sessions")).json;
-      assert.equal(items.length, 101);
+      const pages = [];
+      let path = "/me/sessions";
+      do {
+        const { json } = await all[101].call("GET", path);
+        pages.push(json.items);
+        path = json.next && `/me/sessions?cursor=${json.next}`;
+      } while (path);
+      assert.deepEqual(pages.map(({ length }) => length), [50, 50, 1]);
+      const items = pages.flat();
+      assert.equal(new Set(items.map(({ id }) => id)).size, 101);
+      assert.equal(items.filter(({ current }) => current).length, 1);
       for (const browser of [others, all[100], all[101]]) assert.equal((await browser.me()).status, 200);
       // The first registration's session and two of these had to go; which, is by the second.
       const ended = await Promise.all([ana.browser, ...all].map(async (browser) => (await browser.me()).status));

@@ -62,6 +62,7 @@ export const LISTS = {
   "/admin/delegations": { principal: [idOf(7)], delegate: [idOf(11)] },
   "/delegations": { side: ["given", "received"] },
   "/me/credentials": { state: ["active", "expired", "revoked"] },
+  "/me/sessions": {},
 };
 
 /** Every path with every combination of filters, each value at least once. */

@@ -22,7 +22,7 @@ use crate::tokens::proof::DpopProblem;
 use crate::{CeremonyError, Error, Fault};
 
 /// Changes with every change of the types below.
-const VERSION: u8 = 15;
+const VERSION: u8 = 16;
 
 /// A message to an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -386,10 +386,10 @@ mod tests {
     #[test]
     fn format_unchanged() {
         // Changing these bytes means changing VERSION.
-        assert_eq!(sent(&Command::Archive, 300).unwrap(), [15, 0xac, 2, 0]);
+        assert_eq!(sent(&Command::Archive, 300).unwrap(), [16, 0xac, 2, 0]);
         assert_eq!(
             encode(&Reply::Refused(Refusal::ProofUsed)).unwrap(),
-            [15, 4, 0]
+            [16, 4, 0]
         );
         assert_eq!(
             encode(&KeysWanted {
@@ -398,7 +398,7 @@ mod tests {
                 at: None
             })
             .unwrap(),
-            b"\x0f\x01i\x01\x01k\x00"
+            b"\x10\x01i\x01\x01k\x00"
         );
         let question = Question {
             ask: Ask {
@@ -410,15 +410,15 @@ mod tests {
             source: Some("s".into()),
         };
         let bytes = encode(&question).unwrap();
-        assert_eq!(bytes, b"\x0f\x01u\x01\x01n\x01v\x00\x01\x01w\x01\x01s");
+        assert_eq!(bytes, b"\x10\x01u\x01\x01n\x01v\x00\x01\x01w\x01\x01s");
         assert_eq!(decode::<Question>(&bytes), Ok(question));
     }
 
     #[test]
     fn other_versions_and_rubbish_are_refused() {
-        for bytes in [&[][..], &[1, 0], &[14, 0], &[15], &[15, 99], &[15, 4, 255]] {
+        for bytes in [&[][..], &[1, 0], &[15, 0], &[16], &[16, 99], &[16, 4, 255]] {
             assert!(decode::<Command>(bytes).is_err(), "{bytes:?}");
         }
-        assert_eq!(decode::<Command>(&[15, 0]), Ok(Command::Archive));
+        assert_eq!(decode::<Command>(&[16, 0]), Ok(Command::Archive));
     }
 }

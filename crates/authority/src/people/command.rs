@@ -202,9 +202,7 @@ pub enum OwnAct {
     },
     /// Removes one.
     RemovePasskey(String),
-    /// Lists its sessions.
-    Sessions,
-    /// Ends one.
+    /// Ends one of its sessions.
     EndSession(String),
     /// Lists the identities that are linked to it.
     Connections,

@@ -27,23 +27,6 @@ pub struct PasskeyRow {
     pub aaguid: [u8; 16],
 }
 
-/// A session, as its owner sees it. Times are Unix seconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionRow {
-    /// Its id.
-    pub id: String,
-    /// How it began.
-    pub method: String,
-    /// Where from.
-    pub source: String,
-    /// When it began.
-    pub created_at: u64,
-    /// When it was last used.
-    pub seen_at: u64,
-    /// When it ends.
-    pub expires_at: u64,
-}
-
 /// `/me/passkeys`.
 #[must_use]
 pub fn passkeys(session: &SessionFacts, rows: &[PasskeyRow]) -> Value {
@@ -60,25 +43,6 @@ pub fn passkeys(session: &SessionFacts, rows: &[PasskeyRow]) -> Value {
         })
     };
     json!({ "passkeys": rows.iter().map(passkey).collect::<Vec<_>>() })
-}
-
-/// `/me/sessions`.
-#[must_use]
-pub fn sessions(session: &SessionFacts, rows: &[SessionRow]) -> Value {
-    let one = |row: &SessionRow| {
-        json!({
-            "id": row.id,
-            "principal": session.principal.as_str(),
-            "displayName": session.display_name,
-            "method": row.method,
-            "source": row.source,
-            "createdAt": row.created_at,
-            "seenAt": row.seen_at,
-            "expiresAt": row.expires_at,
-            "current": row.id == session.id,
-        })
-    };
-    json!({ "items": rows.iter().map(one).collect::<Vec<_>>() })
 }
 
 /// `/me` as JSON.

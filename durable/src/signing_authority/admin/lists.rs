@@ -18,7 +18,8 @@ use crate::sql::Argument::{Bytes, Number, Text};
 use crate::sql::{Argument, Row};
 
 /// How many rows a page looks at, at most, for a filter that no index serves: such a page takes no longer in
-/// a large authority than in one whose rows are hardly more than these.
+/// a large authority than in one whose rows are hardly more than these. Of what is one's own there are no more on a page
+/// either: anybody may ask for those.
 const LOOKED_AT: usize = 300;
 
 /// A delegation, and whether it is worth nothing for what became of one above it or of somebody in the chain.
@@ -127,7 +128,11 @@ impl Desk<'_> {
     /// A page of a list.
     #[inline(never)]
     pub(super) fn page(&self, list: &List) -> Result<Reply, Error> {
-        let limit = usize::from(list.limit);
+        let limit = usize::from(list.limit).min(if list.kind.is_own() {
+            LOOKED_AT
+        } else {
+            usize::MAX
+        });
         let begin = list.begin();
         let source = self.source(list);
         // Invites are judged when they are read.
@@ -321,7 +326,7 @@ impl Desk<'_> {
                     source.serve("g.scope = ?", Text(scope.as_str()));
                 }
             }
-            Kind::Sessions => {
+            Kind::Sessions | Kind::OwnSessions => {
                 let select = "s.id, s.principal, p.display_name, s.method, s.source, s.created_at, \
                               s.seen_at, s.created_at + ?, s.id = ?";
                 let joins = "CROSS JOIN principals p ON p.id = s.principal";
@@ -330,6 +335,10 @@ impl Desk<'_> {
                 let ago = |secs| Number(self.moment.now.saturating_sub(secs));
                 source.serve("s.created_at > ?", ago(LIFETIME_SECS));
                 source.filter("+s.seen_at > ?", ago(IDLE_SECS));
+                let principal = match list.kind {
+                    Kind::OwnSessions => Some(Text(self.session.principal.as_str())),
+                    _ => principal,
+                };
                 if let Some(principal) = principal {
                     source.serve("s.principal = ?", principal);
                 }

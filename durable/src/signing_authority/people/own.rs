@@ -5,15 +5,15 @@ use notme_authority::http::Session;
 use notme_authority::limits::Class;
 use notme_authority::people::command::{Origin, OtherSession, OwnAct, Reply, SessionFacts};
 use notme_authority::people::connection::connections;
-use notme_authority::people::own::{PasskeyRow, SessionRow, passkeys, sessions};
-use notme_authority::people::session::{IDLE_SECS, LIFETIME_SECS, Times};
+use notme_authority::people::own::{PasskeyRow, passkeys};
+use notme_authority::people::session::Times;
 use serde_json::json;
 
 use super::connections::connection_rows;
 use super::{KeyFacts, PASSKEY, People, distrust_sessions, has_passkey, trail};
 use crate::signing_authority::admin::{administrators, permit_removal};
 use crate::sql::Argument::Text;
-use crate::sql::{Database, integer, internal};
+use crate::sql::{Database, internal};
 
 fn other_session(db: &Database, owner: &str, id: &str) -> Result<OtherSession, Error> {
     let query = "SELECT authenticator, method, created_at, seen_at, verified_at FROM sessions \
@@ -74,10 +74,6 @@ impl People {
                 self.disconnect(db, &holder, &id, origin, now)?;
                 Ok(Reply::Done)
             }
-            OwnAct::Sessions => {
-                let document = sessions(&holder, &self.session_rows(db, &holder, now)?);
-                Ok(Reply::Document(document.to_string()))
-            }
             OwnAct::EndSession(id) => {
                 let owner = holder.principal.as_str();
                 let other = other_session(db, owner, &id)?;
@@ -97,7 +93,7 @@ impl People {
     /// could they end what they can't see, so each session has lists of its own.
     fn count_own(&self, holder: &SessionFacts, act: &OwnAct, now: u64) -> Result<(), Error> {
         let who = match act {
-            OwnAct::Passkeys | OwnAct::Connections | OwnAct::Sessions => holder.id.clone(),
+            OwnAct::Passkeys | OwnAct::Connections => holder.id.clone(),
             OwnAct::RenamePasskey { .. } => holder.share(),
             OwnAct::RemovePasskey(_) | OwnAct::Disconnect(_) | OwnAct::EndSession(_) => {
                 return Ok(());
@@ -131,37 +127,6 @@ impl People {
                 backed_up: row.integer()? != 0,
                 backup_eligible: row.integer()? != 0,
                 aaguid: row.blob()?.try_into().map_err(internal)?,
-            });
-        }
-        Ok(rows)
-    }
-
-    #[expect(clippy::unused_self, reason = "who there is, is asked of people")]
-    fn session_rows(
-        &self,
-        db: &Database,
-        holder: &SessionFacts,
-        now: u64,
-    ) -> Result<Vec<SessionRow>, Error> {
-        let query = "SELECT id, method, source, created_at, seen_at FROM sessions \
-                     WHERE principal = ? AND created_at > ? AND seen_at > ? \
-                     ORDER BY created_at DESC, id";
-        let arguments = vec![
-            holder.principal.as_str().into(),
-            integer(now.saturating_sub(LIFETIME_SECS))?,
-            integer(now.saturating_sub(IDLE_SECS))?,
-        ];
-        let mut rows = Vec::new();
-        for mut row in db.rows(query, arguments)? {
-            let (id, method, source) = (row.text()?, row.text()?, row.text()?);
-            let created_at = row.integer()?;
-            rows.push(SessionRow {
-                id,
-                method,
-                source,
-                created_at,
-                seen_at: row.integer()?,
-                expires_at: created_at + LIFETIME_SECS,
             });
         }
         Ok(rows)

@@ -846,7 +846,7 @@ fn identity_errors() -> Vec<Error> {
 fn own_sessions() -> Description {
     of(Tag::Own)
         .by(Caller::Session)
-        .json("Sessions", "All of them.")
+        .page_of("Sessions")
         .errors([Error::NoSession])
 }
 

@@ -45,6 +45,8 @@ pub enum Kind {
     Grants,
     /// Sessions.
     Sessions,
+    /// Those of the principal that asks.
+    OwnSessions,
     /// Issued credentials.
     Credentials,
     /// Those of the principal that asks.
@@ -153,6 +155,7 @@ impl Kind {
             Operation::ListAuthenticators => Self::Authenticators,
             Operation::ListGrants => Self::Grants,
             Operation::ListSessions => Self::Sessions,
+            Operation::OwnSessions => Self::OwnSessions,
             Operation::ListCredentials => Self::Credentials,
             Operation::OwnCredentials => Self::OwnCredentials,
             Operation::ListAudit => Self::Audit,
@@ -170,7 +173,7 @@ impl Kind {
             Self::Principals => "principals",
             Self::Authenticators => "authenticators",
             Self::Grants => "grants",
-            Self::Sessions => "sessions",
+            Self::Sessions | Self::OwnSessions => "sessions",
             Self::Credentials | Self::OwnCredentials => "credentials",
             Self::Audit => "audit",
             Self::Invites => "invites",
@@ -186,6 +189,7 @@ impl Kind {
             Self::Authenticators => &["principal"],
             Self::Grants => &["principal", "scope"],
             Self::Sessions => &["principal", "method"],
+            Self::OwnSessions => &[],
             Self::Credentials => &["principal", "subject", "serial", "state", "method"],
             Self::OwnCredentials => &["state"],
             Self::Audit => &["actor", "target", "action"],
@@ -193,6 +197,15 @@ impl Kind {
             Self::Delegations => &["principal", "delegate"],
             Self::OwnDelegations => &["side"],
         }
+    }
+
+    /// Whether it is of what belongs to the principal that asks, who may be anybody.
+    #[must_use]
+    pub const fn is_own(self) -> bool {
+        matches!(
+            self,
+            Self::OwnCredentials | Self::OwnDelegations | Self::OwnSessions
+        )
     }
 
     const fn states(self) -> &'static [State] {

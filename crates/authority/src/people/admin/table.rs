@@ -158,7 +158,7 @@ impl Listed {
             Self::Principals => PRINCIPALS,
             Self::Authenticators => AUTHENTICATORS,
             Self::Grants => GRANTS,
-            Self::Sessions => SESSIONS,
+            Self::Sessions | Self::OwnSessions => SESSIONS,
             Self::Credentials | Self::OwnCredentials => CREDENTIALS,
             Self::Audit => AUDIT,
             Self::Invites => INVITES,
