@@ -108,7 +108,7 @@ describe("of a tree of delegations", () => {
   }
 
   const expected = (nodes) =>
-    nodes.map(({ isGone }, i) => `${i}: ${isGone ? "the credential is revoked, then 403 delegation_revoked" : "good, then issued"}`);
+    nodes.map(({ isGone }, i) => `${i}: ${isGone ? "the delegation is revoked, then 403 delegation_revoked" : "good, then issued"}`);
 
   test("exactly what hangs on a node that is taken back is refused", async (t) => {
     t.diagnostic(`seed ${SEED}`);

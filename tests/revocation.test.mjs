@@ -121,7 +121,7 @@ describe("the list of what is revoked", () => {
     const { keys } = await (await get(authority, "/.well-known/jwks.json")).json();
     assert.deepEqual(decodeProtectedHeader(jwt), { alg: "EdDSA", kid: keys[0].kid, typ: "notme-revocations+jwt" });
     const claims = decodeJwt(jwt);
-    assert.deepEqual({ ...claims, iat: 0, exp: claims.exp - claims.iat }, { iss: authority.url, aud: "notme-revocations", iat: 0, exp: 300, epoch: 1, number: claims.number, credentials: [], principals: {} });
+    assert.deepEqual({ ...claims, iat: 0, exp: claims.exp - claims.iat }, { iss: authority.url, aud: "notme-revocations", iat: 0, exp: 300, epoch: 1, number: claims.number, credentials: [], principals: {}, delegations: {} });
     assert.ok(Math.abs(claims.iat - Date.now() / 1000) < 5);
     assert.ok(await new Verifier(authority).poll());
   });
@@ -305,7 +305,7 @@ describe("in the state", { skip: noKnife }, () => {
     await authority.restart();
     const after = await list(authority);
     assert.ok(after.number > before.number, "numbers go on");
-    assert.deepEqual([after.credentials, after.principals], [before.credentials, before.principals]);
+    assert.deepEqual([after.credentials, after.principals, after.delegations], [before.credentials, before.principals, {}]);
     assert.equal(after.credentials.length, 2);
     // Six minutes later: the clock of a verifier may be a minute behind.
     const age = (secs) => `UPDATE revoked SET before = before - ${secs}, told_until = told_until - ${secs};
@@ -314,7 +314,7 @@ describe("in the state", { skip: noKnife }, () => {
     assert.deepEqual(Object.keys((await list(authority)).principals), [ben.id]);
     await meanwhile(authority, age(10));
     const gone = await list(authority);
-    assert.deepEqual([gone.credentials, gone.principals], [[], {}]);
+    assert.deepEqual([gone.credentials, gone.principals, gone.delegations], [[], {}, {}]);
     // The sweep takes the row, too, when somebody next asks for something.
     await ana.browser.me();
     assert.deepEqual(query(databaseOf(authority.stateDir), "SELECT * FROM revoked"), []);

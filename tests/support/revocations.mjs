@@ -29,23 +29,29 @@ function text(found, what) {
   return found.content.toString();
 }
 
-/** On whose behalf it is, if it is on somebody's: that stands behind the delegation's id. */
+/** The delegation that it was issued on, if on one, and on whose behalf it is, which stands behind that. */
 function behalf(der) {
   const found = extension(der, 7);
-  if (!found) return undefined;
-  return text(element(found.content, element(found.content).end), "extension 7");
+  if (!found) return [];
+  const id = element(found.content);
+  return [id, element(found.content, id.end)].map((part) => text(part, "extension 7"));
 }
 
 /** Whom it names, when it was issued in Unix seconds, and the epoch. */
 function facts(der) {
   const epoch = extension(der, 4);
   if (epoch?.tag !== 0x02) throw new Error("no number in extension 4");
+  const [delegation, onBehalfOf] = behalf(der);
   return {
-    principals: [text(extension(der, 1), "extension 1"), behalf(der)].filter((who) => who !== undefined),
+    delegation,
+    principals: [text(extension(der, 1), "extension 1"), onBehalfOf].filter((who) => who !== undefined),
     issuedAt: Date.parse(text(extension(der, 2), "extension 2")) / 1000,
     epoch: Number(`0x${epoch.content.toString("hex")}`),
   };
 }
+
+/** Whether an entry of that name says that what was issued at a time (Unix seconds) is revoked. */
+const ends = (entries, name, issuedAt) => Object.hasOwn(entries, name) && issuedAt < entries[name] + 1;
 
 const BOUND = 300;
 const SKEW = 60;
@@ -87,17 +93,17 @@ export class Verifier {
     const { list } = this;
     if (!list || this.now() >= Math.min(list.exp, list.iat + BOUND)) return "nobody knows what is revoked";
     const leaf = new X509Certificate(pem);
-    const { principals, issuedAt, epoch } = facts(leaf.raw);
+    const { delegation, principals, issuedAt, epoch } = facts(leaf.raw);
     principals.push(leaf.subjectAltName.replace(/^URI:/, ""));
     const serial = leaf.serialNumber.toLowerCase().padStart(32, "0");
     if (list.credentials.includes(serial)) return "the credential is revoked";
     if (principals.some((who) => this.isOver(who, issuedAt))) return "the principal is revoked";
+    if (delegation !== undefined && ends(list.delegations, delegation, issuedAt)) return "the delegation is revoked";
     return epoch === list.epoch ? undefined : "another epoch";
   }
 
   /** Whether what was issued to somebody at a time (Unix seconds) is revoked with them: pairs, and access tokens. */
   isOver(who, issuedAt) {
-    const { principals } = this.list;
-    return Object.hasOwn(principals, who) && issuedAt < principals[who] + 1;
+    return ends(this.list.principals, who, issuedAt);
   }
 }

@@ -2,7 +2,8 @@
 //! (`docs/revocation.md`).
 //!
 //! A pair lives for at most [`MAX_LEAF_SECS`], and so does an entry: the list is as long as what was revoked in the
-//! last five minutes, however many pairs there ever were. Who was turned away is one entry, and not one per pair.
+//! last five minutes, however many pairs there ever were. Who was turned away is one entry, and not one per pair; so is a
+//! delegation that is worth nothing any more.
 
 use std::collections::BTreeMap;
 
@@ -75,6 +76,8 @@ pub struct RevokedPair {
     pub serials: Vec<[u8; 16]>,
     /// What it calls whom it was issued to, and on whose behalf: the principal's id, or its URI if that isn't in it.
     pub names: Vec<String>,
+    /// The delegation that it was issued on, if on one.
+    pub delegation: Option<String>,
     /// When it was issued, in Unix seconds.
     pub issued_at: u64,
     /// When it was revoked, in Unix seconds.
@@ -88,6 +91,8 @@ pub struct Revoked {
     pub pairs: Vec<RevokedPair>,
     /// What pairs call who was turned away, and the Unix second up to which what was issued to them is revoked.
     pub principals: BTreeMap<String, u64>,
+    /// Delegations that are worth nothing, and the Unix second up to which what was issued on them is revoked.
+    pub delegations: BTreeMap<String, u64>,
 }
 
 /// How far a verifier's clock may be behind ours, in seconds: for so long it takes what is over for good.
@@ -112,15 +117,29 @@ impl Revoked {
         number: u64,
         now: u64,
     ) -> String {
-        // What a principal's entry says needs not be said again.
-        let is_told = |pair: &&RevokedPair| {
-            let before = |name| self.principals.get(name);
-            let mut told = pair.names.iter().filter_map(before);
-            !told.any(|before| pair.issued_at <= *before)
-        };
-        let mut credentials: Vec<String> = (self.pairs.iter().filter(is_told))
-            .flat_map(|pair| pair.serials.iter().map(hex::encode))
-            .collect();
+        let mut credentials = Vec::new();
+        let mut delegations = BTreeMap::new();
+        for pair in &self.pairs {
+            let covers = |before: &&u64| pair.issued_at <= **before;
+            // What a principal's entry says needs not be said again.
+            let mut entries = pair
+                .names
+                .iter()
+                .filter_map(|name| self.principals.get(name));
+            if entries.any(|before| covers(&before)) {
+                continue;
+            }
+            let of_delegation = pair.delegation.as_ref().and_then(|id| {
+                let before = self.delegations.get(id).filter(covers)?;
+                Some((id, before))
+            });
+            match of_delegation {
+                Some((id, before)) => {
+                    delegations.insert(id, before);
+                }
+                None => credentials.extend(pair.serials.iter().map(hex::encode)),
+            }
+        }
         credentials.sort_unstable();
         let header = json!({ "alg": "EdDSA", "kid": key_id, "typ": TYPE });
         let claims = json!({
@@ -132,6 +151,7 @@ impl Revoked {
             "number": number,
             "credentials": credentials,
             "principals": self.principals,
+            "delegations": delegations,
         });
         let part = |value: &serde_json::Value| encode_base64url(value.to_string().as_bytes());
         format!("{}.{}", part(&header), part(&claims))
@@ -184,6 +204,7 @@ mod tests {
         RevokedPair {
             serials: vec![[byte; 16], [byte + 1; 16]],
             names: names.iter().map(|&name| name.to_owned()).collect(),
+            delegation: None,
             issued_at,
             revoked_at: 1000,
         }
@@ -199,14 +220,14 @@ mod tests {
     fn a_list_says_whose_it_is_how_long_it_counts_and_what_is_revoked() {
         let revoked = Revoked {
             pairs: vec![pair(0xb0, &[], 900), pair(0xa0, &["ana"], 900)],
-            principals: BTreeMap::new(),
+            ..Revoked::default()
         };
         let id = |byte: &str| byte.repeat(16);
         assert_eq!(
             claims(&revoked),
             serde_json::json!({
                 "iss": "https://id.example", "aud": "notme-revocations", "iat": 1000, "exp": 1300, "epoch": 3, "number": 7,
-                "credentials": [id("a0"), id("a1"), id("b0"), id("b1")], "principals": {},
+                "credentials": [id("a0"), id("a1"), id("b0"), id("b1")], "principals": {}, "delegations": {},
             })
         );
     }
@@ -224,11 +245,43 @@ mod tests {
                 pair(0x70, &["bot", "ana"], 901),
             ],
             principals: BTreeMap::from([("ana".to_owned(), 900)]),
+            ..Revoked::default()
         };
         let told = claims(&revoked);
         assert_eq!(told["principals"], serde_json::json!({ "ana": 900 }));
         let serials = told["credentials"].as_array().unwrap();
         let begins: Vec<_> = serials.iter().map(|s| &s.as_str().unwrap()[..2]).collect();
         assert_eq!(begins, ["30", "31", "40", "41", "50", "51", "70", "71"]);
+    }
+
+    #[test]
+    fn a_delegation_s_entry_stands_for_what_was_issued_on_it_and_for_nothing_else() {
+        let on = |byte, delegation: &str, names: &[&str], issued_at| RevokedPair {
+            delegation: Some(delegation.to_owned()),
+            ..pair(byte, names, issued_at)
+        };
+        let revoked = Revoked {
+            pairs: vec![
+                on(0x10, "over", &["bot"], 899),
+                on(0x20, "over", &["bot"], 900),
+                on(0x30, "over", &["bot"], 901),
+                on(0x40, "good", &["bot"], 899), // revoked by itself
+                pair(0x50, &["bot"], 899),
+                on(0x60, "ana's", &["bot", "ana"], 899),
+                on(0x70, "ana's too", &["bot", "ana"], 901), // since she was let in again
+            ],
+            principals: BTreeMap::from([("ana".to_owned(), 900)]),
+            delegations: ["over", "ana's", "ana's too"]
+                .map(|id| (id.to_owned(), if id == "over" { 900 } else { 901 }))
+                .into(),
+        };
+        let told = claims(&revoked);
+        assert_eq!(
+            told["delegations"],
+            serde_json::json!({ "over": 900, "ana's too": 901 })
+        );
+        let serials = told["credentials"].as_array().unwrap();
+        let begins: Vec<_> = serials.iter().map(|s| &s.as_str().unwrap()[..2]).collect();
+        assert_eq!(begins, ["30", "31", "40", "41", "50", "51"]);
     }
 }

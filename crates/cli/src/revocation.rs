@@ -92,6 +92,8 @@ pub(crate) struct List {
     credentials: BTreeSet<String>,
     /// Subjects and URIs, and the Unix second up to which what was issued to them is revoked.
     principals: BTreeMap<String, u64>,
+    /// Delegations, and the Unix second up to which what was issued on them is revoked.
+    delegations: BTreeMap<String, u64>,
 }
 
 /// Reads a list that `root` signed and that counts at `at`; `authority` is whose it has to be, if that is known.
@@ -155,13 +157,17 @@ pub(crate) fn authentic_list(
     let credentials = claims.get("credentials").and_then(Value::as_array);
     let credentials = credentials.and_then(|serials| serials.iter().map(serial).collect());
     let before = |(id, before): (&String, &Value)| Some((id.clone(), before.as_u64()?));
-    let principals = claims.get("principals").and_then(Value::as_object);
-    let principals = principals.and_then(|principals| principals.iter().map(before).collect());
+    let until = |name: &str| {
+        let entries = claims.get(name).and_then(Value::as_object);
+        let entries = entries.and_then(|entries| entries.iter().map(before).collect());
+        entries.ok_or_else(|| bad(name))
+    };
     Ok(List {
         number: required("number")?,
         epoch: required("epoch")?,
         credentials: credentials.ok_or_else(|| bad("credentials"))?,
-        principals: principals.ok_or_else(|| bad("principals"))?,
+        principals: until("principals")?,
+        delegations: until("delegations")?,
     })
 }
 
@@ -171,13 +177,14 @@ pub(crate) struct Revocable<'a> {
     serials: Vec<&'a [u8]>,
     /// Whom it was issued to, by name and URI, and on whose behalf.
     principals: Vec<&'a str>,
+    delegation: Option<&'a str>,
     issued_at: &'a str,
 }
 
 impl<'a> Revocable<'a> {
     pub(crate) fn leaf(leaf: &'a Leaf) -> Self {
-        let behalf = leaf.delegation.as_ref();
-        let behalf = behalf.map(|delegation| delegation.on_behalf_of.as_str());
+        let delegation = leaf.delegation.as_ref();
+        let behalf = delegation.map(|delegation| delegation.on_behalf_of.as_str());
         Self {
             epoch: leaf.epoch,
             serials: vec![&leaf.serial],
@@ -185,6 +192,7 @@ impl<'a> Revocable<'a> {
                 .into_iter()
                 .chain(behalf)
                 .collect(),
+            delegation: delegation.map(|delegation| delegation.id.as_str()),
             issued_at: &leaf.issued_at,
         }
     }
@@ -199,6 +207,7 @@ impl<'a> Revocable<'a> {
                 &issuing.identity,
                 &issuing.delegation.on_behalf_of,
             ],
+            delegation: Some(&issuing.delegation.id),
             issued_at: &issuing.issued_at,
         }
     }
@@ -228,11 +237,22 @@ pub(crate) fn not_listed(leaf: &Revocable<'_>, list: &List) -> Result<(), Failur
     }
     // Both are written alike, to the second: as texts they are in the order of time.
     let second = |time: &str| time.get(..SECONDS).unwrap_or_default().to_owned();
-    for principal in &leaf.principals {
-        let before = list.principals.get(*principal);
-        if before.is_some_and(|before| second(leaf.issued_at) <= second(&show(*before))) {
-            return revoked("whom it was issued to, or on whose behalf, is revoked");
-        }
+    let is_over = |entries: &BTreeMap<String, u64>, name: &str| {
+        let before = entries.get(name);
+        before.is_some_and(|before| second(leaf.issued_at) <= second(&show(*before)))
+    };
+    if leaf
+        .principals
+        .iter()
+        .any(|name| is_over(&list.principals, name))
+    {
+        return revoked("whom it was issued to, or on whose behalf, is revoked");
+    }
+    if leaf
+        .delegation
+        .is_some_and(|id| is_over(&list.delegations, id))
+    {
+        return revoked("the delegation that it was issued on is revoked");
     }
     Ok(())
 }
@@ -273,7 +293,7 @@ pub(crate) fn of_epoch(ours: u64, root: &Root, bundle: &CABundle) -> Result<(), 
 mod tests {
     use ed25519_dalek::{Signer, SigningKey};
     use notme_keys::{Ed25519PublicKey, P256PublicKey, encode_pem};
-    use notme_x509::{Issuer, PairProfile, RootProfile, SerialNumber, Validity};
+    use notme_x509::{Delegation, Issuer, PairProfile, RootProfile, SerialNumber, Validity};
     use serde_json::json;
 
     use super::*;
@@ -398,7 +418,7 @@ mod tests {
     fn claims() -> Value {
         json!({
             "iss": "https://id.example.com", "aud": LIST_AUDIENCE, "iat": NOW, "exp": NOW + 300, "epoch": 3, "number": 7,
-            "credentials": [], "principals": {},
+            "credentials": [], "principals": {}, "delegations": {},
         })
     }
 
@@ -470,6 +490,29 @@ mod tests {
     }
 
     #[test]
+    fn a_list_revokes_what_was_issued_on_a_delegation() {
+        let ca = Ca::new(1);
+        let judged = |on: &str, before: u64, is_delegated: bool| {
+            let mut claims = claims();
+            claims["delegations"] = json!({ on: before });
+            let list = authentic_list(&ca.list(&claims), &root_of(&ca), None, NOW).unwrap();
+            let mut leaf = ca.leaf(3);
+            leaf.delegation = is_delegated.then(|| Delegation {
+                id: "d".into(),
+                on_behalf_of: "ana".into(),
+                audience: None,
+                purpose: None,
+            });
+            not_listed(&Revocable::leaf(&leaf), &list).is_ok()
+        };
+        assert!(!judged("d", NOW, true));
+        assert!(judged("d", NOW - 1, true), "issued after that");
+        assert!(judged("e", NOW, true), "another one");
+        assert!(judged("ana", NOW, true), "no delegation");
+        assert!(judged("d", NOW, false), "on nobody's behalf");
+    }
+
+    #[test]
     fn what_is_no_list_revokes_nothing_and_vouches_for_nothing() {
         let malformed = Some("revocations_malformed".to_owned());
         for name in [
@@ -479,6 +522,7 @@ mod tests {
             "number",
             "credentials",
             "principals",
+            "delegations",
             "iss",
             "aud",
         ] {

@@ -87,6 +87,24 @@ fn giver(db: &Database, id: &PrincipalId, now: u64) -> Result<Giver, Error> {
     })
 }
 
+/// What the delegation `d` hangs on, as far as that goes.
+macro_rules! above {
+    () => {
+        "LEFT JOIN delegations d1 ON d1.id = d.parent LEFT JOIN delegations d2 ON d2.id = d1.parent \
+         LEFT JOIN delegations d3 ON d3.id = d2.parent LEFT JOIN delegations d4 ON d4.id = d3.parent"
+    };
+}
+
+/// Whether it is worth nothing for what became of it, of one above it or of somebody in the chain.
+macro_rules! is_void {
+    () => {
+        "EXISTS (SELECT 1 FROM delegations x CROSS JOIN principals p ON p.id = x.delegate \
+         WHERE x.id IN (d.id, d1.id, d2.id, d3.id, d4.id) AND (x.revoked_at IS NOT NULL OR p.disabled_at IS NOT NULL)) \
+         OR EXISTS (SELECT 1 FROM principals g WHERE g.id = d.on_behalf_of AND g.disabled_at IS NOT NULL)"
+    };
+}
+pub(super) use {above, is_void};
+
 /// Where what is revoked begins.
 #[derive(Clone, Copy)]
 pub(super) enum From<'a> {

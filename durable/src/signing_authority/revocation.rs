@@ -10,6 +10,7 @@ use notme_authority::revocation::{
 use notme_authority::state::OVERLAP_SECS;
 use notme_authority::{Error, Fault, MAX_STALENESS_SECS};
 
+use super::delegations::{above, is_void};
 use super::{Loaded, SigningAuthority, first_id_at};
 use crate::clock::now_millis;
 use crate::sql::Argument::{Number, Text};
@@ -154,11 +155,22 @@ pub(super) fn forget(db: &Database, now: u64) -> Result<(), Error> {
     db.run("DELETE FROM revoked WHERE told_until < ?", &[Number(now)])
 }
 
+/// The delegations that something was issued on which is revoked with them, and when the last of it was issued. Nothing
+/// more is issued on one while it is worth nothing.
+const VOID: &str = concat!(
+    "SELECT d.id, c.before FROM (SELECT delegation, MAX(issued_at) before FROM credentials \
+     WHERE revoked_at IS NOT NULL AND id >= ? AND delegation IS NOT NULL GROUP BY delegation) c \
+     CROSS JOIN delegations d ON d.id = c.delegation ",
+    above!(),
+    " WHERE ",
+    is_void!()
+);
+
 /// All that is revoked and may not have expired, by the clock of a verifier that is behind.
 fn read(db: &Database, now: u64) -> Result<Revoked, Error> {
     let oldest = now.saturating_sub(told_until(0));
     let query = "SELECT c.serial, c.signing_serial, IIF(c.subject <> c.principal, c.identity, c.principal), d.on_behalf_of, \
-                 c.issued_at, c.revoked_at FROM credentials c LEFT JOIN delegations d ON d.id = c.delegation \
+                 c.delegation, c.issued_at, c.revoked_at FROM credentials c LEFT JOIN delegations d ON d.id = c.delegation \
                  WHERE c.revoked_at IS NOT NULL AND c.id >= ?";
     let pair = |row: &mut crate::sql::Row| -> Result<RevokedPair, Error> {
         let mut serial = || row.blob()?.try_into().map_err(internal);
@@ -176,6 +188,7 @@ fn read(db: &Database, now: u64) -> Result<Revoked, Error> {
                 .into_iter()
                 .flatten()
                 .collect(),
+            delegation: row.optional_text()?,
             issued_at: row.integer()?,
             revoked_at: row.integer()?,
         })
@@ -190,7 +203,15 @@ fn read(db: &Database, now: u64) -> Result<Revoked, Error> {
     for mut row in db.ask(query, &[Number(now), Number(first_id_at(oldest))])? {
         principals.insert(row.text()?, row.integer()?);
     }
-    Ok(Revoked { pairs, principals })
+    let mut delegations = BTreeMap::new();
+    for mut row in db.ask(VOID, &[Number(first_id_at(oldest))])? {
+        delegations.insert(row.text()?, row.integer()?);
+    }
+    Ok(Revoked {
+        pairs,
+        principals,
+        delegations,
+    })
 }
 
 fn next_number(db: &Database) -> Result<u64, Error> {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::{Desk, hex};
 use crate::host::{is_logged, log};
+use crate::signing_authority::delegations::{above, is_void};
 use crate::sql::Argument::{Bytes, Number, Text};
 use crate::sql::{Argument, Row};
 
@@ -22,15 +23,13 @@ use crate::sql::{Argument, Row};
 /// either: anybody may ask for those.
 const LOOKED_AT: usize = 300;
 
-/// A delegation, and whether it is worth nothing for what became of one above it or of somebody in the chain.
-const DELEGATION: &str = "d.id, d.parent, d.delegator, d.on_behalf_of, d.delegate, d.scopes, d.audience, \
+/// A delegation, and whether it is worth nothing.
+const DELEGATION: &str = concat!(
+    "d.id, d.parent, d.delegator, d.on_behalf_of, d.delegate, d.scopes, d.audience, \
      iif(d.purpose IS NULL, NULL, lower(hex(d.purpose))), d.depth, d.depth > 0, d.created_at, d.expires_at, \
-     d.revoked_at, EXISTS (SELECT 1 FROM delegations x CROSS JOIN principals p ON p.id = x.delegate \
-     WHERE x.id IN (d.id, d1.id, d2.id, d3.id, d4.id) AND (x.revoked_at IS NOT NULL OR p.disabled_at IS NOT NULL)) \
-     OR EXISTS (SELECT 1 FROM principals g WHERE g.id = d.on_behalf_of AND g.disabled_at IS NOT NULL)";
-/// What it hangs on, as far as that goes.
-const ABOVE: &str = "LEFT JOIN delegations d1 ON d1.id = d.parent LEFT JOIN delegations d2 ON d2.id = d1.parent \
-     LEFT JOIN delegations d3 ON d3.id = d2.parent LEFT JOIN delegations d4 ON d4.id = d3.parent";
+     d.revoked_at, ",
+    is_void!()
+);
 
 /// Where the rows of a list come from.
 #[derive(Default)]
@@ -382,7 +381,7 @@ impl Desk<'_> {
             }
             Kind::Delegations | Kind::OwnDelegations => {
                 let key = ("d.created_at", "d.id");
-                source = Source::new(DELEGATION, "delegations d", ABOVE, key);
+                source = Source::new(DELEGATION, "delegations d", above!(), key);
                 let own = Text(self.session.principal.as_str());
                 let delegate = filters.delegate.as_ref().map(|id| Text(id.as_str()));
                 match (list.kind, filters.side) {
