@@ -47,9 +47,13 @@ pub(crate) async fn permit(call: &Call, class: Class) -> Result<(), Error> {
     let Some(size) = call.config.rate_limits.of(class) else {
         return Ok(());
     };
-    let Some(source) = told_source(call).map(|told| source(&told)) else {
+    let Some(mut source) = told_source(call).map(|told| source(&told)) else {
         return Ok(());
     };
+    // What another site's page asks for in a visitor's browser uses up nothing of what its address has.
+    if let Some(page) = call.head.page(&call.config) {
+        source.extend([" ", page]);
+    }
     let now = now_millis() / 1000;
     LIMITERS.with_borrow_mut(|limiters| {
         let mut each = Class::ALL.iter().zip(limiters);

@@ -62,7 +62,7 @@ pub(crate) async fn signing_authority(env: &Env, command: &Command) -> Result<Re
 /// # Errors
 /// [`Fault::ApiUnavailable`], and [`Fault::Internal`] if the object can't be reached.
 pub(crate) async fn api_answer(env: &Env, question: &Question) -> Result<Answer, Error> {
-    let name = object(&question.ask);
+    let name = object(question);
     let message = protocol::sent(question, now_millis())?;
     let answer = ask(env, "API_ANSWERS", &name, &message).await?;
     match protocol::decode(&answer)? {

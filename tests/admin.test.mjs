@@ -668,8 +668,8 @@ describe("issued credentials", { skip: noKnife }, () => {
     const old = Math.floor(Date.now() / 1000) - 30 * 86400 - 300 - 10;
     await meanwhile(authority, `
       WITH RECURSIVE n(i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n WHERE i < 2499)
-        INSERT INTO credentials SELECT ${old * 2 ** 20} + i, randomblob(16), randomblob(16), 's', 'i', NULL, 'm', '[]', 1, ${old}, ${old + 300}, NULL, NULL, NULL, NULL, NULL, NULL FROM n;
-      INSERT INTO credentials VALUES (${(old + 3600) * 2 ** 20}, randomblob(16), randomblob(16), 'kept', 'i', NULL, 'm', '[]', 1, ${old + 3600}, ${old + 3900}, NULL, NULL, NULL, NULL, NULL, NULL);`);
+        INSERT INTO credentials SELECT ${old * 2 ** 20} + i, randomblob(16), randomblob(16), 's', 'i', NULL, 'm', '[]', 1, ${old}, ${old + 300}, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM n;
+      INSERT INTO credentials VALUES (${(old + 3600) * 2 ** 20}, randomblob(16), randomblob(16), 'kept', 'i', NULL, 'm', '[]', 1, ${old + 3600}, ${old + 3900}, NULL, NULL, NULL, NULL, NULL, NULL, NULL);`);
     const left = [];
     for (const until = Date.now() + 20_000; Date.now() < until && rows() > 10; ) {
       assert.equal((await job()).status, 200);

@@ -1233,7 +1233,7 @@ describe("in the state", { skip: noKnife }, () => {
       authority,
       `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
        INSERT INTO delegations SELECT printf('%08x-0000-4000-8000-%012x', i, i), NULL, delegator, on_behalf_of, delegate, scopes, NULL, NULL, 0, created_at,
-         iif(i = 1, unixepoch() - 31 * ${day}, expires_at), NULL, NULL FROM n, delegations WHERE id = '${made.id}';`,
+         iif(i = 1, unixepoch() - 31 * ${day}, expires_at), NULL, NULL, NULL, share FROM n, delegations WHERE id = '${made.id}';`,
     );
     refused(await delegate(ben, cleo.id), 409, "too_many_delegations");
     await takeBack(ben, made);

@@ -71,7 +71,7 @@ describe("a text that somebody chose", { skip }, () => {
         `INSERT INTO grants VALUES ('${id}', ${q("scope")}, ${q("granter")}, ${now}, NULL)`,
         `INSERT INTO authenticators VALUES ('${crypto.randomUUID()}', '${id}', ${q("kind")}, ${q("issuer")}, ${q("subject")}, ${q("name")}, ${now}, NULL)`,
         `INSERT INTO credentials VALUES (${now * 2 ** 20 + i}, ${serial}, ${serial}, ${q("subject")}, ${q("identity")}, '${id}', ${q("proof")},
-          ${quoted(JSON.stringify(["bridgeCert", text]))}, 1, ${now}, ${now + 3600}, NULL, NULL, NULL, NULL, NULL, NULL)`,
+          ${quoted(JSON.stringify(["bridgeCert", text]))}, 1, ${now}, ${now + 3600}, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`,
         ...[JSON.stringify({ [told(text, "member")]: told(text, "value"), list: [told(text, "item")], deep: { x: text } }), told(text, "no JSON")].map(
           (details) => `INSERT INTO audit (at, actor, action, target, source, request_id, details)
             VALUES (${now}, ${q("actor")}, ${q("action")}, ${q("target")}, ${q("place")}, ${q("request")}, ${quoted(details)})`,
@@ -241,7 +241,7 @@ describe("pages of others", { skip }, () => {
       grants: "*",
       sessions: "id, hex(hash), principal, verified_at",
       invites: "id, created_by, redeemed_at",
-      registrations: "principal, admission",
+      registrations: "hex(challenge), principal, admission",
       credentials: "id, revoked_at",
       signing_keys: "epoch, key_id, retired_at",
       burned: "hex(digest)",

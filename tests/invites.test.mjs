@@ -531,7 +531,7 @@ describe("an authority that is open to all", () => {
         return () => browser.answer(new Passkey(ES256), json);
       };
       const [oldest, older] = [await begin(), await begin()];
-      const wait = "printf('waits-%d', n), 'open', x'', 'W', unixepoch() + 290";
+      const wait = "randomblob(32), printf('waits-%d', n), 'open', x'', 'W', unixepoch() + 290";
       await meanwhile(
         authority,
         `UPDATE registrations SET expires_at = expires_at - 30;

@@ -451,9 +451,10 @@ describe("an identity", () => {
     const consent = (of) => of.post("/authorize/code", wanted(randomUUID() + randomUUID()));
     const token = async (of) => of.post("/token", { audience: API }, await dpop(authority, "/token"));
     for (const [had, use, acts] of [
-      [1, mint, [[mint, browser, other], [byPair, own, theirs]]],
+      [1, mint, [[mint, browser, other]]],
+      [0, () => byPair(theirs), [[byPair, own, theirs], [mint, browser, undefined]]],
       [0, token, [[token, browser, other], [consent, browser, other]]],
-      [0, name, [[name, browser, other], [hand, browser, undefined], [(pair) => byPair(pair, { delegate }), own, theirs]]],
+      [0, name, [[name, browser, other], [hand, browser, undefined], [(pair) => byPair(pair, { delegate }), own, undefined]]],
     ]) {
       const left = 6 - had;
       assert.deepEqual(await statuses(left + 1, () => use(other)), [...Array(left).fill(200), 429], use.name);
@@ -465,10 +466,12 @@ describe("an identity", () => {
         assert.equal(status, 200, text);
       }
     }
-    // What came of a pair is of the way in that the pair came of.
-    const renewed = await byPair(own);
-    assert.equal(renewed.status, 200, renewed.text);
-    assert.equal(renewed.json.principal_id, id);
+    // Whoever has one of its pairs leaves its owner what proofs and sessions are given.
+    const renewals = await statuses(7, () => byPair(own));
+    assert.ok(renewals[0] === 200 && renewals[6] === 429, renewals.join());
+    const { status, text, principal_id: principal } = await mint(browser);
+    assert.equal(status, 200, text);
+    assert.equal(principal, id);
   });
 });
 

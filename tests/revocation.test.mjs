@@ -355,14 +355,14 @@ describe("in the state", { skip: noKnife }, () => {
       authority,
       `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
        INSERT INTO principals (id, kind, display_name, created_at) SELECT ${id("i")}, iif(i > 5, 'agent', 'human'), 'P' || i, 0 FROM n;
-       INSERT INTO delegations SELECT ${id("i")}, NULL, ${id("1 + i % 5")}, ${id("1 + i % 5")}, ${id("i")}, '["bridgeCert"]', NULL, NULL, 0, 0, unixepoch() + 3600, NULL, NULL
+       INSERT INTO delegations SELECT ${id("i")}, NULL, ${id("1 + i % 5")}, ${id("1 + i % 5")}, ${id("i")}, '["bridgeCert"]', NULL, NULL, 0, 0, unixepoch() + 3600, NULL, NULL, NULL, NULL
          FROM (WITH RECURSIVE n(i) AS (SELECT 101 UNION ALL SELECT i + 1 FROM n WHERE i < 150) SELECT i FROM n);
        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
        INSERT INTO credentials SELECT (unixepoch() - i % 290) * 1048576 + 1000 + i, randomblob(16), randomblob(16),
          iif(${isJob}, 'repo:acme/' || (i % 1000), ${id("1 + i % 1000")}),
          iif(${isJob}, 'wimse://localhost/gha/acme/' || (i % 1000), 'wimse://localhost/principal/' || ${id("1 + i % 1000")}), ${id("1 + i % 1000")}, 'custom:x', 'bridgeCert', 1,
          unixepoch() - i % 290, unixepoch() - i % 290 + 300, iif(i % 200 = 0 OR 1 + i % 1000 <= 55 OR ${onBehalf}, unixepoch(), NULL), NULL,
-         iif(${onBehalf}, ${id("1 + i % 1000")}, NULL), NULL, NULL, NULL FROM n;
+         iif(${onBehalf}, ${id("1 + i % 1000")}, NULL), NULL, NULL, NULL, NULL FROM n;
        INSERT INTO revoked SELECT 'principal', id, unixepoch(), unixepoch() + 360 FROM principals WHERE display_name GLOB 'P*' AND CAST(substr(display_name, 2) AS INTEGER) BETWEEN 1 AND 55;`,
     );
     const response = await get(authority, LIST);

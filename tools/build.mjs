@@ -12,7 +12,7 @@ import { WEB, buildWeb } from "./lib/web.mjs";
 import { setup } from "./setup.mjs";
 
 /** What the worker may weigh, gzipped: it decides how long a cold start takes. Each door weighs some. */
-const BUDGET = 525_000;
+const BUDGET = 530_000;
 
 /** What the runtime loads. */
 const PARTS = ["src/entry.mjs", "build/index.js", "build/index_bg.wasm"];

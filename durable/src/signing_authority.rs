@@ -45,9 +45,10 @@ use crate::host::{config, random};
 use crate::sql::Argument::{Bytes, Null, Number, Text};
 use crate::sql::{Database, Row, integer, internal};
 use crate::webcrypto::SigningKey;
+use people::identities::WayIn;
 use people::{KeyFacts, People};
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/signing_authority/0001_initial.sql"),
     include_str!("../migrations/signing_authority/0002_people.sql"),
     include_str!("../migrations/signing_authority/0003_credentials.sql"),
@@ -55,6 +56,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/signing_authority/0005_revocation.sql"),
     include_str!("../migrations/signing_authority/0006_delegations_and_issuers.sql"),
     include_str!("../migrations/signing_authority/0007_evidence_and_further_ways_in.sql"),
+    include_str!("../migrations/signing_authority/0008_shares_and_sources.sql"),
 ];
 /// How often used proofs that have expired are deleted, in seconds.
 const SWEEP_SECS: u64 = 60;
@@ -235,12 +237,13 @@ impl SigningAuthority {
         let decide = |db: &Database| people.mint(db, mint, now_millis() / 1000);
         let mut guess = people.guess(mint, now_millis() / 1000);
         for _ in 0..MOST_TRIES {
-            let request = match (guess.take(), &mint.holder) {
-                (Some(guess), _) => guess,
+            let (request, way_in) = match (guess.take(), &mint.holder) {
+                (Some(guess), _) => (guess, WayIn::Known(None)),
                 // Nothing is written, so there is nothing to undo.
-                (None, Holder::Identified(_)) => decide(&self.db)?.0,
-                (None, _) => self.db.transact(decide)?.0,
+                (None, Holder::Identified(_)) => decide(&self.db)?,
+                (None, _) => self.db.transact(decide)?,
             };
+            people.permit_newcomer(&mint.holder, &way_in, now_millis() / 1000)?;
             let share = People::share(&self.db, &request)?;
             let permit = || people.permit(Class::Enrolments, &share, now_millis() / 1000);
             permit()?;
@@ -255,9 +258,9 @@ impl SigningAuthority {
                 permit()?;
                 let now = now_millis() / 1000;
                 people.permit_newcomer(&mint.holder, &way_in, now)?;
-                people.admit_holder(db, &mint.holder, &way_in, now)?;
+                let authenticator = people.admit_holder(db, &mint.holder, &way_in, now)?;
                 burn_minted(db, mint, &request)?;
-                record(db, &request, &issued)?;
+                record(db, &request, &issued, authenticator.as_deref())?;
                 Ok(Some(way_in))
             })?;
             if let Some(way_in) = issued_by {
@@ -468,14 +471,19 @@ fn refused(db: &Database, burn: &Burn) -> Result<Error, Error> {
 }
 
 /// Records what is issued, in the transaction that issues it.
-fn record(db: &Database, request: &IssueRequest, issued: &Issued) -> Result<(), Error> {
+fn record(
+    db: &Database,
+    request: &IssueRequest,
+    issued: &Issued,
+    way_in: Option<&str>,
+) -> Result<(), Error> {
     let evidence = &request.evidence;
     let [serial, signing_serial] = &issued.serials;
     let scopes = Value::from(evidence.scopes.clone()).to_string();
     // Each value crosses to the platform once.
     db.run(
         "INSERT INTO credentials SELECT MAX(?1 * 1048576, IFNULL((SELECT MAX(id) FROM credentials), 0) + 1), \
-         ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?1, ?10, NULL, NULL, ?11, ?12, ?13, ?14",
+         ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?1, ?10, NULL, NULL, ?11, ?12, ?13, ?14, ?15",
         &[
             Number(issued.issued_at),
             Bytes(serial),
@@ -494,6 +502,7 @@ fn record(db: &Database, request: &IssueRequest, issued: &Issued) -> Result<(), 
             request.evidence_until.map_or(Null, Number),
             request.fresh_until.map_or(Null, Number),
             request.renews.map_or(Null, Number),
+            way_in.map_or(Null, Text),
         ],
     )
 }

@@ -118,14 +118,19 @@ impl Kept {
     }
 }
 
-/// What the object is called that asks this: by scheme, host and port, and by a part of the question.
+/// What the object is called that asks this: by scheme, host and port, and by a part of the question. Nobody shares a
+/// form, and one object sees all of a source's: what it makes up doesn't get sixteen times as far.
 #[must_use]
-pub fn object(ask: &Ask) -> String {
+pub fn object(question: &Question) -> String {
+    let Question { ask, source } = question;
     let bare = ask.url.split(['?', '#']).next().unwrap_or_default();
     let url = BaseUrl::parse(bare);
     // What is no URL is asked nowhere.
     let origin = url.map_or_else(|_| String::new(), |url| url.origin());
-    let [first, ..] = hash(ask);
+    let [first, ..] = match (&ask.form, source) {
+        (Some(_), Some(source)) => Sha256::digest(source).into(),
+        _ => hash(ask),
+    };
     format!("{origin}#{}", first % OBJECTS)
 }
 
@@ -538,9 +543,15 @@ mod tests {
     fn a_question_is_always_the_same_objects_and_a_host_has_sixteen() {
         let mut seen = BTreeSet::new();
         for number in 0..500 {
-            let one = ask("https://a.example/user?x=/", &number.to_string());
-            assert_eq!(object(&one), object(&one.clone()));
-            seen.insert(object(&one));
+            let ask = ask("https://a.example/user?x=/", &number.to_string());
+            let of = |source: &str| {
+                object(&Question {
+                    ask: ask.clone(),
+                    source: Some(source.into()),
+                })
+            };
+            assert_eq!(of("s"), of("t"));
+            seen.insert(of("s"));
         }
         let all: BTreeSet<_> = (0..16).map(|n| format!("https://a.example#{n}")).collect();
         assert_eq!(seen, all);
@@ -550,9 +561,26 @@ mod tests {
             ("HTTPS://A.example:443/token?x=a/b", "https://a.example#"),
             ("https://a.example?x=a/b", "https://a.example#"),
         ] {
-            assert!(object(&ask(url, "")).starts_with(of), "{url}");
+            let question = Question {
+                ask: ask(url, ""),
+                source: None,
+            };
+            assert!(object(&question).starts_with(of), "{url}");
         }
         assert_ne!(hash(&form("x")), hash(&form("y")));
+        let of = |source: Option<&str>, code: &str| {
+            object(&Question {
+                ask: form(code),
+                source: source.map(str::to_owned),
+            })
+        };
+        let all = |source: Option<&str>| -> BTreeSet<_> {
+            (0..100).map(|n| of(source, &n.to_string())).collect()
+        };
+        assert_eq!(all(Some("s")).len(), 1);
+        assert_eq!(all(None).len(), 16);
+        let sources: BTreeSet<_> = (0..500).map(|n| of(Some(&n.to_string()), "x")).collect();
+        assert_eq!(sources.len(), 16);
     }
 
     #[test]

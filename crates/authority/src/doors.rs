@@ -378,6 +378,8 @@ pub struct Identified {
     pub certificate: Option<ShownCertificate>,
     /// The row that lets it in, if an administrator made that: it may be another one by now, or gone.
     pub row: Option<RowRef>,
+    /// The name of the rule that lets it in. Somebody new is counted with others whom that lets in.
+    pub rule: String,
     /// What its pair is called instead of by its principal, on a route that is older than principals.
     pub alias: Option<Box<Alias>>,
 }

@@ -125,6 +125,7 @@ impl<'a> Exchange<'a> {
             until: Some(claims.exp),
             certificate: None,
             row: None,
+            rule: claims.owner().to_owned(),
             alias: Some(Box::new(Alias {
                 subject: claims.sub.to_owned(),
                 identity: claims.identity(&self.config.trust_domain()),
@@ -287,6 +288,11 @@ impl<'a> Claims<'a> {
             event_name: required("event_name")?,
             environment: optional("environment")?,
         })
+    }
+
+    /// Whose the repository is.
+    fn owner(&self) -> &str {
+        self.repository_owner_id.unwrap_or(self.repository_owner)
     }
 
     /// The policy: deny by default, every rule that is set must agree.

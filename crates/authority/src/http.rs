@@ -157,6 +157,16 @@ impl RequestHead {
         }
     }
 
+    /// Which other site's page made the request, if one did: by its origin where that is configured, for there may be many
+    /// others.
+    #[must_use]
+    pub fn page<'a>(&'a self, config: &Config) -> Option<&'a str> {
+        match self.permit_page(config) {
+            Ok(()) => None,
+            Err(_) => Some(allowed_origin(config, self).unwrap_or("elsewhere")),
+        }
+    }
+
     /// Whether the body says that it is a form (RFC 6749 appendix B).
     #[must_use]
     pub fn is_form(&self) -> bool {

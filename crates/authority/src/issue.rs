@@ -141,7 +141,8 @@ struct AuthorityFacts<'a> {
 }
 
 /// What a pair was asked for with is over.
-pub(crate) fn over(until: u64) -> Error {
+#[must_use]
+pub fn over(until: u64) -> Error {
     let until = i64::try_from(until).unwrap_or(i64::MAX);
     Error::InvalidCertificate(notme_chain::Refusal::Expired(until))
 }

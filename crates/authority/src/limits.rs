@@ -22,6 +22,13 @@ pub fn share(principal: &PrincipalId, method: &str) -> String {
     format!("{principal} {method}")
 }
 
+/// Whose share something is that is asked for with a pair whose first one was issued by this method: another one, so
+/// whoever stole a pair uses up nothing of what its owner's proofs get them.
+#[must_use]
+pub fn share_of_pairs(principal: &PrincipalId, method: &str) -> String {
+    format!("{principal} pairs {method}")
+}
+
 /// What routes are alike in what they cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {

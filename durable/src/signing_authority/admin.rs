@@ -9,9 +9,11 @@ mod rows;
 
 pub(super) use rows::{all as rows, permit as permit_row};
 
+use std::cell::Cell;
+
 use notme_authority::delegation::{Delegate, DelegationProblem, Wish};
 use notme_authority::http::Session;
-use notme_authority::limits::{Class, share};
+use notme_authority::limits::Class;
 use notme_authority::people::admin::list::MAX_NUMBER;
 use notme_authority::people::admin::table::Moment;
 use notme_authority::people::admin::{
@@ -28,7 +30,7 @@ use self::delegations::Proof;
 use super::delegations::From;
 use super::first_id_at;
 use super::people::identities::known;
-use super::people::{People, distrust_sessions, first_method, trail};
+use super::people::{People, distrust_sessions, share_of, trail};
 use super::revocation::revoke_principal;
 use crate::clock::now_millis;
 use crate::sql::Argument::{Bytes, Null, Number, Text};
@@ -46,7 +48,7 @@ pub(super) fn answer(
     let now = now_millis() / 1000;
     let moment = Moment { now, epoch };
     let (needs, act, _) = command.read()?;
-    let reply = db.transact(|db| {
+    db.transact(|db| {
         let session = people.authorize(db, command.session, needs, now)?;
         let desk = Desk {
             db,
@@ -54,8 +56,9 @@ pub(super) fn answer(
             party: people.party_name(),
             origin: &command.origin,
             moment,
+            is_changed: Cell::new(false),
         };
-        match &act {
+        let reply = match &act {
             Act::List(list) => {
                 // Administration isn't limited; of what is one's own each session has lists of its own.
                 if needs == Session::Used {
@@ -66,14 +69,15 @@ pub(super) fn answer(
             Act::Show(principal) => desk.show(principal),
             Act::Change(change) => desk.change(change).map(|()| admin::done()),
             Act::Delegate(wish) => {
-                people.count(Class::Account, &session.share(), now)?;
-                desk.delegate(wish, &Scopes::eligible(), None)
+                let share = session.share();
+                people.count(Class::Account, &share, now)?;
+                desk.delegate(wish, &Scopes::eligible(), &share, None)
             }
             Act::ShowRows => desk.show_rows(env),
             Act::Row(change) => desk.change_row(change, env),
-        }
-    })?;
-    Ok((reply, act.revokes()))
+        }?;
+        Ok((reply, act.revokes() && desk.is_changed.get()))
+    })
 }
 
 /// Makes a delegation by whoever shows a live pair, and has signed this very wish with it.
@@ -93,7 +97,7 @@ pub(super) fn delegate(
             return Err(DelegationProblem::Bound.into());
         }
         let method = &newcomer.identified.method;
-        let first_method = first_method(db, known.evidence.renews, method)?;
+        let share = share_of(db, &known.principal, known.evidence.renews, method)?;
         let session = SessionFacts {
             principal: known.principal,
             display_name: String::new(),
@@ -112,20 +116,21 @@ pub(super) fn delegate(
             party: people.party_name(),
             origin: &newcomer.origin,
             moment: Moment { now, epoch },
+            is_changed: Cell::new(false),
         };
         // A certificate may be of somebody whom nobody has seen yet.
         if !desk.is_active(&session.principal)? {
             return Err(Error::TurnedAway);
         }
-        let share = share(&session.principal, &first_method);
         people.count(Class::Account, &share, now)?;
         let shown = newcomer.identified.certificate.as_ref();
         let proof = shown.map(|shown| Proof {
             // As lists of credentials have it, zeros in front and all.
             serial: format!("{:0>32}", hex(&shown.serial)),
+            first: known.evidence.renews,
             until: known.evidence.until.unwrap_or(now),
         });
-        desk.delegate(&wish, &known.ceiling, proof.as_ref())
+        desk.delegate(&wish, &known.ceiling, &share, proof.as_ref())
     })
 }
 
@@ -137,6 +142,8 @@ struct Desk<'a> {
     party: &'a str,
     origin: &'a Origin,
     moment: Moment,
+    /// Whether there is a line in the trail, as there is of all that changes something.
+    is_changed: Cell<bool>,
 }
 
 impl Desk<'_> {
@@ -327,8 +334,8 @@ impl Desk<'_> {
         self.tell(actions::SESSION_REVOKED, id.as_str(), &details)
     }
 
-    /// Revokes a credential, and with it all that came of the same proof: who renewed it may not have been its
-    /// holder. What has expired needs none.
+    /// Revokes a credential, and with it all that came of the same proof, and all that was handed on with it: who
+    /// renewed it, or signed with it, may not have been its holder. What has expired needs none.
     fn revoke_credential(&self, serial: &Serial) -> Result<(), Error> {
         let query = "SELECT IFNULL(renews, id), serial, subject, principal FROM credentials \
                      WHERE id IN (SELECT id FROM credentials WHERE serial = ? \
@@ -342,16 +349,23 @@ impl Desk<'_> {
         let credentials = self.count(
             "UPDATE credentials SET revoked_at = ?1, revoked_by = ?2 \
              WHERE id IN (SELECT ?3 UNION ALL SELECT id FROM credentials WHERE renews = ?3) \
-             AND expires_at > ?1 AND revoked_at IS NULL RETURNING 1",
-            &[Number(now), self.actor(), Number(first)],
+             AND expires_at >= ?4 AND revoked_at IS NULL RETURNING 1",
+            &[
+                Number(now),
+                self.actor(),
+                Number(first),
+                Number(now.saturating_sub(LATE_CLOCK_SECS)),
+            ],
         )?;
-        if matches!(credentials, Number(0)) {
+        let delegations = self.revoke_signed(first)?;
+        if matches!((credentials, delegations), (Number(0), Number(0))) {
             return Ok(());
         }
         let details = [
             ("subject", Text(&subject)),
             ("principal", owner.as_deref().map_or(Null, Text)),
             ("credentials", credentials),
+            ("delegations", delegations),
         ];
         self.tell(actions::CREDENTIAL_REVOKED, &serial, &details)
     }
@@ -429,6 +443,7 @@ impl Desk<'_> {
         target: &str,
         details: &[(&str, Argument<'_>)],
     ) -> Result<(), Error> {
+        self.is_changed.set(true);
         let mut members = Map::new();
         for (name, value) in details {
             let value = match *value {

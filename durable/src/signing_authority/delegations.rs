@@ -112,6 +112,8 @@ pub(super) enum From<'a> {
     One(&'a ItemId),
     /// With all that a principal gave and was given.
     All(&'a PrincipalId),
+    /// With all that were signed with a pair, or with one that came of it, or that it came of.
+    SignedBy(u64),
 }
 
 /// Revokes what was issued on these delegations and all below them and may not have expired, `oldest` being the
@@ -126,11 +128,15 @@ pub(super) fn revoke_below(
 ) -> Result<u64, Error> {
     // What is over, or was revoked before, has nothing that is good below it.
     let (begin, id) = match from {
-        From::One(id) => ("SELECT ?1", id.as_str()),
+        From::One(id) => ("SELECT ?1", Text(id.as_str())),
         From::All(principal) => (
             "SELECT id FROM delegations WHERE delegator = ?1 AND revoked_at IS NULL AND expires_at >= ?2 \
              UNION SELECT id FROM delegations WHERE delegate = ?1 AND revoked_at IS NULL AND expires_at >= ?2",
-            principal.as_str(),
+            Text(principal.as_str()),
+        ),
+        From::SignedBy(first) => (
+            "SELECT id FROM delegations WHERE signed_by = ?1 AND revoked_at IS NULL AND expires_at >= ?2",
+            Number(first),
         ),
     };
     let statement = format!(
@@ -139,19 +145,26 @@ pub(super) fn revoke_below(
          UPDATE credentials SET revoked_at = ?3, revoked_by = ?4 WHERE delegation IN (SELECT id FROM below) \
          AND id >= ?5 AND expires_at >= ?2 AND revoked_at IS NULL RETURNING 1"
     );
-    let arguments = [
-        Text(id),
-        Number(oldest),
-        Number(now),
-        actor,
-        Number(first_id),
-    ];
+    let arguments = [id, Number(oldest), Number(now), actor, Number(first_id)];
     let revoked = db.ask(&statement, &arguments)?.len();
     Ok(revoked.try_into().map_err(internal)?)
 }
 
+/// Where a delegation came from.
+pub(super) struct Source<'a> {
+    /// Whose share it is of, of what limits count.
+    pub(super) share: &'a str,
+    /// The first of the pairs that one renews which signed for it, if one did.
+    pub(super) signed_by: Option<u64>,
+}
+
 /// Writes one down.
-pub(super) fn insert(db: &Database, link: &Link, now: u64) -> Result<(), Error> {
+pub(super) fn insert(
+    db: &Database,
+    link: &Link,
+    source: &Source<'_>,
+    now: u64,
+) -> Result<(), Error> {
     let Link {
         id,
         parent,
@@ -163,7 +176,7 @@ pub(super) fn insert(db: &Database, link: &Link, now: u64) -> Result<(), Error> 
     } = link;
     let scopes = Value::from(terms.scopes.names()).to_string();
     db.run(
-        "INSERT INTO delegations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+        "INSERT INTO delegations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?)",
         &[
             Text(id.as_str()),
             parent
@@ -181,17 +194,45 @@ pub(super) fn insert(db: &Database, link: &Link, now: u64) -> Result<(), Error> 
             Number(terms.depth.into()),
             Number(now),
             Number(terms.expires_at),
+            source.signed_by.map_or(Argument::Null, Number),
+            Text(source.share),
         ],
     )
 }
 
-/// How many somebody has given that are in force; no more than `most` are counted.
-pub(super) fn given(db: &Database, by: &PrincipalId, most: u64, now: u64) -> Result<u64, Error> {
-    let query = "SELECT COUNT(*) FROM (SELECT 1 FROM delegations WHERE delegator = ? AND expires_at > ? \
+/// How many somebody has given out of a share that are in force; no more than `most` are counted.
+pub(super) fn given(
+    db: &Database,
+    by: &PrincipalId,
+    share: &str,
+    most: u64,
+    now: u64,
+) -> Result<u64, Error> {
+    let query = "SELECT COUNT(*) FROM (SELECT 1 FROM delegations WHERE delegator = ? AND share = ? AND expires_at > ? \
                  AND revoked_at IS NULL LIMIT ?)";
-    let arguments = [Text(by.as_str()), Number(now), Number(most)];
+    let arguments = [Text(by.as_str()), Text(share), Number(now), Number(most)];
     let row = db.ask(query, &arguments)?.into_iter().next();
     Ok(row.map_or(Ok(0), |mut row| row.integer())?)
+}
+
+/// Whether one of a chain was given by somebody out of one of these shares, or out of none that is known.
+pub(super) fn is_of(
+    db: &Database,
+    chain: &[Link],
+    by: &PrincipalId,
+    shares: &[String; 2],
+) -> Result<bool, Error> {
+    let query = "SELECT 1 FROM delegations WHERE id = ? AND IFNULL(share, ?2) IN (?2, ?3)";
+    for link in chain.iter().filter(|link| link.delegator == *by) {
+        let [first, second] = shares;
+        if !db
+            .ask(query, &[Text(link.id.as_str()), Text(first), Text(second)])?
+            .is_empty()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Deletes those that were over long ago: what hangs on one ends no later, and is worth nothing without it.

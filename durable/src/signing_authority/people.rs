@@ -18,7 +18,7 @@ use notme_authority::config::Config;
 use notme_authority::delegation::DelegationProblem;
 use notme_authority::http::Session;
 use notme_authority::issue::IssueRequest;
-use notme_authority::limits::{Class, Limiter, RateLimits, share};
+use notme_authority::limits::{Class, Limiter, RateLimits, share, share_of_pairs};
 use notme_authority::people::admission::Doors;
 use notme_authority::people::bootstrap::BootstrapCode;
 use notme_authority::people::ceremony::{SignIn, answered};
@@ -168,16 +168,16 @@ impl People {
         way_in: &WayIn,
         now: u64,
     ) -> Result<(), Error> {
-        match vouching(holder, way_in) {
-            Some(method) => self.given.borrow().permit(&keyed(NEWCOMERS, method), now),
+        match newcomers(holder, way_in) {
+            Some(whose) => self.given.borrow().permit(&keyed(NEWCOMERS, &whose), now),
             None => Ok(()),
         }
     }
 
     /// Counts one who came in.
     pub(super) fn charge_newcomer(&self, holder: &Holder, way_in: &WayIn, now: u64) {
-        if let Some(method) = vouching(holder, way_in) {
-            self.take(NEWCOMERS, method, self.limits.newcomers, now);
+        if let Some(whose) = newcomers(holder, way_in) {
+            self.take(NEWCOMERS, &whose, self.limits.newcomers, now);
         }
     }
 
@@ -187,11 +187,10 @@ impl People {
         }
     }
 
-    /// Whose share a pair is: that of the proof which its holder's first one was issued for.
+    /// Whose share a pair is.
     pub(super) fn share(db: &Database, request: &IssueRequest) -> Result<String, Error> {
         let shown = &request.evidence.auth_method;
-        let method = first_method(db, request.renews, shown)?;
-        Ok(share(&request.principal, &method))
+        share_of(db, &request.principal, request.renews, shown)
     }
 
     #[inline(never)]
@@ -485,7 +484,7 @@ impl People {
                     Error::ScopesNotGranted { .. } if asks_for_pending => Error::StepUpRequired,
                     error => error,
                 });
-                Ok((decided?, WayIn::Known))
+                Ok((decided?, WayIn::Known(Some(session.authenticator))))
             }
             Holder::First {
                 code, principal, ..
@@ -502,7 +501,7 @@ impl People {
                     evidence: Lasting::default(),
                 };
                 let decided = mint.decide(subject, &self.naming, burn, now)?;
-                Ok((decided, WayIn::Known))
+                Ok((decided, WayIn::Known(None)))
             }
             Holder::Identified(newcomer) => {
                 permit_row(db, newcomer.identified.row.as_ref())?;
@@ -693,38 +692,46 @@ fn keyed(what: &str, of: &str) -> String {
     format!("{what}:{of}")
 }
 
-/// What vouches for somebody who is new.
-fn vouching<'a>(holder: &'a Holder, way_in: &WayIn) -> Option<&'a str> {
+/// Whom somebody who is new is counted with: whoever the same rule lets in whom the same one vouches for.
+fn newcomers(holder: &Holder, way_in: &WayIn) -> Option<String> {
     match (holder, way_in) {
-        (Holder::Identified(newcomer), WayIn::New) => Some(&newcomer.identified.method),
+        (Holder::Identified(newcomer), WayIn::New) => {
+            let identified = &newcomer.identified;
+            Some(format!("{} {}", identified.method, identified.rule))
+        }
         _ => None,
     }
 }
 
-/// By which method somebody came in who shows this: of one of our pairs, that of the first of those that it renews.
-pub(super) fn first_method(
+/// Whose share something is that is asked for by a proof of this method; with one of our pairs, that of the first of
+/// those that it renews.
+pub(super) fn share_of(
     db: &Database,
+    principal: &PrincipalId,
     first: Option<u64>,
     shown: &str,
 ) -> Result<String, Error> {
     let Some(first) = first else {
-        return Ok(shown.to_owned());
+        return Ok(share(principal, shown));
     };
     let query = "SELECT method FROM credentials WHERE id = ?";
     let row = db
         .ask(query, &[Argument::Number(first)])?
         .into_iter()
         .next();
-    Ok(row.map_or_else(|| Ok(shown.to_owned()), |mut row| row.text())?)
+    let method = row.map_or_else(|| Ok(shown.to_owned()), |mut row| row.text())?;
+    Ok(share_of_pairs(principal, &method))
 }
 
-/// Whether somebody has a passkey. Who has none can show none, and isn't asked to.
+/// Whether somebody has a passkey of this authority's, which `party` is its name for. Who has none can show none, and
+/// isn't asked to.
 pub(in crate::signing_authority) fn has_passkey(
     db: &Database,
+    party: &str,
     principal: &PrincipalId,
 ) -> Result<bool, Error> {
-    let query = "SELECT 1 FROM authenticators WHERE principal = ? AND kind = 'passkey' LIMIT 1";
-    exists(db, query, vec![principal.as_str().into()])
+    let query = "SELECT 1 FROM authenticators WHERE principal = ? AND kind = 'passkey' AND issuer = ? LIMIT 1";
+    exists(db, query, vec![principal.as_str().into(), party.into()])
 }
 
 fn exists(
@@ -901,17 +908,20 @@ fn begin_session(
     ];
     let row = db.ask(statement, &arguments)?.into_iter().next();
     let mut row = row.ok_or(Error::UnknownPasskey)?;
-    // Whoever speaks for one way in crowds out sessions of that one alone.
+    // Whoever speaks for one way in crowds out sessions of that one alone, and those last in which a passkey was shown since.
     let crowded = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE authenticator = ? AND id <> ? \
-                   ORDER BY seen_at DESC, created_at DESC LIMIT -1 OFFSET ?)";
-    db.run(
-        crowded,
-        &[
-            Argument::Text(authenticator),
-            Argument::Text(&id),
-            Argument::Number(MOST_SESSIONS - 1),
-        ],
-    )?;
+                   ORDER BY verified_at > created_at DESC, seen_at DESC, created_at DESC LIMIT -1 OFFSET ?) \
+                   RETURNING id, principal";
+    let arguments = [
+        Argument::Text(authenticator),
+        Argument::Text(&id),
+        Argument::Number(MOST_SESSIONS - 1),
+    ];
+    for mut row in db.ask(crowded, &arguments)? {
+        let (details, target) = (json!({ "session": row.text()?, "for": id }), row.text()?);
+        let action = "session.crowded_out";
+        trail(db, now, None, action, Some(&target), origin, &details)?;
+    }
     let (principal, display_name) = (principal(&mut row)?, row.text()?);
     let scopes = row.optional_text()?.unwrap_or_default();
     let times = Times::starting(now);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use notme_authority::people::PrincipalId;
 use notme_authority::revocation::{
@@ -11,10 +12,17 @@ use notme_authority::state::OVERLAP_SECS;
 use notme_authority::{Error, Fault, MAX_STALENESS_SECS};
 
 use super::delegations::{above, is_void};
-use super::{Loaded, SigningAuthority, first_id_at};
+use super::{Loaded, SWEEP_SECS, SigningAuthority, first_id_at};
 use crate::clock::now_millis;
 use crate::sql::Argument::{Number, Text};
 use crate::sql::{Database, internal};
+use worker::Delay;
+
+/// How many revoked pairs a list can have so that another one is made after a millisecond: to make it takes a hundredth of
+/// one for each.
+const ENTRIES_PER_MILLI: u64 = 10;
+/// How long a list is waited for at most, in milliseconds.
+const MOST_WAIT_MILLIS: u64 = 5_000;
 
 /// The list, in both forms.
 pub(super) struct Published {
@@ -23,8 +31,10 @@ pub(super) struct Published {
     revision: u64,
     /// The key that signed it.
     key_id: String,
-    /// When, in Unix seconds.
-    made_at: u64,
+    /// When, in Unix milliseconds.
+    made_at_millis: u64,
+    /// How many pairs are revoked.
+    entries: u64,
     jwt: String,
     crl: Vec<u8>,
 }
@@ -65,8 +75,12 @@ impl SigningAuthority {
             if let Some(published) = self.at_hand(revision).await? {
                 return Ok(published);
             }
+            // A long one takes its time, which others need: who has much taken back waits for the list that says so.
+            if let Some(wait) = self.wait() {
+                Delay::from(Duration::from_millis(wait)).await;
+            }
             let loaded = self.loaded().await?;
-            let published = self.publish(&loaded, now_millis() / 1000).await?;
+            let published = self.publish(&loaded, now_millis()).await?;
             // The key may have changed while it was signed.
             let current = self.loaded.borrow().clone();
             if current.is_some_and(|current| Rc::ptr_eq(&current, &loaded)) {
@@ -75,7 +89,16 @@ impl SigningAuthority {
         }
     }
 
-    async fn publish(&self, loaded: &Loaded, now: u64) -> Result<Published, Error> {
+    /// In how many milliseconds another list may be made: after ten times as long as the last one took, by its length.
+    fn wait(&self) -> Option<u64> {
+        let last = self.published.borrow().clone()?;
+        let age = now_millis().checked_sub(last.made_at_millis)?;
+        let wait = (last.entries / ENTRIES_PER_MILLI).min(MOST_WAIT_MILLIS);
+        wait.checked_sub(age).filter(|wait| *wait > 0)
+    }
+
+    async fn publish(&self, loaded: &Loaded, now_millis: u64) -> Result<Published, Error> {
+        let now = now_millis / 1000;
         let revision = self.revision.get();
         let (revoked, number) = self
             .db
@@ -90,7 +113,8 @@ impl SigningAuthority {
             number,
             revision,
             key_id: key_id.clone(),
-            made_at: now,
+            made_at_millis: now_millis,
+            entries: u64::try_from(revoked.pairs.len()).map_err(internal)?,
             jwt: signed(&jwt, &of_jwt),
             crl: crl.into_certificate(&of_crl),
         })
@@ -129,17 +153,25 @@ impl SigningAuthority {
 impl Published {
     /// Whether it says all there is to say.
     fn stands(&self, loaded: &Loaded, now: u64) -> bool {
-        let age = now.checked_sub(self.made_at);
+        let age = now.checked_sub(self.made_at_millis / 1000);
         self.key_id == loaded.key_id && age.is_some_and(|age| age < REFRESH_SECS)
     }
 }
 
-/// Revokes whatever was issued to a principal until now.
+/// Revokes whatever was issued to a principal until now, also by a clock that was ahead and left its mark: access tokens
+/// stand nowhere else.
 pub(super) fn revoke_principal(
     db: &Database,
     principal: &PrincipalId,
     now: u64,
 ) -> Result<(), Error> {
+    let query =
+        "SELECT MAX(?1, IIF(forgotten_before > ?1, forgotten_before + ?2, 0)) FROM authority";
+    let row = db
+        .ask(query, &[Number(now), Number(SWEEP_SECS)])?
+        .into_iter()
+        .next();
+    let now = row.map_or(Ok(now), |mut row| row.integer())?;
     db.run(
         "INSERT OR REPLACE INTO revoked VALUES ('principal', ?, ?, ?)",
         &[

@@ -4,6 +4,7 @@
 //! `/kubernetes.io/namespace`.
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::Echo;
 use crate::policy::PatternList;
@@ -71,6 +72,13 @@ impl Rule {
             wanted.push((claim.clone(), PatternList::of(patterns)));
         }
         Ok(Self(wanted))
+    }
+
+    /// A name that other rules don't have.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let digest = Sha256::digest(format!("{:?}", self.0));
+        hex::encode(digest.get(..8).unwrap_or_default())
     }
 
     /// Whether it says what a claim has to be: exactly, for others' ids begin alike; or, of a subject that is a path

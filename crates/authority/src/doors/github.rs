@@ -227,11 +227,12 @@ impl Lookup<'_> {
     /// Whether an answer is one.
     fn judge(&self, answer: &Answer) -> Result<(), Error> {
         let number = |name: &str| answer.header(name)?.trim().parse::<u64>().ok();
-        // Its secondary limits need not say so in the head.
+        // Its secondary limits need not say so in the head, and where others failed too often it refuses all.
         let is_slowed = || {
             let body = answer.json().unwrap_or_default();
             let message = body.get("message").and_then(Value::as_str);
-            message.is_some_and(|message| message.to_ascii_lowercase().contains("rate limit"))
+            let message = message.unwrap_or_default().to_ascii_lowercase();
+            message.contains("rate limit") || message.contains("login attempts")
         };
         let is_used_up = number("x-ratelimit-remaining") == Some(0);
         let wait = match (number("retry-after"), number("x-ratelimit-reset")) {
@@ -380,12 +381,16 @@ impl Opened for Lookup<'_> {
             return Err(unexpected("nothing"));
         };
         let claims = self.claims(&answers)?;
-        let permits = |row: &&&Row| match self.token.is_own() {
-            true => row.permits(&claims),
-            false => row.permits_by("token_kind", &claims),
+        let permit = |row| {
+            let row: &Row = row;
+            let rule = match self.token.is_own() {
+                true => row.permit(&claims),
+                false => row.permit_by("token_kind", &claims),
+            };
+            rule.map(|rule| (row, rule.name()))
         };
-        let row = self.rows.iter().find(permits);
-        let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
+        let row = self.rows.iter().copied().find_map(permit);
+        let (row, rule) = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
         let (name, subject) = self.subject(&claims);
         let who = Identified {
             kind: DOOR.name.to_owned(),
@@ -399,6 +404,7 @@ impl Opened for Lookup<'_> {
             until: None,
             certificate: None,
             row: row.made.clone(),
+            rule,
             alias: None,
         };
         // GitHub vouched for it: there is no signature to check.
@@ -487,9 +493,9 @@ mod tests {
             let claims = json!({ "user_id": id, "token_kind": "oauth" });
             claims.as_object().unwrap().clone()
         };
-        assert!(row.permits_by("token_kind", &claims(8)));
+        assert!(row.permit_by("token_kind", &claims(8)).is_some());
         assert!(
-            !row.permits_by("token_kind", &claims(7)),
+            row.permit_by("token_kind", &claims(7)).is_none(),
             "the other rule asks"
         );
     }
@@ -563,10 +569,12 @@ mod tests {
     #[test]
     fn a_secondary_limit_says_so_in_the_body_alone() {
         let limited = json!({ "message": "You have exceeded a secondary rate limit. Please wait a few minutes." });
+        let failed = json!({ "message": "Maximum number of login attempts exceeded. Please try again later." });
         let other = json!({ "message": "Resource not accessible by personal access token" });
         for (status, body, is_to_wait) in [
             (403, &limited, true),
             (429, &limited, true),
+            (403, &failed, true),
             (403, &other, false),
             (404, &limited, false),
         ] {

@@ -320,11 +320,11 @@ impl TrustedIssuer {
         })
     }
 
-    /// Whether one of the rules fits; if none does, the claim that stood in the way of the first.
+    /// The first rule that fits; if none does, the claim that stood in the way of the first.
     ///
     /// # Errors
     /// The claim.
-    pub fn permit(&self, claims: &Claims) -> Result<(), &str> {
+    pub fn permit(&self, claims: &Claims) -> Result<&Rule, &str> {
         permit(&self.rules, claims)
     }
 }
@@ -335,12 +335,12 @@ fn is_cluster(name: &str) -> bool {
     (1..=63).contains(&name.len()) && name.bytes().all(allowed)
 }
 
-/// Whether one of the rules fits; if none does, the claim that stood in the way of the first.
-pub(super) fn permit<'a>(rules: &'a [Rule], claims: &Claims) -> Result<(), &'a str> {
+/// The first rule that fits; if none does, the claim that stood in the way of the first.
+pub(super) fn permit<'a>(rules: &'a [Rule], claims: &Claims) -> Result<&'a Rule, &'a str> {
     let mut first = None;
     for rule in rules {
         match rule.first_mismatch(claims) {
-            None => return Ok(()),
+            None => return Ok(rule),
             Some(claim) => first = first.or(Some(claim)),
         }
     }
@@ -475,11 +475,11 @@ mod tests {
         let claims = |claims: Value| claims.as_object().unwrap().clone();
         assert_eq!(
             row.permit(&claims(json!({ "namespace_id": 7, "ref": "main" }))),
-            Ok(())
+            Ok(&row.rules[0])
         );
         assert_eq!(
             row.permit(&claims(json!({ "namespace_id": 8, "ref": "x" }))),
-            Ok(())
+            Ok(&row.rules[1])
         );
         assert_eq!(
             row.permit(&claims(json!({ "namespace_id": 7, "ref": "x" }))),

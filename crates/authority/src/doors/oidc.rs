@@ -216,9 +216,9 @@ impl<'a> Exchange<'a> {
     /// Who the token is about, if its signature is good.
     fn identify(&self) -> Result<Identified, Error> {
         let claims = self.token.claims();
-        let permits = |row: &&&TrustedIssuer| row.permit(claims).is_ok();
-        let row = self.rows.iter().find(permits);
-        let row = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
+        let mut rows = self.rows.iter().copied();
+        let row = rows.find_map(|row| Some((row, row.permit(claims).ok()?.name())));
+        let (row, rule) = row.ok_or(Error::NotPermitted(PolicyRule::Claims))?;
         let subject = row.subject.write(claims);
         let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
         // Who signs people in makes a token for one request, and it is worth nothing in another.
@@ -248,6 +248,7 @@ impl<'a> Exchange<'a> {
             until: Some(self.dates.exp),
             certificate: None,
             row: row.made.clone(),
+            rule,
             alias: None,
         })
     }

@@ -60,17 +60,17 @@ impl Row {
         })
     }
 
-    /// Whether one of the rules lets these claims in.
+    /// The first of the rules that lets these claims in.
     #[must_use]
-    pub fn permits(&self, claims: &Claims) -> bool {
-        permit(&self.rules, claims).is_ok()
+    pub fn permit(&self, claims: &Claims) -> Option<&Rule> {
+        permit(&self.rules, claims).ok()
     }
 
-    /// Whether one of those rules lets these claims in that say what `claim` has to be.
+    /// The first that lets these claims in of those that say what `claim` has to be.
     #[must_use]
-    pub fn permits_by(&self, claim: &str, claims: &Claims) -> bool {
-        let fits = |rule: &Rule| rule.looks_at(claim) && rule.first_mismatch(claims).is_none();
-        self.rules.iter().any(fits)
+    pub fn permit_by(&self, claim: &str, claims: &Claims) -> Option<&Rule> {
+        let fits = |rule: &&Rule| rule.looks_at(claim) && rule.first_mismatch(claims).is_none();
+        self.rules.iter().find(fits)
     }
 
     /// Of each rule the claim that stands in the way of these; nothing, where none does.

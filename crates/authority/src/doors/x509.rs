@@ -367,7 +367,7 @@ fn identify(rows: &[&TrustedRoots], path: &Path<'_>) -> Result<Identified, Error
         return Err(Error::InvalidCertificate(Refusal::NoPath));
     };
     let claims = claims(leaf)?;
-    let row = row(rows, path, &claims)?;
+    let (row, rule) = row(rows, path, &claims)?;
     let subject = row.subject.write(&claims);
     let subject = subject.map_err(|_| TokenError::InvalidClaim("sub"))?;
     Ok(Identified {
@@ -385,21 +385,22 @@ fn identify(rows: &[&TrustedRoots], path: &Path<'_>) -> Result<Identified, Error
             serial: without_sign(leaf.serial()).to_vec(),
         }),
         row: row.made.clone(),
+        rule,
         alias: None,
     })
 }
 
-/// The first row that pins the path's root and lets the certificate in.
+/// The first row that pins the path's root and lets the certificate in, and the name of the rule that does.
 fn row<'a>(
     rows: &[&'a TrustedRoots],
     path: &Path<'_>,
     claims: &Claims,
-) -> Result<&'a TrustedRoots, Error> {
+) -> Result<(&'a TrustedRoots, String), Error> {
     let root = path.certificates().last().map(|root| root.as_der());
     let pins = |row: &&&TrustedRoots| row.roots.iter().any(|pinned| Some(&pinned[..]) == root);
     let mut rows = rows.iter().filter(pins);
-    let row = rows.find(|row| permit(&row.rules, claims).is_ok());
-    row.copied().ok_or(Error::NotPermitted(PolicyRule::Claims))
+    let row = rows.find_map(|row| Some((*row, permit(&row.rules, claims).ok()?.name())));
+    row.ok_or(Error::NotPermitted(PolicyRule::Claims))
 }
 
 /// A positive number without the zero that its sign may need.

@@ -451,6 +451,7 @@ mod tests {
             until: None,
             certificate: None,
             row: None,
+            rule: String::new(),
             alias: None,
         }
     }

@@ -1,6 +1,7 @@
 //! What the holder of a session lets others do on their behalf, and takes back.
 
 use notme_authority::delegation::{DelegationProblem, Link, MAX_GIVEN, Terms, Wish};
+use notme_authority::limits::{share, share_of_pairs};
 use notme_authority::people::admin::{ItemId, Reply, actions};
 use notme_authority::people::{Scope, Scopes, uuid};
 use notme_authority::revocation::LATE_CLOCK_SECS;
@@ -8,7 +9,7 @@ use notme_authority::{Error, Fault};
 
 use super::{Desk, hex};
 use crate::host::random;
-use crate::signing_authority::delegations::{self, From, revoke_below};
+use crate::signing_authority::delegations::{self, From, Source, revoke_below};
 use crate::signing_authority::people::has_passkey;
 use crate::sql::Argument;
 use crate::sql::Argument::{Null, Number, Text};
@@ -17,6 +18,8 @@ use crate::sql::Argument::{Null, Number, Text};
 pub(super) struct Proof {
     /// Its serial number.
     pub(super) serial: String,
+    /// The first of the pairs that it renews; itself, if it renews none.
+    pub(super) first: Option<u64>,
     /// When the proof is over that it was issued for, in Unix seconds.
     pub(super) until: u64,
 }
@@ -28,6 +31,7 @@ impl Desk<'_> {
         &self,
         wish: &Wish,
         most: &Scopes,
+        share: &str,
         by: Option<&Proof>,
     ) -> Result<Reply, Error> {
         let now = self.moment.now;
@@ -53,7 +57,7 @@ impl Desk<'_> {
         if !self.is_active(&wish.delegate)? {
             return Err(Error::NoSuchItem);
         }
-        if delegations::given(self.db, own, MAX_GIVEN, now)? >= MAX_GIVEN {
+        if delegations::given(self.db, own, share, MAX_GIVEN, now)? >= MAX_GIVEN {
             return Err(DelegationProblem::TooMany.into());
         }
         let id = ItemId::parse(&uuid(random()?));
@@ -67,7 +71,11 @@ impl Desk<'_> {
             is_revoked: false,
             is_turned_away: false,
         };
-        delegations::insert(self.db, &link, now)?;
+        let source = Source {
+            share,
+            signed_by: by.and_then(|proof| proof.first),
+        };
+        delegations::insert(self.db, &link, &source, now)?;
         let scopes = link.terms.scopes.names().join(" ");
         let purpose = link.terms.purpose.map(|hash| hex(&hash));
         let details = [
@@ -90,16 +98,24 @@ impl Desk<'_> {
     /// administers; to others there is none.
     pub(super) fn revoke_delegation(&self, id: &ItemId) -> Result<(), Error> {
         let now = self.moment.now;
-        if has_passkey(self.db, &self.session.principal)? {
+        let own = &self.session.principal;
+        let has_passkey = has_passkey(self.db, self.party, own)?;
+        if has_passkey {
             self.session.require_passkey()?;
         }
         let chain = delegations::chain(self.db, id)?;
-        let own = &self.session.principal;
         let is_above = chain.iter().any(|link| link.delegator == *own);
         let manages = self.session.scopes.contains(Scope::AuthorityManage);
         let link = chain.last().filter(|_| is_above || manages);
         let link = link.ok_or(Error::NoSuchItem)?;
-        if link.is_revoked || link.terms.expires_at <= now {
+        // Who can show none takes back what they gave by the same way in, and nobody else's who speaks for them.
+        let method = &self.session.method;
+        let shares = [share(own, method), share_of_pairs(own, method)];
+        if !has_passkey && !manages && !delegations::is_of(self.db, &chain, own, &shares)? {
+            return Err(Error::StepUpRequired);
+        }
+        // By a clock that is late it may be good yet.
+        if link.is_revoked || link.terms.expires_at < now.saturating_sub(LATE_CLOCK_SECS) {
             return Ok(());
         }
         self.db.run(
@@ -113,6 +129,22 @@ impl Desk<'_> {
             ("credentials", self.revoke_issued(From::One(id))?),
         ];
         self.tell(actions::DELEGATION_REVOKED, id.as_str(), &details)
+    }
+
+    /// Takes back what was signed with these pairs; how much it was.
+    pub(super) fn revoke_signed(&self, first: u64) -> Result<Argument<'static>, Error> {
+        let now = self.moment.now;
+        self.revoke_issued(From::SignedBy(first))?;
+        self.count(
+            "UPDATE delegations SET revoked_at = ?1, revoked_by = ?2 WHERE signed_by = ?3 \
+             AND revoked_at IS NULL AND expires_at >= ?4 RETURNING 1",
+            &[
+                Number(now),
+                self.actor(),
+                Number(first),
+                Number(now.saturating_sub(LATE_CLOCK_SECS)),
+            ],
+        )
     }
 
     /// Revokes what was issued on delegations and may not have expired; how much it was.

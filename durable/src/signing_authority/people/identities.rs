@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use notme_authority::Error;
 use notme_authority::doors::Identified;
+use notme_authority::issue::over;
 use notme_authority::people::admin::ItemId;
 use notme_authority::people::connection::Owner;
 use notme_authority::people::mint::{Lasting, Newcomer};
@@ -39,8 +40,8 @@ pub(in crate::signing_authority) struct Known {
 
 /// What is written of the way in when something is issued.
 pub(in crate::signing_authority) enum WayIn {
-    /// Nothing.
-    Known,
+    /// Nothing; it is this one, if that is known.
+    Known(Option<String>),
     /// That it was used.
     Used(Owner),
     /// That there is somebody new.
@@ -106,6 +107,10 @@ pub(in crate::signing_authority) fn known(
         way_in: WayIn::New,
     };
     if let Some(ours) = ours(db, identified)? {
+        // By this clock: what is taken back is taken back by it too.
+        if let Some(until) = identified.until.filter(|until| *until < now) {
+            return Err(over(until));
+        }
         known.ceiling = row.narrowed_to(&ours.scopes);
         known.on = ours.on;
         known.evidence.renews = Some(ours.first);
@@ -118,7 +123,7 @@ pub(in crate::signing_authority) fn known(
             }
             known.granted = scopes_of(&grants(db, &owner, now)?);
             known.principal = owner;
-            known.way_in = WayIn::Known; // it stands for the way in that it was issued for
+            known.way_in = WayIn::Known(ours.way_in); // it stands for the way in that it was issued for
             if invite.is_some() {
                 return Err(Error::IdentityTaken);
             }
@@ -168,12 +173,14 @@ struct Ours {
     evidence_until: Option<u64>,
     /// Until when its holder counts as somebody who just showed a passkey, if they did.
     fresh_until: Option<u64>,
+    /// The way in that it was issued for, if that is known.
+    way_in: Option<String>,
 }
 
 /// The credential that is shown, if this authority issued it.
 ///
 /// # Errors
-/// [`Error::InvalidCertificate`] if it was taken back, with its epoch or by itself, or is not known any more.
+/// [`Error::InvalidCertificate`] if it was taken back, with its epoch, with its way in or by itself, or is not known any more.
 fn ours(db: &Database, identified: &Identified) -> Result<Option<Ours>, Error> {
     let revoked = || Error::InvalidCertificate(Refusal::Revoked);
     let Some(shown) = &identified.certificate else {
@@ -191,8 +198,9 @@ fn ours(db: &Database, identified: &Identified) -> Result<Option<Ours>, Error> {
         .checked_sub(shown.serial.len())
         .ok_or_else(revoked)?;
     let serial = [&vec![0; zeros], &shown.serial[..]].concat();
-    let query = "SELECT c.scopes, c.principal, p.disabled_at, c.delegation, IFNULL(c.renews, c.id), c.evidence_until, c.fresh_until FROM credentials c LEFT JOIN principals p ON p.id = c.principal \
-                 WHERE (c.serial = ?1 OR c.signing_serial = ?1) AND c.revoked_at IS NULL";
+    let query = "SELECT c.scopes, c.principal, p.disabled_at, c.delegation, IFNULL(c.renews, c.id), c.evidence_until, c.fresh_until, c.way_in FROM credentials c LEFT JOIN principals p ON p.id = c.principal \
+                 WHERE (c.serial = ?1 OR c.signing_serial = ?1) AND c.revoked_at IS NULL \
+                 AND (c.way_in IS NULL OR EXISTS (SELECT 1 FROM authenticators a WHERE a.id = c.way_in))";
     let is_of_this_epoch = row.integer()? == 1;
     let mut found = db.ask(query, &[Bytes(&serial)])?.into_iter();
     let mut row = found
@@ -225,23 +233,31 @@ fn ours(db: &Database, identified: &Identified) -> Result<Option<Ours>, Error> {
         first: row.integer()?,
         evidence_until: row.optional_integer()?,
         fresh_until: row.optional_integer()?,
+        way_in: row.optional_text()?,
     }))
 }
 
-/// Makes a principal of an identity that nobody has seen yet, or notes that it was used. In the transaction that
-/// issues.
+/// Makes a principal of an identity that nobody has seen yet, or notes that it was used; tells which authenticator it is,
+/// if that is known. In the transaction that issues.
 pub(super) fn admit(
     db: &Database,
     newcomer: &Newcomer,
     way_in: &WayIn,
     now: u64,
-) -> Result<(), Error> {
-    match way_in {
-        WayIn::Known => return Ok(()),
-        WayIn::Used(owner) => return note_use(db, owner, now),
-        WayIn::Further(invite) => return add(db, newcomer, invite, now),
-        WayIn::New => {}
-    }
+) -> Result<Option<String>, Error> {
+    let authenticator = match way_in {
+        WayIn::Known(authenticator) => return Ok(authenticator.clone()),
+        WayIn::Used(owner) => {
+            note_use(db, owner, now)?;
+            owner.authenticator.clone()
+        }
+        WayIn::Further(invite) => add(db, newcomer, invite, now)?,
+        WayIn::New => make(db, newcomer, now)?,
+    };
+    Ok(Some(authenticator))
+}
+
+fn make(db: &Database, newcomer: &Newcomer, now: u64) -> Result<String, Error> {
     let identified = &newcomer.identified;
     let grants = identified.ceiling.for_good();
     let id = &newcomer.principal;
@@ -256,11 +272,12 @@ pub(super) fn admit(
     });
     let actor = Some(id.as_str());
     let action = "principal.registered";
-    trail(db, now, actor, action, actor, &newcomer.origin, &details)
+    trail(db, now, actor, action, actor, &newcomer.origin, &details)?;
+    Ok(authenticator)
 }
 
 /// Makes an identity a further way in of the workload that an invite is for.
-fn add(db: &Database, newcomer: &Newcomer, invite: &InviteRow, now: u64) -> Result<(), Error> {
+fn add(db: &Database, newcomer: &Newcomer, invite: &InviteRow, now: u64) -> Result<String, Error> {
     let owner = &invite.workload(now)?.principal;
     invite.redeem(db, owner, now)?;
     let identified = &newcomer.identified;
@@ -273,7 +290,8 @@ fn add(db: &Database, newcomer: &Newcomer, invite: &InviteRow, now: u64) -> Resu
     });
     let (actor, target) = (Some(owner.as_str()), Some(authenticator.as_str()));
     let action = "authenticator.added";
-    trail(db, now, actor, action, target, &newcomer.origin, &details)
+    trail(db, now, actor, action, target, &newcomer.origin, &details)?;
+    Ok(authenticator)
 }
 
 /// Notes that an identity was used. As with passkeys, that isn't a write each time.

@@ -10,7 +10,7 @@ use notme_authority::people::session::Times;
 use serde_json::json;
 
 use super::connections::connection_rows;
-use super::{KeyFacts, PASSKEY, People, distrust_sessions, has_passkey, trail};
+use super::{KeyFacts, PASSKEY, People, distrust_sessions, trail};
 use crate::signing_authority::admin::{administrators, permit_removal};
 use crate::sql::Argument::Text;
 use crate::sql::{Database, internal};
@@ -77,9 +77,7 @@ impl People {
             OwnAct::EndSession(id) => {
                 let owner = holder.principal.as_str();
                 let other = other_session(db, owner, &id)?;
-                if has_passkey(db, &holder.principal)? {
-                    holder.permit_end(&other, now)?;
-                }
+                holder.permit_end(&other, now)?;
                 db.run("DELETE FROM sessions WHERE id = ?", &[Text(&id)])?;
                 let details = json!({ "session": id });
                 let actor = Some(owner);

@@ -86,6 +86,12 @@ impl People {
             Vec::new()
         };
         db.transact(|db| {
+            if admission == Admission::Session {
+                // A session that asks again begins anew.
+                let statement = "DELETE FROM registrations WHERE principal = ? AND reference = ?";
+                let same = SqlStorageValue::Blob(reference.clone());
+                db.execute(statement, vec![principal.as_str().into(), same])?;
+            }
             if let Some(limit) = most_waiting(admission) {
                 let query = "SELECT COUNT(*) FROM registrations \
                              WHERE admission = ? AND reference = ? AND expires_at > ?";
@@ -100,20 +106,21 @@ impl People {
                         return Err(Error::TooManyTries(60));
                     }
                     // Who never comes keeps nobody out: the oldest of them begins anew if it comes after all.
-                    let oldest = "DELETE FROM registrations WHERE principal = (SELECT principal FROM registrations \
-                                  WHERE admission = ? ORDER BY expires_at LIMIT 1)";
-                    db.execute(oldest, vec![admission.as_str().into()])?;
+                    let oldest = "DELETE FROM registrations WHERE challenge = (SELECT challenge FROM registrations \
+                                  WHERE admission = ? AND reference = ? ORDER BY expires_at LIMIT 1)";
+                    let same = SqlStorageValue::Blob(reference.clone());
+                    db.execute(oldest, vec![admission.as_str().into(), same])?;
                 }
             }
             let arguments = vec![
+                SqlStorageValue::Blob(challenge.to_vec()),
                 principal.as_str().into(),
                 admission.as_str().into(),
                 SqlStorageValue::Blob(reference),
                 display_name.as_str().into(),
                 integer(now + LIFETIME_SECS)?,
             ];
-            // A principal that asks again for a further passkey begins anew.
-            let statement = "INSERT OR REPLACE INTO registrations VALUES (?, ?, ?, ?, ?)";
+            let statement = "INSERT INTO registrations VALUES (?, ?, ?, ?, ?, ?)";
             db.execute(statement, arguments)?;
             Ok(())
         })?;
@@ -239,9 +246,14 @@ impl People {
         holder: &Holder,
         way_in: &WayIn,
         now: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         let (code, principal, display_name, origin) = match holder {
-            Holder::Session(_) => return Ok(()),
+            Holder::Session(_) => {
+                return Ok(match way_in {
+                    WayIn::Known(authenticator) => authenticator.clone(),
+                    _ => None,
+                });
+            }
             Holder::Identified(newcomer) => return identities::admit(db, newcomer, way_in, now),
             Holder::First {
                 code,
@@ -277,7 +289,8 @@ impl People {
             actor,
             origin,
             &details,
-        )
+        )?;
+        Ok(None)
     }
 
     /// In the transaction of its effect: what was true when options were asked for may be over.
@@ -294,9 +307,11 @@ impl People {
             session,
             ..
         } = registration;
-        let query = "DELETE FROM registrations WHERE principal = ? AND expires_at > ? \
+        let query = "DELETE FROM registrations WHERE challenge = ? AND principal = ? AND expires_at > ? \
                      RETURNING admission, reference, display_name";
-        let waiting = db.rows(query, vec![principal.as_str().into(), integer(now)?])?;
+        let challenge = SqlStorageValue::Blob(registration.challenge.to_vec());
+        let arguments = vec![challenge, principal.as_str().into(), integer(now)?];
+        let waiting = db.rows(query, arguments)?;
         let mut waiting = waiting.into_iter().next().ok_or(Error::BadChallenge)?;
         let (admission, reference) = (waiting.text()?, waiting.blob()?);
         let name = waiting.text()?;
