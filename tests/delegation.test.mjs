@@ -495,6 +495,33 @@ describe("whoever has a live pair", () => {
     assert.deepEqual([line.action, line.actor], ["delegation.made", boss]);
   });
 
+  test("takes what it handed on with it when it is taken back, and so does its way in", async () => {
+    const serial = (pair) => new X509Certificate(pair.mtls).serialNumber;
+    const [first, other] = [await pairOf("boss"), await pairOf("boss")];
+    const made = [good(await signed(first, { delegate: worker, depth: 1 })), good(await signed(first, { delegate: worker }))];
+    const kept = good(await signed(other, { delegate: worker }));
+    const below = good(await signed(await pairOf("worker"), { delegate: boss, parent: made[0].id }));
+    const pairs = [good(await byToken(authority, "worker", { delegation: made[1].id })), good(await byToken(authority, "boss", { delegation: below.id }))];
+    const keptPair = good(await byToken(authority, "worker", { delegation: kept.id }));
+    good(await ana.browser.call("DELETE", `/admin/credentials/${serial(first)}`));
+    const [line] = good(await ana.browser.call("GET", "/admin/audit?action=credential.revoked")).items;
+    assert.equal(JSON.parse(line.details).delegations, 2);
+    for (const { id } of [...made, below]) refused(await byToken(authority, id === below.id ? "boss" : "worker", { delegation: id }), 403, "delegation_revoked");
+    const verifier = new Verifier(authority);
+    await verifier.poll();
+    for (const { certificates } of pairs) assert.equal(verifier.refusal(certificates.mtls), "the delegation is revoked");
+    assert.equal(verifier.refusal(keptPair.certificates.mtls), undefined);
+    good(await byToken(authority, "worker", { delegation: kept.id }));
+    // The way in that the other one came by.
+    const [{ id: wayIn }] = good(await ana.browser.call("GET", `/admin/authenticators?principal=${boss}`)).items;
+    good(await ana.browser.call("DELETE", `/admin/authenticators/${wayIn}`));
+    refused(await byToken(authority, "worker", { delegation: kept.id }), 403, "delegation_revoked");
+    await verifier.poll();
+    assert.equal(verifier.refusal(keptPair.certificates.mtls), "the delegation is revoked");
+    refused(await signed(other, { delegate: worker }), 401, "certificate_revoked");
+    boss = await agent(authority, "boss");
+  });
+
   test("outlives no proof but a passkey that was just shown", { skip: noKnife }, async () => {
     const now = () => Math.floor(Date.now() / 1000);
     const far = now() + 86_400;
@@ -1235,6 +1262,12 @@ describe("in the state", { skip: noKnife }, () => {
        INSERT INTO delegations SELECT printf('%08x-0000-4000-8000-%012x', i, i), NULL, delegator, on_behalf_of, delegate, scopes, NULL, NULL, 0, created_at,
          iif(i = 1, unixepoch() - 31 * ${day}, expires_at), NULL, NULL, NULL, share FROM n, delegations WHERE id = '${made.id}';`,
     );
+    refused(await delegate(ben, cleo.id), 409, "too_many_delegations");
+    // Those that somebody signs with a pair are another share.
+    await meanwhile(authority, "UPDATE delegations SET share = share || ' x'");
+    const other = await given(ben, cleo.id);
+    await takeBack(ben, other);
+    await meanwhile(authority, "UPDATE delegations SET share = replace(share, ' x', '')");
     refused(await delegate(ben, cleo.id), 409, "too_many_delegations");
     await takeBack(ben, made);
     await given(ben, cleo.id);

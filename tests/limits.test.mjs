@@ -53,7 +53,7 @@ async function statuses(count, once) {
 describe("a source", () => {
   let authority;
   before(async () => {
-    authority = await startAuthority({ vars: { ...BY, NOTME_RATE_LIMITS: "ceremonies=3, enrolments=2, tokens=2, account=4, documents=5" } });
+    authority = await startAuthority({ vars: { ...BY, CORS_ALLOWED_ORIGINS: "https://app.example", NOTME_RATE_LIMITS: "ceremonies=3, enrolments=2, tokens=2, account=4, documents=5" } });
   });
   after(() => authority?.stop());
 
@@ -104,6 +104,21 @@ describe("a source", () => {
     assert.deepEqual(await statuses(10, begin), Array(10).fill(403));
     assert.equal((await ask(authority, "/me/passkeys", "192.0.2.5")).status, 401);
     assert.equal((await post(authority, OPTIONS, "192.0.2.5")).status, 200);
+    // What needs no session isn't refused to it, and has limits of its own; so has what a page may read that is configured.
+    const configured = { ...headers, origin: "https://app.example" };
+    for (const [path, method, type, left, answer] of [
+      ["/cert/gha", "POST", "text/plain", 2, 415],
+      ["/token", "POST", "application/x-www-form-urlencoded", 2, 400],
+      ["/.well-known/jwks.json", "GET", undefined, 5, 200],
+    ]) {
+      const send = (by) => ask(authority, path, "192.0.2.6", { method, headers: { ...by, ...(type && { "content-type": type }) }, ...(type && { body: "x" }) });
+      for (const page of [headers, { origin: "https://evil.example" }]) {
+        const told = await statuses(left + 2, () => send(page));
+        assert.equal(told.at(-1), 429, `${path}: ${told}`);
+      }
+      assert.deepEqual(await statuses(left + 1, () => send(configured)), [...Array(left).fill(answer), 429], path);
+      assert.deepEqual(await statuses(left + 1, () => send({})), [...Array(left).fill(answer), 429], path);
+    }
   });
 
   test("has one more as time goes", async () => {
@@ -480,8 +495,8 @@ describe("what vouches for workloads", () => {
   let authority;
   before(async () => {
     issuers = { one: await startOidc(), two: await startOidc(), github: await startIssuer() };
-    const rows = [issuers.one, issuers.two].map(({ url }) => ({ issuer: url, audience: "https://id.example", scopes: ["bridgeCert"], rules: [{}] }));
-    const vars = { NOTME_RATE_LIMITS: "newcomers=6", GHA_ISSUER: issuers.github.url, GHA_ALLOWED_OWNERS: "acme", TRUSTED_ISSUERS: JSON.stringify(rows) };
+    const rows = [issuers.one, issuers.two].map(({ url }) => ({ issuer: url, audience: "https://id.example", scopes: ["bridgeCert"], rules: [{ team: "red" }, { team: "blue" }] }));
+    const vars = { NOTME_RATE_LIMITS: "newcomers=6", GHA_ISSUER: issuers.github.url, GHA_ALLOWED_OWNERS: "acme,other", TRUSTED_ISSUERS: JSON.stringify(rows) };
     authority = await startAuthority({ allowLoopback: true, vars });
   });
   after(async () => {
@@ -504,8 +519,11 @@ describe("what vouches for workloads", () => {
     assert.ok(wait >= 1 && wait <= 10, `a sixth of a minute: ${wait}`);
     assert.equal((await show(await one.token({ sub: "made-up-0" }))).status, 200, "somebody who is known");
     assert.equal((await show(await two.token({ sub: "new" }))).status, 200, "another issuer's");
-    const job = (id) => github.token({ repository: `acme/${id}`, repository_id: `${id}`, sub: `repo:acme/${id}:ref:refs/heads/main` });
+    assert.equal((await show(await one.token({ sub: "new", team: "blue" }))).status, 200, "another rule's");
+    const job = (id, owner = "acme") =>
+      github.token({ repository: `${owner}/${id}`, repository_owner: owner, repository_owner_id: owner, repository_id: `${id}`, sub: `repo:${owner}/${id}:ref:refs/heads/main` });
     assert.deepEqual(await statuses(7, async (i) => show(await job(i + 1), "/cert/gha")), [...Array(6).fill(200), 429], "repositories are newcomers too");
+    assert.equal((await show(await job(9, "other"), "/cert/gha")).status, 200, "another owner's");
     await until(async () => (await show(token)).status === 200, 20_000);
     assert.equal((await show(token)).json.code, "token_used");
   });

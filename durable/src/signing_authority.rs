@@ -178,6 +178,7 @@ impl SigningAuthority {
                     key_id: &loaded.key_id,
                 };
                 let (db, known) = (&self.db, &loaded.people);
+                let revokes = command.revokes();
                 let reply = match *command {
                     command::Command::SignIn(shown) => {
                         let session: Boxed<'_, _> = Box::pin(known.sign_in(db, &shown));
@@ -189,6 +190,9 @@ impl SigningAuthority {
                     }
                     other => known.answer(db, other, &key)?,
                 };
+                if revokes {
+                    self.revise();
+                }
                 Ok(Reply::People(reply))
             }
             Command::Rotate(rotation) => {

@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 use worker::Env;
 
 use self::delegations::Proof;
-use super::delegations::From;
+use super::delegations::{From, Signer, revoke_signed};
 use super::first_id_at;
 use super::people::identities::known;
 use super::people::{People, distrust_sessions, share_of, trail};
@@ -307,6 +307,8 @@ impl Desk<'_> {
         let owner = super::people::principal(&mut row)?;
         let (kind, name) = (row.text()?, row.text()?);
         permit_removal(self.db, self.party, &owner, id.as_str(), self.moment.now)?;
+        let signer = Signer::WayIn(owner.as_str(), id.as_str());
+        let delegations = revoke_signed(self.db, signer, self.actor(), self.moment.now)?;
         let of_id = [Text(id.as_str())];
         let statement = "DELETE FROM sessions WHERE authenticator = ? RETURNING 1";
         let sessions = self.count(statement, &of_id)?;
@@ -320,6 +322,7 @@ impl Desk<'_> {
             ("kind", Text(&kind)),
             ("name", Text(&name)),
             ("sessions", sessions),
+            ("delegations", Number(delegations)),
         ];
         self.tell(actions::AUTHENTICATOR_REMOVED, id.as_str(), &details)
     }
@@ -357,7 +360,8 @@ impl Desk<'_> {
                 Number(now.saturating_sub(LATE_CLOCK_SECS)),
             ],
         )?;
-        let delegations = self.revoke_signed(first)?;
+        let signer = Signer::Pairs(first);
+        let delegations = Number(revoke_signed(self.db, signer, self.actor(), now)?);
         if matches!((credentials, delegations), (Number(0), Number(0))) {
             return Ok(());
         }

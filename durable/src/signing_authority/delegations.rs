@@ -3,11 +3,12 @@
 use notme_authority::delegation::{Acting, Giver, Link, MAX_LINKS, Terms};
 use notme_authority::people::admin::ItemId;
 use notme_authority::people::{PrincipalId, Scope, Scopes};
-use notme_authority::{Error, Fault};
+use notme_authority::revocation::LATE_CLOCK_SECS;
+use notme_authority::{Error, Fault, MAX_LEAF_SECS};
 use serde_json::Value;
 
-use super::REMEMBERED_SECS;
 use super::people::{grants, principal, scopes_of};
+use super::{REMEMBERED_SECS, first_id_at};
 use crate::sql::Argument::{Bytes, Number, Text};
 use crate::sql::{Argument, Database, Row, internal};
 
@@ -112,8 +113,6 @@ pub(super) enum From<'a> {
     One(&'a ItemId),
     /// With all that a principal gave and was given.
     All(&'a PrincipalId),
-    /// With all that were signed with a pair, or with one that came of it, or that it came of.
-    SignedBy(u64),
 }
 
 /// Revokes what was issued on these delegations and all below them and may not have expired, `oldest` being the
@@ -128,15 +127,11 @@ pub(super) fn revoke_below(
 ) -> Result<u64, Error> {
     // What is over, or was revoked before, has nothing that is good below it.
     let (begin, id) = match from {
-        From::One(id) => ("SELECT ?1", Text(id.as_str())),
+        From::One(id) => ("SELECT ?1", id.as_str()),
         From::All(principal) => (
             "SELECT id FROM delegations WHERE delegator = ?1 AND revoked_at IS NULL AND expires_at >= ?2 \
              UNION SELECT id FROM delegations WHERE delegate = ?1 AND revoked_at IS NULL AND expires_at >= ?2",
-            Text(principal.as_str()),
-        ),
-        From::SignedBy(first) => (
-            "SELECT id FROM delegations WHERE signed_by = ?1 AND revoked_at IS NULL AND expires_at >= ?2",
-            Number(first),
+            principal.as_str(),
         ),
     };
     let statement = format!(
@@ -145,9 +140,57 @@ pub(super) fn revoke_below(
          UPDATE credentials SET revoked_at = ?3, revoked_by = ?4 WHERE delegation IN (SELECT id FROM below) \
          AND id >= ?5 AND expires_at >= ?2 AND revoked_at IS NULL RETURNING 1"
     );
-    let arguments = [id, Number(oldest), Number(now), actor, Number(first_id)];
+    let arguments = [
+        Text(id),
+        Number(oldest),
+        Number(now),
+        actor,
+        Number(first_id),
+    ];
     let revoked = db.ask(&statement, &arguments)?.len();
     Ok(revoked.try_into().map_err(internal)?)
+}
+
+/// What delegations were signed with.
+#[derive(Clone, Copy)]
+pub(super) enum Signer<'a> {
+    /// Pairs that this one was renewed to, or itself.
+    Pairs(u64),
+    /// Pairs of a principal's that began with a way in.
+    WayIn(&'a str, &'a str),
+}
+
+/// Takes back what was signed with some pairs, and revokes what was issued on it; how many delegations it was.
+pub(super) fn revoke_signed(
+    db: &Database,
+    signer: Signer<'_>,
+    actor: Argument<'_>,
+    now: u64,
+) -> Result<u64, Error> {
+    let oldest = now.saturating_sub(LATE_CLOCK_SECS);
+    let first_id = first_id_at(oldest.saturating_sub(MAX_LEAF_SECS));
+    let (query, arguments) = match signer {
+        Signer::Pairs(first) => (
+            "SELECT id FROM delegations WHERE signed_by = ? AND revoked_at IS NULL AND expires_at >= ?",
+            vec![Number(first), Number(oldest)],
+        ),
+        Signer::WayIn(owner, id) => (
+            "SELECT d.id FROM delegations d CROSS JOIN credentials c ON c.id = d.signed_by AND c.way_in = ? \
+             WHERE d.delegator = ? AND d.revoked_at IS NULL AND d.expires_at >= ?",
+            vec![Text(id), Text(owner), Number(oldest)],
+        ),
+    };
+    let mut taken_back = 0;
+    for mut row in db.ask(query, &arguments)? {
+        let id = ItemId::parse(&row.text()?).ok_or_else(|| internal("a delegation's id"))?;
+        db.run(
+            "UPDATE delegations SET revoked_at = ?, revoked_by = ? WHERE id = ?",
+            &[Number(now), actor, Text(id.as_str())],
+        )?;
+        revoke_below(db, From::One(&id), actor, first_id, oldest, now)?;
+        taken_back += 1;
+    }
+    Ok(taken_back)
 }
 
 /// Where a delegation came from.

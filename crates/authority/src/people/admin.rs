@@ -67,7 +67,10 @@ impl Act {
         matches!(
             self,
             Self::Change(
-                Change::Disable(_) | Change::RevokeCredential(_) | Change::RevokeDelegation(_)
+                Change::Disable(_)
+                    | Change::RemoveAuthenticator(_)
+                    | Change::RevokeCredential(_)
+                    | Change::RevokeDelegation(_)
             )
         )
     }

@@ -210,6 +210,20 @@ pub enum OwnAct {
     Disconnect(String),
 }
 
+impl Command {
+    /// Whether the list of what is revoked may say something else afterwards: with a way in goes what it handed on.
+    #[must_use]
+    pub const fn revokes(&self) -> bool {
+        matches!(
+            self,
+            Self::Own {
+                act: OwnAct::RemovePasskey(_) | OwnAct::Disconnect(_),
+                ..
+            }
+        )
+    }
+}
+
 /// What it answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {

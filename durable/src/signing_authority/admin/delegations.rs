@@ -131,22 +131,6 @@ impl Desk<'_> {
         self.tell(actions::DELEGATION_REVOKED, id.as_str(), &details)
     }
 
-    /// Takes back what was signed with these pairs; how much it was.
-    pub(super) fn revoke_signed(&self, first: u64) -> Result<Argument<'static>, Error> {
-        let now = self.moment.now;
-        self.revoke_issued(From::SignedBy(first))?;
-        self.count(
-            "UPDATE delegations SET revoked_at = ?1, revoked_by = ?2 WHERE signed_by = ?3 \
-             AND revoked_at IS NULL AND expires_at >= ?4 RETURNING 1",
-            &[
-                Number(now),
-                self.actor(),
-                Number(first),
-                Number(now.saturating_sub(LATE_CLOCK_SECS)),
-            ],
-        )
-    }
-
     /// Revokes what was issued on delegations and may not have expired; how much it was.
     pub(super) fn revoke_issued(&self, from: From<'_>) -> Result<Argument<'static>, Error> {
         let now = self.moment.now;

@@ -17,6 +17,7 @@ use super::registration::{Sort, insert_principal};
 use super::{People, begin_session, burning, sign_out, trail};
 use crate::signing_authority::admin::{permit_row, rows};
 use crate::signing_authority::burn_all;
+use crate::signing_authority::delegations::{Signer, revoke_signed};
 use crate::sql::Argument::Text;
 use crate::sql::{Database, internal};
 
@@ -138,9 +139,11 @@ impl People {
         let found = db.ask(query, &[Text(id), Text(owner)])?.into_iter().next();
         let name = found.ok_or(Error::NoSuchItem)?.text()?;
         permit_disconnection(self.has_other_way_in(db, owner, id)?)?;
+        let delegations = revoke_signed(db, Signer::WayIn(owner, id), Text(owner), now)?;
         db.run("DELETE FROM sessions WHERE authenticator = ?", &[Text(id)])?;
         db.run("DELETE FROM authenticators WHERE id = ?", &[Text(id)])?;
-        let (details, action) = (json!({ "name": name }), "authenticator.removed");
+        let details = json!({ "name": name, "delegations": delegations });
+        let action = "authenticator.removed";
         trail(db, now, Some(owner), action, Some(id), origin, &details)
     }
 }

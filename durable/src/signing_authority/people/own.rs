@@ -12,6 +12,7 @@ use serde_json::json;
 use super::connections::connection_rows;
 use super::{KeyFacts, PASSKEY, People, distrust_sessions, trail};
 use crate::signing_authority::admin::{administrators, permit_removal};
+use crate::signing_authority::delegations::{Signer, revoke_signed};
 use crate::sql::Argument::Text;
 use crate::sql::{Database, internal};
 
@@ -142,6 +143,7 @@ impl People {
         let owner = holder.principal.as_str();
         let name = self.name_of(db, holder, id)?;
         permit_removal(db, self.party_name(), &holder.principal, id, now)?;
+        let delegations = revoke_signed(db, Signer::WayIn(owner, id), Text(owner), now)?;
         db.execute(
             "DELETE FROM sessions WHERE authenticator = ?",
             vec![id.into()],
@@ -152,7 +154,8 @@ impl People {
         )?;
         db.execute("DELETE FROM authenticators WHERE id = ?", vec![id.into()])?;
         distrust_sessions(db, owner, &holder.id)?;
-        let (details, action) = (json!({ "name": name }), "authenticator.removed");
+        let details = json!({ "name": name, "delegations": delegations });
+        let action = "authenticator.removed";
         trail(db, now, Some(owner), action, Some(id), origin, &details)
     }
 
