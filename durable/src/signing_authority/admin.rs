@@ -36,8 +36,8 @@ use crate::clock::now_millis;
 use crate::sql::Argument::{Bytes, Null, Number, Text};
 use crate::sql::{Argument, Database, Row, internal};
 
-///
-/// Also whether something is revoked by it.
+/// Does what an administrator asks for, or what anybody does with what is their own here; also whether something is
+/// revoked by it.
 pub(super) fn answer(
     people: &People,
     db: &Database,

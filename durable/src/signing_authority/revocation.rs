@@ -10,13 +10,13 @@ use notme_authority::revocation::{
 };
 use notme_authority::state::OVERLAP_SECS;
 use notme_authority::{Error, Fault, MAX_STALENESS_SECS};
+use worker::Delay;
 
 use super::delegations::{above, is_void};
 use super::{Loaded, SWEEP_SECS, SigningAuthority, first_id_at};
 use crate::clock::now_millis;
 use crate::sql::Argument::{Number, Text};
 use crate::sql::{Database, internal};
-use worker::Delay;
 
 /// How many revoked pairs a list can have so that another one is made after a millisecond: to make it takes a hundredth of
 /// one for each.

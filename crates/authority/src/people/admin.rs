@@ -58,8 +58,6 @@ impl Command {
     }
 }
 
-impl Command {}
-
 impl Act {
     /// Whether the list of what is revoked may say something else afterwards.
     #[must_use]
