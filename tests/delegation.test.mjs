@@ -506,6 +506,8 @@ describe("whoever has a live pair", () => {
     good(await ana.browser.call("DELETE", `/admin/credentials/${serial(first)}`));
     const [line] = good(await ana.browser.call("GET", "/admin/audit?action=credential.revoked")).items;
     assert.equal(JSON.parse(line.details).delegations, 2);
+    const lines = good(await ana.browser.call("GET", "/admin/audit?action=delegation.revoked")).items;
+    for (const { id } of made) assert.equal(lines.filter(({ target, actor }) => target === id && actor === ana.id).length, 1, id);
     for (const { id } of [...made, below]) refused(await byToken(authority, id === below.id ? "boss" : "worker", { delegation: id }), 403, "delegation_revoked");
     const verifier = new Verifier(authority);
     await verifier.poll();
@@ -1260,7 +1262,7 @@ describe("in the state", { skip: noKnife }, () => {
       authority,
       `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
        INSERT INTO delegations SELECT printf('%08x-0000-4000-8000-%012x', i, i), NULL, delegator, on_behalf_of, delegate, scopes, NULL, NULL, 0, created_at,
-         iif(i = 1, unixepoch() - 31 * ${day}, expires_at), NULL, NULL, NULL, share FROM n, delegations WHERE id = '${made.id}';`,
+         iif(i = 1, unixepoch() - 31 * ${day}, expires_at), NULL, NULL, NULL, NULL, share FROM n, delegations WHERE id = '${made.id}';`,
     );
     refused(await delegate(ben, cleo.id), 409, "too_many_delegations");
     // Those that somebody signs with a pair are another share.

@@ -355,7 +355,7 @@ describe("in the state", { skip: noKnife }, () => {
       authority,
       `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
        INSERT INTO principals (id, kind, display_name, created_at) SELECT ${id("i")}, iif(i > 5, 'agent', 'human'), 'P' || i, 0 FROM n;
-       INSERT INTO delegations SELECT ${id("i")}, NULL, ${id("1 + i % 5")}, ${id("1 + i % 5")}, ${id("i")}, '["bridgeCert"]', NULL, NULL, 0, 0, unixepoch() + 3600, NULL, NULL, NULL, NULL
+       INSERT INTO delegations SELECT ${id("i")}, NULL, ${id("1 + i % 5")}, ${id("1 + i % 5")}, ${id("i")}, '["bridgeCert"]', NULL, NULL, 0, 0, unixepoch() + 3600, NULL, NULL, NULL, NULL, NULL
          FROM (WITH RECURSIVE n(i) AS (SELECT 101 UNION ALL SELECT i + 1 FROM n WHERE i < 150) SELECT i FROM n);
        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
        INSERT INTO credentials SELECT (unixepoch() - i % 290) * 1048576 + 1000 + i, randomblob(16), randomblob(16),

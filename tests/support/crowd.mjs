@@ -32,7 +32,7 @@ export function addCrowd(stateDir, { people, lines, credentials, invites }) {
     ${numbers(people)} INSERT INTO sessions SELECT randomblob(32), ${ID("i")}, ${ID("i")}, ${ID("i")}, 'passkey', '192.0.2.1', ${now} - i % 80000, ${now} - i % 57600, ${now} - 1000 FROM n;
     ${numbers(invites)} INSERT INTO invites SELECT ${ID("i")}, randomblob(32), ${ID(`1 + i % ${people}`)}, '["bridgeCert"]', ${now} - i, ${now} + 3600 - i, NULL, NULL, NULL FROM n;
     ${numbers(people)} INSERT INTO delegations SELECT ${ID("i")}, CASE i % 3 WHEN 0 THEN ${ID("i - 1")} END, ${ID(`1 + i % ${people}`)}, ${ID(`1 + i % ${people}`)}, ${ID(`1 + (i * 7) % ${people}`)},
-      '["bridgeCert"]', NULL, NULL, 1, ${now} - i, ${now} + 3600 - i, CASE i % 10 WHEN 0 THEN ${now} END, NULL, NULL, NULL FROM n;
+      '["bridgeCert"]', NULL, NULL, 1, ${now} - i, ${now} + 3600 - i, CASE i % 10 WHEN 0 THEN ${now} END, NULL, NULL, NULL, NULL FROM n;
     ${numbers(credentials)} INSERT INTO credentials
       SELECT (${now} - (${credentials} - i) / 10) * 1048576 + i % 10, randomblob(16), randomblob(16),
         CASE i % 10 WHEN 0 THEN ${ID(`1 + i % ${people}`)} ELSE '${SUBJECT}-' || (i % 1000) END, 'wimse://x/' || i,

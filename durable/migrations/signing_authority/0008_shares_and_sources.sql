@@ -1,6 +1,8 @@
 -- The first of the pairs that are renewed by one which signed for this, if a pair did: what somebody handed on with a
--- pair is taken back with it. And whose share it was of, of what limits count. Neither of what was made before this.
+-- pair is taken back with it. The way in that they began with: it goes with that, too. And whose share it was of, of
+-- what limits count. Nothing of what was made before this.
 ALTER TABLE delegations ADD COLUMN signed_by INTEGER;
+ALTER TABLE delegations ADD COLUMN way_in TEXT;
 ALTER TABLE delegations ADD COLUMN share TEXT;
 CREATE INDEX delegations_by_signer ON delegations (signed_by) WHERE signed_by IS NOT NULL;
 CREATE INDEX delegations_given_of_share ON delegations (delegator, share, expires_at) WHERE revoked_at IS NULL;

@@ -29,7 +29,7 @@ use worker::Env;
 use self::delegations::Proof;
 use super::delegations::{From, Signer, revoke_signed};
 use super::first_id_at;
-use super::people::identities::known;
+use super::people::identities::{WayIn, known};
 use super::people::{People, distrust_sessions, share_of, trail};
 use super::revocation::revoke_principal;
 use crate::clock::now_millis;
@@ -128,6 +128,10 @@ pub(super) fn delegate(
             // As lists of credentials have it, zeros in front and all.
             serial: format!("{:0>32}", hex(&shown.serial)),
             first: known.evidence.renews,
+            way_in: match known.way_in {
+                WayIn::Known(way_in) => way_in,
+                _ => None,
+            },
             until: known.evidence.until.unwrap_or(now),
         });
         desk.delegate(&wish, &known.ceiling, &share, proof.as_ref())
@@ -308,7 +312,7 @@ impl Desk<'_> {
         let (kind, name) = (row.text()?, row.text()?);
         permit_removal(self.db, self.party, &owner, id.as_str(), self.moment.now)?;
         let signer = Signer::WayIn(owner.as_str(), id.as_str());
-        let delegations = revoke_signed(self.db, signer, self.actor(), self.moment.now)?;
+        let delegations = self.revoke_signed(signer)?;
         let of_id = [Text(id.as_str())];
         let statement = "DELETE FROM sessions WHERE authenticator = ? RETURNING 1";
         let sessions = self.count(statement, &of_id)?;
@@ -361,7 +365,7 @@ impl Desk<'_> {
             ],
         )?;
         let signer = Signer::Pairs(first);
-        let delegations = Number(revoke_signed(self.db, signer, self.actor(), now)?);
+        let delegations = Number(self.revoke_signed(signer)?);
         if matches!((credentials, delegations), (Number(0), Number(0))) {
             return Ok(());
         }
@@ -372,6 +376,11 @@ impl Desk<'_> {
             ("delegations", delegations),
         ];
         self.tell(actions::CREDENTIAL_REVOKED, &serial, &details)
+    }
+
+    fn revoke_signed(&self, signer: Signer<'_>) -> Result<u64, Error> {
+        let actor = self.session.principal.as_str();
+        revoke_signed(self.db, signer, actor, self.origin, self.moment.now)
     }
 
     fn revoke_invite(&self, id: &ItemId) -> Result<(), Error> {

@@ -1,13 +1,14 @@
 //! Delegations as rows: the chain that one hangs on, and what is revoked with it.
 
 use notme_authority::delegation::{Acting, Giver, Link, MAX_LINKS, Terms};
-use notme_authority::people::admin::ItemId;
+use notme_authority::people::admin::{ItemId, actions};
+use notme_authority::people::command::Origin;
 use notme_authority::people::{PrincipalId, Scope, Scopes};
 use notme_authority::revocation::LATE_CLOCK_SECS;
 use notme_authority::{Error, Fault, MAX_LEAF_SECS};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::people::{grants, principal, scopes_of};
+use super::people::{grants, principal, scopes_of, trail};
 use super::{REMEMBERED_SECS, first_id_at};
 use crate::sql::Argument::{Bytes, Number, Text};
 use crate::sql::{Argument, Database, Row, internal};
@@ -164,7 +165,8 @@ pub(super) enum Signer<'a> {
 pub(super) fn revoke_signed(
     db: &Database,
     signer: Signer<'_>,
-    actor: Argument<'_>,
+    actor: &str,
+    origin: &Origin,
     now: u64,
 ) -> Result<u64, Error> {
     let oldest = now.saturating_sub(LATE_CLOCK_SECS);
@@ -175,9 +177,8 @@ pub(super) fn revoke_signed(
             vec![Number(first), Number(oldest)],
         ),
         Signer::WayIn(owner, id) => (
-            "SELECT d.id FROM delegations d CROSS JOIN credentials c ON c.id = d.signed_by AND c.way_in = ? \
-             WHERE d.delegator = ? AND d.revoked_at IS NULL AND d.expires_at >= ?",
-            vec![Text(id), Text(owner), Number(oldest)],
+            "SELECT id FROM delegations WHERE delegator = ? AND way_in = ? AND revoked_at IS NULL AND expires_at >= ?",
+            vec![Text(owner), Text(id), Number(oldest)],
         ),
     };
     let mut taken_back = 0;
@@ -185,9 +186,22 @@ pub(super) fn revoke_signed(
         let id = ItemId::parse(&row.text()?).ok_or_else(|| internal("a delegation's id"))?;
         db.run(
             "UPDATE delegations SET revoked_at = ?, revoked_by = ? WHERE id = ?",
-            &[Number(now), actor, Text(id.as_str())],
+            &[Number(now), Text(actor), Text(id.as_str())],
         )?;
-        revoke_below(db, From::One(&id), actor, first_id, oldest, now)?;
+        let revoked = revoke_below(db, From::One(&id), Text(actor), first_id, oldest, now)?;
+        let (action, details) = (
+            actions::DELEGATION_REVOKED,
+            json!({ "credentials": revoked }),
+        );
+        trail(
+            db,
+            now,
+            Some(actor),
+            action,
+            Some(id.as_str()),
+            origin,
+            &details,
+        )?;
         taken_back += 1;
     }
     Ok(taken_back)
@@ -199,6 +213,8 @@ pub(super) struct Source<'a> {
     pub(super) share: &'a str,
     /// The first of the pairs that one renews which signed for it, if one did.
     pub(super) signed_by: Option<u64>,
+    /// The way in that those began with, if that is known.
+    pub(super) way_in: Option<&'a str>,
 }
 
 /// Writes one down.
@@ -219,7 +235,7 @@ pub(super) fn insert(
     } = link;
     let scopes = Value::from(terms.scopes.names()).to_string();
     db.run(
-        "INSERT INTO delegations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?)",
+        "INSERT INTO delegations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?, ?)",
         &[
             Text(id.as_str()),
             parent
@@ -238,6 +254,7 @@ pub(super) fn insert(
             Number(now),
             Number(terms.expires_at),
             source.signed_by.map_or(Argument::Null, Number),
+            source.way_in.map_or(Argument::Null, Text),
             Text(source.share),
         ],
     )

@@ -20,6 +20,8 @@ pub(super) struct Proof {
     pub(super) serial: String,
     /// The first of the pairs that it renews; itself, if it renews none.
     pub(super) first: Option<u64>,
+    /// The way in that they began with, if that is known.
+    pub(super) way_in: Option<String>,
     /// When the proof is over that it was issued for, in Unix seconds.
     pub(super) until: u64,
 }
@@ -74,6 +76,7 @@ impl Desk<'_> {
         let source = Source {
             share,
             signed_by: by.and_then(|proof| proof.first),
+            way_in: by.and_then(|proof| proof.way_in.as_deref()),
         };
         delegations::insert(self.db, &link, &source, now)?;
         let scopes = link.terms.scopes.names().join(" ");

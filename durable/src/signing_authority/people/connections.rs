@@ -139,7 +139,7 @@ impl People {
         let found = db.ask(query, &[Text(id), Text(owner)])?.into_iter().next();
         let name = found.ok_or(Error::NoSuchItem)?.text()?;
         permit_disconnection(self.has_other_way_in(db, owner, id)?)?;
-        let delegations = revoke_signed(db, Signer::WayIn(owner, id), Text(owner), now)?;
+        let delegations = revoke_signed(db, Signer::WayIn(owner, id), owner, origin, now)?;
         db.run("DELETE FROM sessions WHERE authenticator = ?", &[Text(id)])?;
         db.run("DELETE FROM authenticators WHERE id = ?", &[Text(id)])?;
         let details = json!({ "name": name, "delegations": delegations });

@@ -143,7 +143,7 @@ impl People {
         let owner = holder.principal.as_str();
         let name = self.name_of(db, holder, id)?;
         permit_removal(db, self.party_name(), &holder.principal, id, now)?;
-        let delegations = revoke_signed(db, Signer::WayIn(owner, id), Text(owner), now)?;
+        let delegations = revoke_signed(db, Signer::WayIn(owner, id), owner, origin, now)?;
         db.execute(
             "DELETE FROM sessions WHERE authenticator = ?",
             vec![id.into()],
