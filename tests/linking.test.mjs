@@ -1,6 +1,6 @@
 // Identities that are linked to people: what signs in, what lets in, whose it is, and that nobody else gets it.
 import assert from "node:assert/strict";
-import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { X509Certificate, createHash, randomBytes, randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { exportJWK, generateKeyPair } from "jose";
@@ -36,6 +36,8 @@ describe("linked identities", () => {
   let authority;
   /** For people. */
   let login;
+  /** For people too. */
+  let home;
   /** For workloads. */
   let ci;
   let pki;
@@ -45,9 +47,9 @@ describe("linked identities", () => {
   const noOpenssl = missing("openssl");
 
   before(async () => {
-    [login, ci] = [await startOidc(), await startOidc()];
+    [login, home, ci] = [await startOidc(), await startOidc(), await startOidc()];
     const row = (issuer, more = {}) => ({ issuer: issuer.url, audience: AUDIENCE, scopes: ["bridgeCert"], rules: [{ team: ["red"] }], ...more });
-    const rows = [row(login, { for: "people" }), row(ci), row(login, { for: "people", type: "custom" }), row(login, { audience: "https://jobs.example" })];
+    const rows = [row(login, { for: "people" }), row(home, { for: "people" }), row(ci), row(login, { for: "people", type: "custom" }), row(login, { audience: "https://jobs.example" })];
     if (!noOpenssl) {
       pki = new Pki();
       [office, mesh] = [pki.ca("/CN=Office"), pki.ca("/CN=Mesh")];
@@ -59,8 +61,7 @@ describe("linked identities", () => {
   });
   after(async () => {
     await authority?.stop();
-    await login?.close();
-    await ci?.close();
+    for (const issuer of [login, home, ci]) await issuer?.close();
     pki?.remove();
   });
 
@@ -92,6 +93,32 @@ describe("linked identities", () => {
     const token = await issuer.token({ sub, nonce, ...claims }, header);
     const answer = await browser.post("/auth/oidc/login", bend({ token, challenge }));
     return { browser, answer, token, challenge };
+  }
+
+  /** Redeems an invite by the identity `sub`. */
+  async function joined(invite, sub, issuer = login) {
+    const browser = new Browser(authority);
+    const { challenge, nonce } = await options(browser);
+    const proof = { type: "oidc", token: await issuer.token({ sub, nonce }) };
+    const { principalId: id } = done(await browser.post("/join", { token: invite, proof, challenge }));
+    return { browser, id };
+  }
+
+  /** Somebody without a passkey, who comes in by the identity `sub`. */
+  async function bareHanded(sub) {
+    await admin.browser.stepUp(admin.passkey);
+    return joined(done(await admin.browser.post("/invites", {})).token, sub);
+  }
+
+  /** Lets somebody act by what a pair signs that is issued in a session; the delegation's id. */
+  async function handOn({ browser }, delegate) {
+    const keys = new Keys();
+    const { certificates } = done(await browser.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) }));
+    const { challenge } = done(await new Browser(authority).post("/cert/challenge"));
+    const delegation = JSON.stringify({ delegate });
+    const message = Buffer.concat([Buffer.from("notme-delegation-v1\0"), Buffer.from(challenge, "base64url"), sha256(new X509Certificate(certificates.signing).raw), sha256(delegation)]);
+    const proof = { type: "x509", chain: certificates.signing, signature: signed({ secret: keys.signing.privateKey }, message) };
+    return done(await new Browser(authority).post("/delegations", { proof, challenge, delegation })).id;
   }
 
   async function linkCertificate({ browser, id }, leaf, { bend = (body) => body, over, label = "notme-connection-proof-v1\0", owner = id } = {}) {
@@ -511,6 +538,58 @@ describe("linked identities", () => {
       done(await ben.browser.stepUp(ben.passkey));
     });
 
+    test("is worth too little to end another one's session, or to take back what that gave, also for who has no passkey", async () => {
+      const first = await bareHanded("two-ways");
+      await admin.browser.stepUp(admin.passkey);
+      const { token: further } = done(await admin.browser.post("/invites", { principal: first.id }));
+      const second = await joined(further, "two-ways", home);
+      assert.equal(second.id, first.id);
+      const session = async ({ browser }) => done(await browser.me()).session;
+      const end = async (other, { browser }) => browser.call("DELETE", `/me/sessions/${await session(other)}`);
+      const takeBack = (id, { browser }) => browser.call("DELETE", `/delegations/${id}`);
+      for (const [one, other, issuer] of [[first, second, login], [second, first, home]]) {
+        const another = await signIn("two-ways", { issuer });
+        const [own, theirs] = [await handOn(one, admin.id), await handOn(other, admin.id)];
+        refused(await end(other, one), 403, "step_up_required");
+        refused(await takeBack(theirs, one), 403, "step_up_required");
+        done(await other.browser.me());
+        done(await end(another, one));
+        refused(await another.browser.me(), 401, "no_session");
+        done(await takeBack(own, one));
+        done(await takeBack(theirs, other));
+      }
+      // With a passkey it is as good as any, and then that is asked for.
+      const [given, kept] = [await handOn(first, admin.id), await handOn(first, admin.id)];
+      const passkey = new Passkey(ES256);
+      done(await second.browser.register(passkey, { wanted: { further: true } }));
+      refused(await end(first, second), 403, "step_up_required");
+      done(await second.browser.stepUp(passkey));
+      refused(await end(second, first), 403, "step_up_required");
+      refused(await takeBack(given, first), 403, "step_up_required");
+      done(await takeBack(given, second));
+      done(await end(first, second));
+      refused(await first.browser.me(), 401, "no_session");
+      done(await takeBack(kept, second));
+    });
+
+    test("takes back what it gave where its owner's passkeys are for another name, and nothing else", async () => {
+      const ben = await person();
+      done(await link(ben, "moved"));
+      const { browser } = await signIn("moved");
+      const own = await handOn({ browser }, admin.id);
+      const { id: by } = done(await ben.browser.post("/delegations", { delegate: admin.id }));
+      const takeBack = (id, from = browser) => from.call("DELETE", `/delegations/${id}`);
+      refused(await takeBack(own), 403, "step_up_required");
+      try {
+        await authority.restart({ vars: { WEBAUTHN_RP_ID: "moved.example", WEBAUTHN_ORIGINS: "https://moved.example" } });
+        done(await takeBack(own));
+        refused(await takeBack(by), 403, "step_up_required");
+      } finally {
+        await authority.restart({ vars: { WEBAUTHN_RP_ID: undefined, WEBAUTHN_ORIGINS: undefined } });
+      }
+      done(await takeBack(by, ben.browser));
+    });
+
     test("leads nowhere for whoever was turned away", async () => {
       const ben = await person();
       done(await link(ben, "turned-away"));
@@ -794,6 +873,48 @@ describe("linked identities", () => {
       refused(await shown(await oidc("newcomer", ci), "x"), 403, "bad_invite");
       const keys = new Keys();
       refused(await ben.browser.post("/cert", { proof: { type: "session" }, invite: forBen, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) }), 400, "invalid_member");
+    });
+
+    test("and a passkey that its person adds meanwhile take nothing from each other, whichever is begun and ended first", async () => {
+      for (const [i, [begunFirst, endedFirst]] of [["link", "own"], ["link", "link"], ["own", "own"], ["own", "link"]].entries()) {
+        // Who has none begins without showing one.
+        const { browser: own, id } = await bareHanded(`both-${i}`);
+        const [link, token] = [new Browser(authority), await tokenFor(id)];
+        const passkeys = { own: new Passkey(ES256), link: new Passkey(ES256) };
+        const begin = {
+          own: () => own.post("/auth/passkey/register/options", { further: true }),
+          link: () => link.post("/auth/passkey/register/options", { invite: token }),
+        };
+        const begun = {};
+        for (const one of begunFirst === "own" ? ["own", "link"] : ["link", "own"]) begun[one] = done(await begin[one]());
+        assert.deepEqual([begun.own.userId, begun.link.userId], [id, id]);
+        const endOwn = async () => {
+          // By then there is one, and it is asked for.
+          if (endedFirst === "link") done(await own.stepUp(passkeys.link));
+          done(await own.answer(passkeys.own, begun.own));
+        };
+        const endLink = async () => {
+          done(await link.post("/invites/lookup", { token }));
+          done(await link.answer(passkeys.link, begun.link));
+          refused(await link.post("/invites/lookup", { token }), 403, "bad_invite");
+        };
+        for (const end of endedFirst === "own" ? [endOwn, endLink] : [endLink, endOwn]) await end();
+        for (const passkey of Object.values(passkeys)) {
+          const browser = new Browser(authority);
+          done(await browser.signIn(passkey));
+          assert.equal(done(await browser.me()).userId, id);
+        }
+      }
+    });
+
+    test("ends what a session began that came in by less: once there is a passkey that has to be shown", async () => {
+      const { browser, id } = await bareHanded("began-before");
+      const begun = done(await browser.post("/auth/passkey/register/options", { further: true }));
+      const again = done(await browser.post("/auth/passkey/register/options", { further: true }));
+      refused(await browser.answer(new Passkey(ES256), begun), 400, "bad_challenge");
+      done(await new Browser(authority).register(new Passkey(ES256), { wanted: { invite: await tokenFor(id) } }));
+      refused(await browser.answer(new Passkey(ES256), again), 403, "step_up_required");
+      assert.equal(done(await browser.call("GET", "/me/passkeys")).passkeys.length, 1);
     });
 
     test("asks for one's own proof only: a passkey of another registration is no answer", async () => {

@@ -143,6 +143,30 @@ describe("the list of what is revoked", () => {
     assert.ok(!numbers.has(known));
   });
 
+  test("stays the same where what is revoked is revoked again, whoever does it", async (t) => {
+    const { authority, ana, ben } = await open();
+    t.after(() => authority.stop());
+    const number = async () => (await get(authority, LIST)).headers.get("etag");
+    const pair = await mint(ben);
+    const made = await ben.browser.post("/delegations", { delegate: ana.id });
+    done(made);
+    const takeBack = ({ browser }) => async () => done(await browser.call("DELETE", `/delegations/${made.json.id}`));
+    for (const [what, act, ...again] of [
+      ["a delegation", takeBack(ben), takeBack(ana)],
+      ["a credential", () => revoke(ana, pair)],
+      ["a principal", () => turnAway(ana, ben), () => revoke(ana, pair)],
+    ]) {
+      const before = await number();
+      await act();
+      const after = await number();
+      assert.notEqual(after, before, what);
+      for (const repeat of [act, ...again]) {
+        await repeat();
+        assert.equal(await number(), after, what);
+      }
+    }
+  });
+
   test("is a CRL of one key as DER, too, which OpenSSL reads", { skip: missing("openssl") }, async () => {
     const gone = await mint(ben);
     await revoke(ana, gone);

@@ -246,6 +246,39 @@ describe("every route that takes a certificate", () => {
     for (const pair of [own, below.own, below.behalf]) await is(pair, OPEN);
   });
 
+  test("refuses what was issued for a way in that was removed, and what that was renewed to", async () => {
+    const [gone, stays] = [await agent(), await agent()];
+    const keys = new Keys();
+    const json = good(await post(all.authority, "/cert", renewal(gone.own, "mtls", await challengeOf(all.authority), keys)));
+    const renewed = { keys, json, handedOn: gone.own.handedOn };
+    for (const pair of [gone.own, gone.behalf, renewed]) await is(pair, OPEN);
+    const { items } = good(await ana.browser.call("GET", `/admin/authenticators?principal=${gone.id}`));
+    assert.equal(items.length, 1);
+    good(await ana.browser.call("DELETE", `/admin/authenticators/${items[0].id}`));
+    for (const pair of [gone.own, gone.behalf, renewed]) await is(pair, REVOKED);
+    for (const pair of [stays.own, stays.behalf]) await is(pair, OPEN);
+  });
+
+  test("refuses what was issued in a session that began with a passkey that its owner removed, and nothing else of theirs", async () => {
+    const cleo = await person(all.authority, { invite: good(await ana.browser.post("/invites", {})).token, displayName: "Cleo" });
+    const further = new Passkey(ES256);
+    good(await cleo.browser.register(further, { wanted: { further: true } }));
+    const other = new Browser(all.authority);
+    good(await other.signIn(further));
+    const handedOn = await given(ben, cleo.id, { depth: 2 });
+    const bySession = async (browser) => {
+      const keys = new Keys();
+      const json = good(await browser.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) }));
+      return { keys, json, handedOn };
+    };
+    const [stays, goes] = [await bySession(cleo.browser), await bySession(other)];
+    await is(goes, OPEN);
+    const { passkeys } = good(await cleo.browser.call("GET", "/me/passkeys"));
+    good(await cleo.browser.call("DELETE", `/me/passkeys/${passkeys.find(({ current }) => !current).id}`));
+    await is(goes, REVOKED);
+    await is(stays, OPEN);
+  });
+
   test("refuses what is of an epoch that is over, whichever root its row pins", async () => {
     const all = await open();
     try {

@@ -8,6 +8,7 @@ import { THROUGH_WRANGLER, startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
 import { Keys } from "./support/client.mjs";
+import { startOidc } from "./support/oidc.mjs";
 import { databaseOf, everything, meanwhile, noSqlite, query } from "./support/state.mjs";
 
 const start = (vars = {}) => startAuthority({ vars: { BOOTSTRAP_CODE: CODE, ...vars } });
@@ -82,6 +83,51 @@ describe("of sessions", () => {
       assert.equal(ended.filter((status) => status === 401).length, 3);
     } finally {
       await authority.stop();
+    }
+  });
+
+  test("that began with one identity those stay in which a passkey was shown, and the trail has which made room for which", async () => {
+    const login = await startOidc({ algorithms: ["RS256"] });
+    const row = { for: "people", issuer: login.url, audience: "https://id.example", scopes: ["bridgeCert"], rules: [{}] };
+    const authority = await startAuthority({ allowLoopback: true, vars: { BOOTSTRAP_CODE: CODE, NOTME_RATE_LIMITS: "off", TRUSTED_ISSUERS: JSON.stringify([row]) } });
+    try {
+      const ana = await first(authority);
+      const shown = async (browser, path) => {
+        const { challenge, nonce } = (await browser.post(path)).json;
+        return [await login.token({ sub: "ana", nonce }), challenge];
+      };
+      const [token, challenge] = await shown(ana.browser, "/connections/options");
+      const linked = await ana.browser.post("/connections", { proof: { type: "oidc", token }, challenge });
+      assert.equal(linked.status, 200, linked.text);
+      const comeIn = async () => {
+        const browser = new Browser(authority);
+        const [token, challenge] = await shown(browser, "/auth/oidc/options");
+        const begun = await browser.post("/auth/oidc/login", { token, challenge });
+        assert.equal(begun.status, 200, begun.text);
+        return { browser, session: (await browser.me()).json.session };
+      };
+      const [proven, left] = [await comeIn(), await comeIn()];
+      assert.equal((await proven.browser.stepUp(ana.passkey)).status, 200);
+      // The others are seen later: these two are the oldest.
+      await sleep(1100);
+      const others = [];
+      for (let i = 0; i < 102; i++) others.push(await comeIn());
+      assert.equal((await proven.browser.me()).json.session, proven.session);
+      assert.equal((await ana.browser.me()).status, 200, "that began with something else");
+      const all = [left, ...others];
+      const ended = [];
+      for (const { browser, session } of all) if ((await browser.me()).status === 401) ended.push(session);
+      assert.equal(ended.length, 4);
+      assert.ok(ended.includes(left.session));
+      const { items } = (await ana.browser.call("GET", "/admin/audit?action=session.crowded_out")).json;
+      const told = items.reverse().map(({ details }) => JSON.parse(details));
+      assert.deepEqual(told.map((line) => line.for), others.slice(-4).map(({ session }) => session));
+      assert.deepEqual(told.map((line) => line.session).sort(), ended.sort());
+      assert.equal(told[0].session, left.session);
+      for (const { actor, target } of items) assert.deepEqual([actor, target], [undefined, ana.id], "nobody did it");
+    } finally {
+      await authority.stop();
+      await login.close();
     }
   });
 });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { X509Certificate, createHash, randomBytes } from "node:crypto";
 import { after, afterEach, before, describe, test } from "node:test";
+import { decodeJwt } from "jose";
 import { startAuthority } from "./support/authority.mjs";
 import { ES256, Passkey } from "./support/authenticator.mjs";
 import { Browser, CODE } from "./support/browser.mjs";
@@ -11,7 +12,7 @@ import { startGitHub } from "./support/github.mjs";
 import { startOidc } from "./support/oidc.mjs";
 import { signed } from "./support/pki.mjs";
 import { Verifier } from "./support/revocations.mjs";
-import { databaseOf, noSqlite, query } from "./support/state.mjs";
+import { databaseOf, meanwhile, noSqlite, query } from "./support/state.mjs";
 
 const AUDIENCE = "https://id.example";
 const APP = "https://app.example/cb";
@@ -35,6 +36,35 @@ function refused(answer, status, code) {
   assert.equal(answer.status, status, answer.text);
   assert.equal(answer.json?.code, code, answer.text);
 }
+
+test("a long list is there at once also where the clock was ahead and is put right", { skip: noClock || noSqlite }, async (t) => {
+  const clock = new Clock();
+  const authority = await startAuthority({ vars: { ...clock.vars, BOOTSTRAP_CODE: CODE } });
+  t.after(async () => {
+    await authority.stop();
+    clock.remove();
+  });
+  const [ana, passkey] = [new Browser(authority), new Passkey(ES256)];
+  good(await ana.register(passkey));
+  await meanwhile(
+    authority,
+    `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+     INSERT INTO credentials SELECT (unixepoch() + 170) * 1048576 + i, randomblob(16), randomblob(16), 's', 'i', NULL, 'm', '[]', 1, unixepoch() + 170, unixepoch() + 470, unixepoch(), NULL, NULL, NULL, NULL, NULL, NULL FROM n;`,
+  );
+  const list = async () => {
+    const response = await fetch(`${authority.url}/.well-known/revocations.jwt`, { signal: AbortSignal.timeout(60_000) });
+    return decodeJwt(await response.text()).number;
+  };
+  clock.pass(3 * MINUTE);
+  await list();
+  clock.pass(-3 * MINUTE);
+  good(await ana.signIn(passkey));
+  const before = await list();
+  const keys = new Keys();
+  const { certificates } = good(await ana.post("/cert", { proof: { type: "session" }, public_keys: keys.publicKeys, proofs: keys.proofsOver(keys.message()) }));
+  good(await ana.call("DELETE", `/admin/credentials/${new X509Certificate(certificates.mtls).serialNumber}`));
+  assert.ok((await list()) > before);
+});
 
 describe("as time goes by", { skip: noClock }, () => {
   let clock;
@@ -333,15 +363,64 @@ describe("as time goes by", { skip: noClock }, () => {
     assert.deepEqual([verifier.list.principals, verifier.list.credentials], [{}, []]);
   });
 
-  test("a code for an application is good for a minute", async () => {
+  /** What an application asks somebody for, and how it redeems what it got. */
+  function application() {
     const verifier = randomBytes(32).toString("base64url");
     const wish = { client_id: "app", redirect_uri: APP, audience: AUDIENCE, code_challenge: createHash("sha256").update(verifier).digest("base64url"), code_challenge_method: "S256" };
-    const redeem = (code) => new Browser(authority).post("/authorize/redeem", { client_id: "app", code, code_verifier: verifier, redirect_uri: APP });
+    const redeem = ({ code }) => new Browser(authority).post("/authorize/redeem", { client_id: "app", code, code_verifier: verifier, redirect_uri: APP });
+    return { wish, redeem };
+  }
+
+  test("a code for an application is good for a minute", async () => {
+    const { wish, redeem } = application();
     const [early, late] = [good(await ana.post("/authorize/code", wish)), good(await ana.post("/authorize/code", wish))];
     clock.pass(MINUTE - SLACK);
-    good(await redeem(early.code));
+    good(await redeem(early));
     clock.pass(SLACK + 1);
-    refused(await redeem(late.code), 400, "invalid_grant");
+    refused(await redeem(late), 400, "invalid_grant");
+  });
+
+  for (const [when, left, ahead] of [
+    ["while an object's clock is ahead, by which alone it is over", 12, 13],
+    ["in the second in which it ends", 0, 0],
+  ]) {
+    test(`a pair is in the list, and renews nothing, if it is taken back ${when}`, async () => {
+      const pair = await byToken(await token({ sub: "job-4" }));
+      const { expires_at: end, certificates } = good(pair);
+      const serial = new X509Certificate(certificates.mtls).serialNumber.toLowerCase().padStart(32, "0");
+      const verifier = new Verifier({ url: authority.url, now: clock.now });
+      const at = (time) => clock.pass(time - clock.now());
+      // An object's clock never goes back; one that is a little ahead is gone by.
+      at(end - left + ahead);
+      good(await ana.me());
+      at(end - left);
+      good(await ana.call("DELETE", `/admin/credentials/${serial}`));
+      const [{ revokedAt }] = good(await ana.call("GET", `/admin/credentials?serial=${serial}`)).items;
+      assert.ok(revokedAt >= end, `at ${revokedAt}, and it ends at ${end}`);
+      await verifier.poll();
+      assert.ok(verifier.list.credentials.includes(serial));
+      assert.equal(verifier.refusal(certificates.signing), "the credential is revoked");
+      at(end - 12);
+      refused(await renew(pair), 401, "certificate_revoked");
+    });
+  }
+
+  test("an access token that was issued by a clock that was ahead ends with whoever has it, once that is put right", async () => {
+    const { browser, id } = await guest();
+    const { wish, redeem } = application();
+    const ahead = 10 * MINUTE;
+    clock.pass(ahead);
+    const { access_token: issued } = good(await redeem(good(await browser.post("/authorize/code", wish))));
+    const { iat, sub } = decodeJwt(issued);
+    assert.equal(sub, id);
+    clock.pass(-ahead);
+    assert.ok(iat > clock.now() + 9 * MINUTE);
+    const verifier = new Verifier({ url: authority.url, now: clock.now });
+    await verifier.poll();
+    assert.equal(verifier.isOver(id, iat), false);
+    good(await ana.post(`/admin/principals/${id}/disable`));
+    await verifier.poll();
+    assert.equal(verifier.isOver(id, iat), true);
   });
 
   test("a clock that goes back lets nothing in twice", async () => {

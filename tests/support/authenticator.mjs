@@ -22,9 +22,11 @@ const signature = (alg, privateKey, message) => sign(alg === EDDSA ? null : "sha
 
 /** @param {import("node:crypto").KeyObject} publicKey @returns {Map<number, number | Uint8Array>} */
 function coseKey(alg, publicKey) {
-  const { x, y, n, e } = publicKey.export({ format: "jwk" });
-  if (alg === ES256) return new Map([[1, 2], [3, alg], [-1, 1], [-2, raw(x)], [-3, raw(y)]]);
-  if (alg === EDDSA) return new Map([[1, 1], [3, alg], [-1, 6], [-2, raw(x)]]);
+  // Not by its JWK: Node 20 may collect the making of a key while it holds that key's lock for one, and waits for ever.
+  const spki = publicKey.export({ type: "spki", format: "der" });
+  if (alg === ES256) return new Map([[1, 2], [3, alg], [-1, 1], [-2, spki.subarray(-64, -32)], [-3, spki.subarray(-32)]]);
+  if (alg === EDDSA) return new Map([[1, 1], [3, alg], [-1, 6], [-2, spki.subarray(-32)]]);
+  const { n, e } = publicKey.export({ format: "jwk" });
   return new Map([[1, 3], [3, alg], [-1, raw(n)], [-2, raw(e)]]);
 }
 
