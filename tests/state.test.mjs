@@ -60,7 +60,7 @@ describe("a state that was changed", { skip: noSqlite }, () => {
       assert.match(authority.logs(), /the clock was ahead once/);
       // As docs/storage.md says.
       await authority.kill9();
-      const remedy = /"(DELETE FROM secrets[^"]*)"/.exec(readFileSync(join(ROOT, "docs/storage.md"), "utf8"))[1].replace("\\\n", "");
+      const remedy = /"(DELETE FROM secrets[^"]*)"/.exec(readFileSync(join(ROOT, "docs/storage.md"), "utf8"))[1].replaceAll("\\\n", "");
       sqlite(databaseOf(authority.stateDir), remedy);
       await authority.restart();
       assert.equal((await enroll(authority.url, token, body)).status, 200);
