@@ -46,7 +46,7 @@ async function bench() {
     },
     {
       revoke: ({ guest, delegation }) => guest.call("DELETE", `/delegations/${delegation}`),
-      why: "the credential is revoked",
+      why: "the delegation is revoked",
       refused: ({ guest, delegation }) => expect(mint(guest, new Keys(), delegation), 403),
       isDelegated: true,
     },
